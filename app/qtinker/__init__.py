@@ -1,0 +1,1 @@
+"""QTinker: distil, quantize and measure BERT models."""

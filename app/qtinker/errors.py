@@ -1,0 +1,68 @@
+"""The few exceptions that QTinker raises on purpose, each with words for the user and an exit status.
+
+Library code raises them; only the borders (command line, page, worker) turn them into one line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_STOPPED = 0, 1, 2, 130
+
+
+class QTinkerError(Exception):
+    """Something QTinker can explain: `message` says what was wrong with which value, `fix` what to do."""
+
+    exit_status = EXIT_FAILED
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        self.message, self.fix = message, fix
+        super().__init__(f"{message} {fix}".strip())
+
+
+class InputError(QTinkerError):
+    """What the user gave can't be used as it is: a file, an option, a name."""
+
+    exit_status = EXIT_BAD_INPUT
+
+
+class CheckpointError(InputError):
+    """A model file or folder is damaged, foreign, unsafe or incomplete; the message names it."""
+
+
+class DownloadError(QTinkerError):
+    """Fetching failed for good: after retries, or because what came is not what was promised."""
+
+
+class MissingExtra(InputError):
+    """An optional library is needed; `fix` names the extra that installs it."""
+
+
+class RunFailed(QTinkerError):
+    """Training ended without a result worth keeping (NaN, out of memory at one example, ...)."""
+
+
+class RunStopped(QTinkerError):
+    """The user stopped the run; what was done is saved and `fix` says how to go on."""
+
+    exit_status = EXIT_STOPPED
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a spec: the field's dotted path, what is wrong, what to do about it."""
+
+    field: str
+    message: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (f"{self.field}: {self.message}", self.fix) if part)
+
+
+class SpecError(InputError):
+    """A RunSpec with problems, all of them at once."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(map(str, problems)))

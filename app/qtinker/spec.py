@@ -1,0 +1,353 @@
+"""RunSpec: what is to be done, as plain data.
+
+The one place where a setting is declared. A field's title, description, range and default become the
+command line's help, the form on the page, the key in the YAML file and the row in docs/settings.md.
+Free of torch, so that every border can import it. `option` in a field's extra is its command-line flag
+(derived from the field's name where absent); `level` is where the page shows it (basic or advanced).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import InputError, Problem, SpecError
+
+SPEC_VERSION = 1
+SHAPE = re.compile(r"^L-(?P<layers>\d+)_H-(?P<hidden>\d+)_A-(?P<heads>\d+)$")
+
+
+def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) -> Any:
+    """A field with its words; keyword arguments beyond pydantic's own go to `json_schema_extra`."""
+    extra = {key: more.pop(key) for key in ("option", "level", "short", "suggestions") if key in more}
+    return Field(default, title=title, description=help, json_schema_extra=extra or None, **more)
+
+
+class Part(BaseModel):
+    """A part of the spec: unknown keys are refused, assignments are checked."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class TeacherSpec(Part):
+    """The big model that is imitated."""
+
+    model: str = setting(title="Teacher", help="Catalog name, registry name or folder.", option="--teacher")
+    finetune: bool = setting(
+        False, "Finetune the teacher first", "Train the teacher's head on the data where it is untrained.",
+        option="--finetune-teacher",
+    )
+    epochs: float = setting(
+        3.0, "Teacher epochs", "Passes over the data when the teacher is finetuned.",
+        option="--teacher-epochs", gt=0, le=1000, level="advanced",
+    )
+    learning_rate: float = setting(
+        5e-5, "Teacher learning rate", "Peak learning rate when the teacher is finetuned.",
+        option="--teacher-learning-rate", gt=0, le=1, level="advanced",
+    )
+
+
+class StudentSpec(Part):
+    """The small model that learns: a checkpoint, layers cut from one, or a shape with random weights."""
+
+    model: str | None = setting(
+        None, "Student", "Catalog name, registry name or folder. With layers: the model they are cut from "
+        "(the teacher when left out).", option="--student",
+    )
+    layers: list[int] | None = setting(
+        None, "Layers to keep", "Build the student from these layers, counted from 0: 0,2,4.",
+        option="--student-layers",
+    )
+    shape: str | None = setting(
+        None, "Shape", "A student with random weights: L-2_H-128_A-2 (layers, hidden units, heads); it uses the "
+        "teacher's vocabulary.", option="--student-shape",
+    )
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _split_layers(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_in_order(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and (not value or sorted(set(value)) != value or value[0] < 0):
+            raise ValueError("layers are whole numbers from 0 on, ascending, each once: for example 0,2,4")
+        return value
+
+    @field_validator("shape")
+    @classmethod
+    def _shape_form(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        match = SHAPE.match(value)
+        if not match:
+            raise ValueError("write the shape as L-2_H-128_A-2: layers, hidden units, heads")
+        numbers = {key: int(number) for key, number in match.groupdict().items()}
+        if min(numbers.values()) < 1 or numbers["hidden"] % numbers["heads"]:
+            raise ValueError("hidden units must be a multiple of the heads, and none of the three zero")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StudentSpec:
+        if self.shape and (self.model or self.layers):
+            raise ValueError("give either a shape or a model (with or without layers), not both")
+        return self
+
+
+class DataSpec(Part):
+    """The examples: where they are and how to read them. What is left out is found out and reported."""
+
+    train: str = setting(
+        title="Data", help="CSV, TSV, JSONL, Parquet or text file, a Hub data set id, or 'sample' (bundled).",
+        option="--data",
+    )
+    eval: str | None = setting(
+        None, "Evaluation data", "A file in the same form; left out: a stratified part of the data, split off by seed.",
+        option="--eval-data",
+    )
+    text_column: str | None = setting(None, "Text column", "The column with the text; found by itself if left out.")
+    text_pair_column: str | None = setting(
+        None, "Second text column", "The second text, for tasks on pairs of sentences."
+    )
+    label_column: str | None = setting(None, "Label column", "The column with the label; found by itself if left out.")
+    eval_fraction: float = setting(
+        0.1, "Evaluation share", "Share split off when no evaluation data is given.", gt=0, lt=1, level="advanced"
+    )
+    max_length: int = setting(
+        128, "Longest text", "Tokens a text is cut to, special tokens included.", ge=8, le=8192, level="advanced"
+    )
+    max_examples: int | None = setting(
+        None, "At most", "Use only so many training examples, chosen by seed.", ge=2, level="advanced"
+    )
+
+
+class TaskSpec(Part):
+    """What the model's output means."""
+
+    type: Literal["auto", "classification"] = setting(
+        "auto", "Task", "auto finds it from the data.", option="--task"
+    )
+    metric: Literal["auto", "accuracy", "macro_f1"] = setting(
+        "auto", "Metric", "What chooses the best checkpoint and gives the retention.", level="advanced"
+    )
+
+
+class SoftTargets(Part):
+    """What every distillation method shares: the teacher's softened answer and the true label."""
+
+    temperature: float = setting(
+        2.0, "Temperature", "Softens both answers; 1 leaves them as they are. The soft loss is multiplied by its "
+        "square (Hinton et al. 2015).", gt=0, le=100,
+    )
+    kd_weight: float = setting(0.5, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
+    ce_weight: float = setting(
+        0.5, "Weight of the true label", "Weight of the cross-entropy with the label.", ge=0
+    )
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> SoftTargets:
+        if self.kd_weight == 0 and self.ce_weight == 0:
+            raise ValueError("kd_weight and ce_weight are both 0: nothing would be learned; raise one of them")
+        return self
+
+
+LayerMapping = Union[Literal["skip", "last", "uniform"], list[tuple[int, int]]]
+
+
+def parse_layer_mapping(value: Any) -> Any:
+    """`skip`, `last`, `uniform`, or pairs student:teacher as text, "1:2,2:4"; numbers count from 1."""
+    if not isinstance(value, str) or value in ("skip", "last", "uniform"):
+        return value
+    pairs = re.findall(r"(\d+):(\d+)", value)
+    if not pairs or re.sub(r"\d+:\d+|[\s,]", "", value):
+        raise ValueError(
+            f"{value!r} is no layer mapping: use skip, last, uniform or student:teacher pairs such as 1:2,2:4"
+        )
+    return [(int(student), int(teacher)) for student, teacher in pairs]
+
+
+class LogitMethod(SoftTargets):
+    """Imitates the teacher's class probabilities. The cheapest; suits every pair (Hinton et al. 2015)."""
+
+    name: Literal["logit"] = "logit"
+
+
+class PatientMethod(SoftTargets):
+    """Also imitates the [CLS] state of chosen teacher layers. For students cut from deep teachers (Sun et al. 2019)."""
+
+    name: Literal["patient"] = "patient"
+    beta: float = setting(
+        100.0, "Beta", "Weight of the [CLS]-state loss, in the paper's form: squared differences summed over hidden "
+        "units. The paper's reference code averages over units; its beta is the hidden size (768) times larger "
+        "for the same pull.", ge=0,
+    )
+    beta_form: Literal["paper", "reference-code"] = setting(
+        "paper", "Form of beta", "Sum over hidden units (paper) or mean (reference code).", level="advanced"
+    )
+    layer_mapping: LayerMapping = setting(
+        "skip", "Layer mapping", "skip, last, or student:teacher pairs counted from 1, for example 1:2,2:4."
+    )
+    _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
+
+
+class FeatureMethod(SoftTargets):
+    """Imitates embeddings, hidden states and attention scores, then the answer. Strongest pull, most work
+    (TinyBERT, Jiao et al. 2020)."""
+
+    name: Literal["feature"] = "feature"
+    temperature: float = setting(1.0, "Temperature", "Softens both answers in the prediction stage.", gt=0, le=100)
+    kd_weight: float = setting(1.0, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
+    ce_weight: float = setting(
+        0.0, "Weight of the true label", "Weight of the cross-entropy with the label.", ge=0
+    )
+    embedding_weight: float = setting(1.0, "Embedding weight", "Weight of the embedding loss.", ge=0)
+    hidden_weight: float = setting(1.0, "Hidden-state weight", "Weight of the hidden-state losses.", ge=0)
+    attention_weight: float = setting(1.0, "Attention weight", "Weight of the attention-score losses.", ge=0)
+    layer_mapping: LayerMapping = setting(
+        "uniform", "Layer mapping", "uniform (student m to teacher m*N/M), last, or pairs counted from 1."
+    )
+    intermediate_share: float = setting(
+        0.5, "Intermediate stage", "Share of the epochs for embeddings, hidden states and attention; the rest is "
+        "the prediction stage.", ge=0, lt=1,
+    )
+    _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
+
+
+Method = Annotated[Union[LogitMethod, PatientMethod, FeatureMethod], Field(discriminator="name")]
+METHODS: dict[str, type[SoftTargets]] = {"logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod}
+
+
+class TrainingSpec(Part):
+    """How the student is trained."""
+
+    epochs: float = setting(3.0, "Epochs", "Passes over the data.", gt=0, le=10_000)
+    learning_rate: float = setting(
+        5e-5, "Learning rate", "Peak learning rate, after warm-up.", option="--learning-rate,--lr", gt=0, le=1
+    )
+    batch_size: int = setting(32, "Batch size", "Examples an optimizer step.", ge=1, le=65_536)
+    gradient_accumulation: int = setting(
+        1, "Gradient accumulation", "Split each batch into so many micro-batches, to save memory.", ge=1,
+        level="advanced",
+    )
+    weight_decay: float = setting(0.01, "Weight decay", "Of matrices; not of biases and LayerNorm.", ge=0, le=1,
+                                  level="advanced")
+    warmup_ratio: float = setting(0.1, "Warm-up", "Share of the steps in which the learning rate rises.", ge=0, lt=1,
+                                  level="advanced")
+    max_grad_norm: float = setting(1.0, "Gradient clipping", "Largest gradient norm; 0 turns clipping off.", ge=0,
+                                   level="advanced")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "Precision", "auto takes what this processor does well.", level="advanced"
+    )
+    device: str = setting("auto", "Device", "auto, cpu, cuda, cuda:1, mps.", level="advanced",
+                          pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    seed: int = setting(42, "Seed", "Same seed, same result.", ge=0, lt=2**32)
+    eval_every: int | None = setting(
+        None, "Evaluate every", "Steps between evaluations; left out: once an epoch.", ge=1, level="advanced"
+    )
+    save_every: int | None = setting(
+        None, "Save every", "Steps between saved states to resume from; left out: about once a minute and at each "
+        "evaluation.", ge=1, level="advanced"
+    )
+    early_stopping: int | None = setting(
+        None, "Early stopping", "Stop after so many evaluations without improvement.", ge=1, level="advanced"
+    )
+    max_steps: int | None = setting(None, "Most steps", "Stop after so many optimizer steps.", ge=1, level="advanced")
+    threads: int | None = setting(None, "Threads", "Processor threads; left out: all cores.", ge=1, level="advanced")
+
+
+Scheme = Literal["int8-dynamic", "int4-weight-only"]
+
+
+class QuantizeSpec(Part):
+    """One quantized version of the result."""
+
+    scheme: Scheme = setting(title="Scheme", help="int8-dynamic or int4-weight-only.", option="--scheme")
+
+
+class RunSpec(Part):
+    """Everything that one run does: finetune, distil, compare with a control, quantize, measure.
+
+    Without a teacher the student is simply finetuned on the labels (the `finetune` verb).
+    """
+
+    version: Literal[1] = SPEC_VERSION
+    name: str | None = setting(
+        None, "Name", "Name of the resulting model in the registry; left out: made from the parts.",
+        option="--name", max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    )
+    teacher: TeacherSpec | None = None
+    student: StudentSpec = Field(default_factory=StudentSpec)
+    data: DataSpec
+    task: TaskSpec = Field(default_factory=TaskSpec)
+    method: Method = Field(default_factory=LogitMethod)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    control: bool = setting(
+        False, "Control", "Also train the same student, same steps, without the teacher, to show what distilling gave."
+    )
+    quantize: list[QuantizeSpec] = Field(default_factory=list, title="Quantize")
+
+    @model_validator(mode="after")
+    def _whole(self) -> RunSpec:
+        if self.teacher is None and not (self.student.model or self.student.shape):
+            raise ValueError("name a student (or a teacher to cut it from): there is nothing to train")
+        if self.teacher is not None and not (self.student.model or self.student.layers or self.student.shape):
+            raise ValueError("name a student: a model, the teacher's layers to keep, or a shape")
+        return self
+
+    @classmethod
+    def parse(cls, data: Any) -> RunSpec:
+        """Build a spec from plain data.
+
+        Raises:
+            SpecError: with every problem at once, each with its field, what is wrong and the fix.
+        """
+        if not isinstance(data, dict):
+            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.")])
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SpecError([_problem(detail) for detail in error.errors()]) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunSpec:
+        """Read a spec from YAML.
+
+        Raises:
+            InputError: the file can't be read or is no YAML.
+            SpecError: the content has problems.
+        """
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"Can't read {path}: {error}.") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        return cls.parse(data)
+
+    def to_yaml(self, *, full: bool = False) -> str:
+        """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""
+        data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not full)
+        data = {"version": self.version, **data}
+        if self.teacher is not None:
+            data["method"] = {"name": self.method.name, **data.get("method", {})}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _problem(detail: Any) -> Problem:
+    """One pydantic error in our words: the tag of the method union is left out of the path."""
+    path = [str(part) for part in detail["loc"]]
+    if len(path) > 1 and path[0] == "method" and path[1] in METHODS:
+        del path[1]
+    field, message, given = ".".join(path) or "spec", detail["msg"], detail.get("input")
+    message = message.removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        return Problem(field, "there is no such setting.", "Remove it, or see docs/settings.md for the right name.")
+    if detail["type"] == "missing":
+        return Problem(field, "is missing.", f"Give {field}.")
+    shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
+    return Problem(field, f"{message}{shown}.")
