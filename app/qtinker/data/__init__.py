@@ -1,0 +1,18 @@
+"""Tables and text to token batches; the bundled sample."""
+
+from __future__ import annotations
+
+from .examples import NO_LABEL, Examples, TextColumn
+from .tokens import Encoded, collate, encode, epoch_batches, padding_waste, tokenizer_key
+
+__all__ = [
+    "NO_LABEL",
+    "Encoded",
+    "Examples",
+    "TextColumn",
+    "collate",
+    "encode",
+    "epoch_batches",
+    "padding_waste",
+    "tokenizer_key",
+]
