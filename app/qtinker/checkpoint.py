@@ -1,0 +1,276 @@
+"""Loads and saves model folders: an ordinary Hugging Face folder plus `qtinker.json`.
+
+Importing this module costs no torch: it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, InputError
+from .model_card import model_card
+
+if TYPE_CHECKING:
+    from torch import nn
+
+HEADS = {"classifier", "score"}
+"""What transformers calls the last layer of a classification head: GPT-2's is `score`, everyone else's `classifier`."""
+
+
+@dataclass
+class Loaded:
+    """A model in memory with all that belongs to it."""
+
+    model: Any
+    tokenizer: Any
+    meta: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    new_head: bool = False
+    """The head was made anew: it has learned nothing yet."""
+
+    @property
+    def name(self) -> str:
+        """The registry's name, else the folder's."""
+        return str(self.meta.get("name") or (self.path.name if self.path else type(self.model).__name__))
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the model's outputs, in order."""
+        names = self.model.config.id2label
+        return [names[index] for index in range(len(names))]
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """`config.json` of a model folder, without torch.
+
+    Raises:
+        CheckpointError: the folder has none, or it is no JSON.
+    """
+    file = Path(path) / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is no model folder: it has no config.json.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} can't be read: {error}.") from None
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise CheckpointError(f"{file} is no model configuration: it has no model_type.")
+    return config
+
+
+def tensor_names(path: str | Path) -> list[str]:
+    """Names of the tensors of a model folder, from the headers alone, without torch; [] where there is no safetensors.
+
+    Raises:
+        CheckpointError: a file is truncated or no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    names: list[str] = []
+    for file in sorted(Path(path).glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="np") as tensors:
+                names += tensors.keys()
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{file} is damaged or no safetensors file: {error}.", "Fetch or import the model again."
+            ) from None
+    return names
+
+
+def has_trained_head(path: str | Path) -> bool:
+    """Whether the folder's model answers a task: its architecture names one, and the head's weights are there.
+
+    Raises:
+        CheckpointError: no model folder, or a damaged one.
+    """
+    config = read_config(path)
+    architectures = config.get("architectures") or []
+    suffixes = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+    if not any(str(name).endswith(suffixes) for name in architectures):
+        return False
+    names = tensor_names(path)
+    if not names:  # pytorch_model.bin: the architecture's word must do
+        return True
+    return any(name.split(".")[-2:-1] and name.split(".")[-2] in {*HEADS, "qa_outputs"} for name in names)
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    num_labels: int | None = None,
+    labels: list[str] | None = None,
+    task: Any = None,
+    seed: int = 42,
+) -> Loaded:
+    """Load a model folder, in fp32 and in eval mode.
+
+    With `labels`, `num_labels` or a `task` (an object with `labels` and perhaps `auto_class`), the model gets a head
+    for them: the folder's own where it was trained for the same labels in the same order (or for as many, where only
+    a number is given), else a new one whose random weights come from `seed`. Without them the folder's own head is
+    kept; a folder without one gives the bare encoder.
+
+    Raises:
+        CheckpointError: the folder is incomplete, damaged, or needs code that is not part of transformers.
+    """
+    import torch
+    import transformers
+
+    # Set by Pinokio for its own apps: with it torch would execute pickles.
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    folder = Path(path)
+    config_json, _ = read_config(folder), tensor_names(folder)
+    trained = has_trained_head(folder)
+    if labels is None and task is not None:
+        labels = list(task.labels)
+    if labels is not None:
+        num_labels = len(labels)
+
+    kept, options = trained, {}
+    if num_labels is not None:
+        id2label = config_json.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        own = [id2label[key] for key in sorted(id2label, key=int)]
+        kept = trained and (own == labels if labels is not None else len(own) == num_labels)
+        if not kept:
+            names = labels if labels is not None else [f"LABEL_{index}" for index in range(num_labels)]
+            options = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    wants_head = trained or num_labels is not None
+    auto = getattr(transformers, _auto_class(config_json, task, num_labels) if wants_head else "AutoModel")
+
+    with torch.random.fork_rng(devices=[]), _quiet(transformers):
+        torch.manual_seed(seed)
+        try:
+            model, info = auto.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False,
+                ignore_mismatched_sizes=True, output_loading_info=True, **options,
+            )  # fmt: skip
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # whatever a foreign or damaged folder makes the library raise
+            raise CheckpointError(
+                f"{folder} can't be loaded as a model: {' '.join(str(error).split())[:300]}",
+                "Fetch or import the model again.",
+            ) from error
+        _complete(folder, model, info)
+        if wants_head and not kept:
+            _renew_head(model)
+    _pad_token(model, tokenizer)
+    model.eval()
+    return Loaded(model.to(device), tokenizer, _read_meta(folder), folder, new_head=wants_head and not kept)
+
+
+def save(model: Any, tokenizer: Any, folder: str | Path, *, meta: dict[str, Any]) -> Path:
+    """Write a Hugging Face folder: config, safetensors, tokenizer, README.md and `qtinker.json` (`registry.write_meta`).
+
+    `AutoModel.from_pretrained(folder)` loads it with QTinker not installed.
+    """
+    from . import registry
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(model_card(meta, config=model.config.to_dict()), encoding="utf-8")
+    registry.write_meta(folder, meta)
+    return folder
+
+
+def model_inputs(model: Any) -> tuple[str, ...]:
+    """The names of tokenizer outputs that the model's forward takes.
+
+    DistilBERT takes no `token_type_ids`, and GPT-2 would add them as words: only a model with embeddings for them
+    gets them.
+    """
+    segments = int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+    return ("input_ids", "attention_mask", "token_type_ids") if segments else ("input_ids", "attention_mask")
+
+
+def _auto_class(config: dict[str, Any], task: Any, num_labels: int | None) -> str:
+    """The Auto class that has the head: the task's, else the one that the folder's architecture names."""
+    if task is not None and getattr(task, "auto_class", None):
+        return str(task.auto_class)
+    if num_labels is None:
+        for suffix in ("ForTokenClassification", "ForQuestionAnswering"):
+            if any(str(name).endswith(suffix) for name in config.get("architectures") or []):
+                return f"AutoModel{suffix}"
+    return "AutoModelForSequenceClassification"
+
+
+def _complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
+    """Refuse a folder that lacks weights of the encoder: they would stay random without a word.
+
+    The head may be missing (it is made anew), and so may a pooler (MLM checkpoints have none).
+    """
+    prefix = f"{model.base_model_prefix}."
+    missing = [
+        name
+        for name in info["missing_keys"]
+        if (name.startswith(prefix) or model.base_model is model) and "pooler" not in name
+    ]
+    if missing:
+        raise CheckpointError(
+            f"{folder} is incomplete: it has no {missing[0]}" + (f" and {len(missing) - 1} more" * (len(missing) > 1)),
+            "Fetch or import the model again.",
+        )
+
+
+def _renew_head(model: Any) -> None:
+    """Draw every layer of the head anew (transformers leaves matching ones, such as DistilBERT's pre_classifier)."""
+    for name, child in model.named_children():
+        if name != model.base_model_prefix:
+            for part in child.modules():
+                if hasattr(part, "_is_hf_initialized"):
+                    part._is_hf_initialized = False
+                for parameter in part.parameters(recurse=False):
+                    if hasattr(parameter, "_is_hf_initialized"):
+                        parameter._is_hf_initialized = False
+                model._init_weights(part)
+
+
+def _pad_token(model: Any, tokenizer: Any) -> None:
+    """GPT-2 has no pad token: its end of text serves, and the model must know it, to classify at the last real token.
+
+    Padding goes to the right, so that positions count from the first token.
+    """
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InputError("The tokenizer has neither a pad token nor an end-of-text token.", "Use another model.")
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    file = folder / "qtinker.json"
+    if not file.is_file():
+        return {}
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} can't be read: {error}.", "Fetch or import the model again.") from None
+    return meta if isinstance(meta, dict) else {}
+
+
+class _quiet:
+    """Keeps transformers' table of missing heads off the terminal: what it tells is told by our own words."""
+
+    def __init__(self, transformers: Any) -> None:
+        self.logging = transformers.utils.logging
+
+    def __enter__(self) -> None:
+        self.level = self.logging.get_verbosity()
+        self.bars = self.logging.is_progress_bar_enabled()
+        self.logging.set_verbosity_error()
+        self.logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        self.logging.set_verbosity(self.level)
+        if self.bars:
+            self.logging.enable_progress_bar()

@@ -1,0 +1,1 @@
+"""Distillation: losses, layer mappings, methods, teacher outputs, students and the training loop."""
