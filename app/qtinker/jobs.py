@@ -27,6 +27,7 @@ from .home import home, runs_dir
 from .runs import Run
 
 GRACE_S = 30.0
+COMMAND = (sys.executable, "-m", "qtinker.worker")
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -227,7 +228,7 @@ def _spawn(run: Run) -> None:
     try:
         with run.files.log.open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "qtinker.worker", run.id],
+                [*COMMAND, run.id],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=run.folder, env=env, **apart,
             )  # fmt: skip
         _children.append(child)

@@ -1,13 +1,11 @@
 """The run store: one folder a run under runs/, readable at any time without a process or a lock.
 
-Whoever wants a run calls `create`; only the worker then writes its state and events (`StateWriter`,
-`EventWriter`); everybody else reads, and writes nothing but the stop flag. docs/architecture.md
-lists the files. Times are Unix seconds.
+Whoever wants a run calls `create`; only the worker then writes its state and events (run_writer.py); everybody
+else reads, and writes nothing but the stop flag. docs/architecture.md lists the files. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -28,12 +26,10 @@ from .spec import RunSpec
 PLAIN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 ACTIVE = ("running", "stopping")
 RESUMABLE = ("stopped", "interrupted", "failed")
-RESERVE_BYTES = 64 * 1024
-_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
-_FIRST_STATE: dict[str, Any] = {
+FIRST_STATE: dict[str, Any] = {
     "id": "", "kind": "", "name": None, "status": "queued", "phase": None, "step": 0, "total_steps": None,
     "progress": 0.0, "eta_s": None, "pid": None, "process_created": None, "created": None, "started": None,
-    "updated": None, "ended": None, "message": "", "error": None, "attempt": 0,
+    "updated": None, "ended": None, "message": "", "error": None, "attempt": 0, "own_process": False,
 }  # fmt: skip
 
 
@@ -120,11 +116,11 @@ class Run:
                 raise ValueError("it holds no state")
         except (OSError, ValueError) as error:
             why = "state.json is missing." if isinstance(error, FileNotFoundError) else f"state.json: {error}."
-            return _FIRST_STATE | {
+            return FIRST_STATE | {
                 "id": self.id, "kind": "unknown", "status": "broken", "message": "Damaged run folder.",
                 "error": {"message": f"Run {self.id} can't be read: {why}", "fix": "Delete the run."},
             }  # fmt: skip
-        return self._derive(_FIRST_STATE | saved | {"id": self.id})
+        return self._derive(FIRST_STATE | saved | {"id": self.id})
 
     def _derive(self, state: dict[str, Any]) -> dict[str, Any]:
         stop, launch = self.files.stop.exists(), self.launch()
@@ -238,7 +234,7 @@ def create(spec: RunSpec, *, kind: str | None = None) -> Run:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
         run = Run(runs_dir() / f"{stamp}-{kind}-{secrets.token_hex(2)}")
         made = run.folder.with_name(f".new-{run.id}")
-        state = _FIRST_STATE | {"id": run.id, "kind": kind, "name": spec.name, "created": now, "updated": now}
+        state = FIRST_STATE | {"id": run.id, "kind": kind, "name": spec.name, "created": now, "updated": now}
         try:
             made.mkdir(parents=True)
             files = Files(made)
@@ -347,84 +343,3 @@ def write_json(path: Path, data: Any) -> None:
     except OSError:
         made.unlink(missing_ok=True)
         raise
-
-
-def is_full(error: BaseException) -> bool:
-    """Was it a full disk (or quota)?"""
-    return isinstance(error, OSError) and error.errno in _FULL
-
-
-class StateWriter:
-    """Writes state.json for the worker; a full disk is survived and written down as soon as it can be."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.unwritten = run, False
-        state = run.state()
-        self.fields = {key: state.get(key, first) for key, first in _FIRST_STATE.items()}
-        try:
-            run.files.reserve.write_bytes(b"\0" * RESERVE_BYTES)
-        except OSError:
-            run.files.reserve.unlink(missing_ok=True)
-
-    def update(self, **fields: Any) -> bool:
-        """Change these fields and write; False if it could not be written (it is tried again next time)."""
-        self.fields |= fields | {"updated": time.time()}
-        for _ in range(2):
-            try:
-                write_json(self.run.files.state, self.fields)
-                self.unwritten = False
-                return True
-            except OSError as error:
-                self.unwritten = True
-                if not is_full(error):
-                    break
-                self.run.files.reserve.unlink(missing_ok=True)
-        return False
-
-    def close(self) -> None:
-        self.run.files.reserve.unlink(missing_ok=True)
-
-
-class EventWriter:
-    """Appends to events.jsonl for the worker, line by line, each readable at once.
-
-    A half-written last line (of a process that was killed) is cut off first. What a full disk refuses is kept
-    and written as soon as there is room.
-    """
-
-    KEPT = 10_000
-
-    def __init__(self, run: Run) -> None:
-        self.path, self.pending = run.files.events, deque[bytes](maxlen=self.KEPT)
-        self.path.touch()
-        with self.path.open("r+b") as file:
-            data_end = file.seek(0, os.SEEK_END)
-            start = max(0, data_end - 1024 * 1024)
-            file.seek(start)
-            tail = file.read()
-            if not tail.endswith(b"\n"):
-                file.truncate(start + tail.rfind(b"\n") + 1)
-        self._file = self.path.open("ab", buffering=0)
-
-    def emit(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Write one event, with its time; returns it as written."""
-        event = {"time": round(time.time(), 3), **event}
-        self.pending.append(json.dumps(event, ensure_ascii=False, default=_plain).encode() + b"\n")
-        while self.pending:
-            end = self._file.seek(0, os.SEEK_END)
-            try:
-                if self._file.write(self.pending[0]) != len(self.pending[0]):
-                    raise OSError(errno.ENOSPC, "disk full")
-            except OSError:
-                self._file.truncate(end)  # no half line stays behind
-                break
-            self.pending.popleft()
-        return event
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _plain(value: Any) -> Any:
-    """Numbers of numpy and torch, and paths, as JSON knows them."""
-    return value.item() if hasattr(value, "item") else str(value)
