@@ -5,17 +5,14 @@ Importing this module costs no torch: it is imported where it is used.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from . import model_folder
 from .errors import CheckpointError, InputError
 from .model_card import model_card
-
-if TYPE_CHECKING:
-    from torch import nn
 
 HEADS = {"classifier", "score"}
 """What transformers calls the last layer of a classification head: GPT-2's is `score`, everyone else's `classifier`."""
@@ -44,42 +41,15 @@ class Loaded:
         return [names[index] for index in range(len(names))]
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
-    """`config.json` of a model folder, without torch.
-
-    Raises:
-        CheckpointError: the folder has none, or it is no JSON.
-    """
-    file = Path(path) / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is no model folder: it has no config.json.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} can't be read: {error}.") from None
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise CheckpointError(f"{file} is no model configuration: it has no model_type.")
-    return config
-
-
 def tensor_names(path: str | Path) -> list[str]:
     """Names of the tensors of a model folder, from the headers alone, without torch; [] where there is no safetensors.
 
     Raises:
         CheckpointError: a file is truncated or no safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
-
-    names: list[str] = []
-    for file in sorted(Path(path).glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="np") as tensors:
-                names += tensors.keys()
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{file} is damaged or no safetensors file: {error}.", "Fetch or import the model again."
-            ) from None
-    return names
+    return [
+        name for file in model_folder.safetensors_files(Path(path)) for name in model_folder.safetensors_header(file)
+    ]
 
 
 def has_trained_head(path: str | Path) -> bool:
@@ -88,7 +58,7 @@ def has_trained_head(path: str | Path) -> bool:
     Raises:
         CheckpointError: no model folder, or a damaged one.
     """
-    config = read_config(path)
+    config = _config(Path(path))
     architectures = config.get("architectures") or []
     suffixes = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
     if not any(str(name).endswith(suffixes) for name in architectures):
@@ -110,7 +80,7 @@ def load(
 ) -> Loaded:
     """Load a model folder, in fp32 and in eval mode.
 
-    With `labels`, `num_labels` or a `task` (an object with `labels` and perhaps `auto_class`), the model gets a head
+    With `labels`, `num_labels` or a `task` (`tasks.Task`), the model gets a head
     for them: the folder's own where it was trained for the same labels in the same order (or for as many, where only
     a number is given), else a new one whose random weights come from `seed`. Without them the folder's own head is
     kept; a folder without one gives the bare encoder.
@@ -124,14 +94,14 @@ def load(
     # Set by Pinokio for its own apps: with it torch would execute pickles.
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     folder = Path(path)
-    config_json, _ = read_config(folder), tensor_names(folder)
+    config_json = _config(folder)
     trained = has_trained_head(folder)
     if labels is None and task is not None:
         labels = list(task.labels)
     if labels is not None:
         num_labels = len(labels)
 
-    kept, options = trained, {}
+    kept, options = trained, dict[str, Any]()
     if num_labels is not None:
         id2label = config_json.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         own = [id2label[key] for key in sorted(id2label, key=int)]
@@ -139,6 +109,8 @@ def load(
         if not kept:
             names = labels if labels is not None else [f"LABEL_{index}" for index in range(num_labels)]
             options = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+            if task is not None:
+                options = task.head_config()
     wants_head = trained or num_labels is not None
     auto = getattr(transformers, _auto_class(config_json, task, num_labels) if wants_head else "AutoModel")
 
@@ -159,25 +131,23 @@ def load(
             ) from error
         _complete(folder, model, info)
         if wants_head and not kept:
-            _renew_head(model)
+            _draw_head(model)
     _pad_token(model, tokenizer)
     model.eval()
-    return Loaded(model.to(device), tokenizer, _read_meta(folder), folder, new_head=wants_head and not kept)
+    return Loaded(model.to(device), tokenizer, model_folder.read_meta(folder), folder, new_head=wants_head and not kept)
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path, *, meta: dict[str, Any]) -> Path:
-    """Write a Hugging Face folder: config, safetensors, tokenizer, README.md and `qtinker.json` (`registry.write_meta`).
+    """Write a Hugging Face folder: config, safetensors, tokenizer, README.md and `qtinker.json`.
 
     `AutoModel.from_pretrained(folder)` loads it with QTinker not installed.
     """
-    from . import registry
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(model_card(meta, config=model.config.to_dict()), encoding="utf-8")
-    registry.write_meta(folder, meta)
+    model_folder.write_meta(folder, meta)
     return folder
 
 
@@ -191,10 +161,25 @@ def model_inputs(model: Any) -> tuple[str, ...]:
     return ("input_ids", "attention_mask", "token_type_ids") if segments else ("input_ids", "attention_mask")
 
 
+def replace_head(model: Any, labels: list[str], *, seed: int) -> None:
+    """Give a classification model a new head for other labels, with random weights from `seed`."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        last = next(getattr(model, name) for name in HEADS if hasattr(model, name))
+        fresh = torch.nn.Linear(last.in_features, len(labels), bias=last.bias is not None)
+        setattr(model, next(name for name in HEADS if hasattr(model, name)), fresh)
+        model.config.id2label = dict(enumerate(labels))
+        model.config.label2id = {name: index for index, name in enumerate(labels)}
+        model.num_labels = len(labels)
+        _draw_head(model)
+
+
 def _auto_class(config: dict[str, Any], task: Any, num_labels: int | None) -> str:
     """The Auto class that has the head: the task's, else the one that the folder's architecture names."""
-    if task is not None and getattr(task, "auto_class", None):
-        return str(task.auto_class)
+    if task is not None:
+        return str(task.head_class)
     if num_labels is None:
         for suffix in ("ForTokenClassification", "ForQuestionAnswering"):
             if any(str(name).endswith(suffix) for name in config.get("architectures") or []):
@@ -220,17 +205,18 @@ def _complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
         )
 
 
-def _renew_head(model: Any) -> None:
-    """Draw every layer of the head anew (transformers leaves matching ones, such as DistilBERT's pre_classifier)."""
+def _draw_head(model: Any) -> None:
+    """Draw all layers of the head anew (transformers keeps matching ones, such as DistilBERT's pre_classifier)."""
+    import torch
+
     for name, child in model.named_children():
-        if name != model.base_model_prefix:
-            for part in child.modules():
-                if hasattr(part, "_is_hf_initialized"):
-                    part._is_hf_initialized = False
-                for parameter in part.parameters(recurse=False):
-                    if hasattr(parameter, "_is_hf_initialized"):
-                        parameter._is_hf_initialized = False
-                model._init_weights(part)
+        if name == model.base_model_prefix:
+            continue
+        for part in child.modules():
+            if isinstance(part, torch.nn.Linear):
+                torch.nn.init.normal_(part.weight, std=model.config.initializer_range)
+                if part.bias is not None:
+                    torch.nn.init.zeros_(part.bias)
 
 
 def _pad_token(model: Any, tokenizer: Any) -> None:
@@ -247,15 +233,10 @@ def _pad_token(model: Any, tokenizer: Any) -> None:
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def _read_meta(folder: Path) -> dict[str, Any]:
-    file = folder / "qtinker.json"
-    if not file.is_file():
-        return {}
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} can't be read: {error}.", "Fetch or import the model again.") from None
-    return meta if isinstance(meta, dict) else {}
+def _config(folder: Path) -> dict[str, Any]:
+    if not (folder / model_folder.CONFIG).is_file():
+        raise CheckpointError(f"{folder} is no model folder: it has no {model_folder.CONFIG}.")
+    return model_folder.read_json(folder / model_folder.CONFIG)
 
 
 class _quiet:

@@ -8,7 +8,9 @@ kernels never hold them, and what transformers returns as `attentions` is after 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -112,26 +114,62 @@ def hidden_size(model: nn.Module) -> int:
     return int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
 
-@dataclass
-class Projections:
-    """Queries, keys and values of the wanted layers in the last forward pass, each (B, L, width), heads side by side.
+@dataclass(frozen=True)
+class Needs:
+    """What a loss reads of a model, beside its answer."""
 
-    Used as a context: the hooks are there inside it only. A layer whose weights are shared (ALBERT) is called once a
+    hidden_states: bool = False
+    attention_layers: tuple[int, ...] = ()
+    """Layers, from 1, whose queries, keys (and values) are read."""
+    attention_parts: str = "qk"
+
+
+@dataclass
+class Outputs:
+    """What a model said: the answer and, where asked for, what it went through."""
+
+    logits: Tensor | None
+    attention_mask: Tensor
+    hidden_states: tuple[Tensor, ...] = ()
+    """(B, L, D) each; [0] is the embeddings' output, [l] layer l's."""
+    attention: AttentionReader | None = None
+
+
+def run(model: nn.Module, inputs: dict[str, Tensor], needs: Needs = Needs()) -> Outputs:
+    """One forward pass, reading what `needs` asks for."""
+    reader = AttentionReader(model, needs.attention_layers, needs.attention_parts) if needs.attention_layers else None
+    with reader or nullcontext():
+        out = model(**inputs, output_hidden_states=needs.hidden_states)
+    return Outputs(
+        logits=out.logits,
+        attention_mask=inputs["attention_mask"],
+        hidden_states=tuple(out.hidden_states) if needs.hidden_states else (),
+        attention=reader,
+    )
+
+
+class AttentionReader:
+    """Queries, keys and values of the wanted layers in one forward pass, each (B, L, width), heads side by side.
+
+    A context: the hooks are there inside it only. A layer whose weights are shared (ALBERT) is called once for each
     layer, so layers are numbered by the order of the calls.
+
+    Raises:
+        InputError: on construction, where the architecture keeps queries and keys in a form that is not known here.
     """
 
-    model: nn.Module
-    layers: Collection[int]
-    parts: str = "qk"
-    taken: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    def __init__(self, model: nn.Module, layers: Collection[int], parts: str = "qk") -> None:
+        self.layers, self.parts = frozenset(layers), parts
+        self.heads = head_count(model)
+        self.taken: dict[str, dict[int, Tensor]] = {part: {} for part in parts}
+        self._modules = {part: _projection_modules(model, part) for part in parts}
 
-    def __enter__(self) -> Projections:
+    def __enter__(self) -> AttentionReader:
         self._calls = dict.fromkeys(self.parts, 0)
-        self.taken = {part: {} for part in self.parts}
         self._handles = [
-            module.register_forward_hook(self._hook(part, third))
-            for part in self.parts
-            for module, third in _projection_modules(self.model, part)
+            module.register_forward_hook(partial(self._take, part, third))
+            for part, modules in self._modules.items()
+            for module, third in modules
         ]
         return self
 
@@ -139,22 +177,20 @@ class Projections:
         for handle in self._handles:
             handle.remove()
 
-    def _hook(self, part: str, third: int | None):  # type: ignore[no-untyped-def]
-        def take(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            self._calls[part] += 1
-            if (layer := self._calls[part]) in self.layers:
-                self.taken[part][layer] = output if third is None else output.chunk(3, dim=-1)[third]
-
-        return take
+    def _take(self, part: str, third: int | None, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        self._calls[part] += 1
+        if (layer := self._calls[part]) in self.layers:
+            self.taken[part][layer] = output if third is None else output.chunk(3, dim=-1)[third]
 
     def scores(self, layer: int) -> Tensor:
         """Attention scores before softmax and without a mask, `Q K^T / sqrt(d)`: (B, heads, L, L), fp32."""
-        query, key = (self.taken[part][layer].float() for part in "qk")
-        batch, length, width = query.shape
-        heads = head_count(self.model)
-        query, key = (vectors.view(batch, length, heads, -1).transpose(1, 2) for vectors in (query, key))
+        query, key = (self._split(self.taken[part][layer].float()) for part in "qk")
         with torch.autocast(query.device.type, enabled=False):
-            return query @ key.transpose(-1, -2) / (width // heads) ** 0.5
+            return query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+
+    def _split(self, vectors: Tensor) -> Tensor:
+        batch, length, width = vectors.shape
+        return vectors.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 _NAMES = ({"q": "query", "k": "key", "v": "value"}, {"q": "q_lin", "k": "k_lin", "v": "v_lin"})

@@ -79,7 +79,7 @@ def attention_score_mse(student_scores: Tensor, teacher_scores: Tensor, attentio
 def relation_kl(
     student_vectors: Tensor, teacher_vectors: Tensor, attention_mask: Tensor, *, relation_heads: int
 ) -> Tensor:
-    """Self-attention relations: `KL(softmax(A_T A_T^T/sqrt(d_T)) || softmax(A_S A_S^T/sqrt(d_S)))` for A one of Q, K, V.
+    """Relations: `KL(softmax(A_T A_T^T/sqrt(d_T)) || softmax(A_S A_S^T/sqrt(d_S)))`, A being Q, K or V.
 
     Wang, Bao, Huang, Dong, Wei: MiniLMv2, 2021 (arXiv:2012.15828), equations 5 to 8: the vectors of all heads are
     joined and split anew into `relation_heads`, so that neither width nor heads of the two models need to agree; mean

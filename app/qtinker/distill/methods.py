@@ -1,0 +1,237 @@
+"""The methods: what each reads of teacher and student, its losses and its stages.
+
+A method is built from its settings (`spec.py`) and the two models, checks once that it suits them, and then turns
+outputs into parts of the loss. Adding one is adding a class here and its settings in `spec.METHODS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..spec import FeatureMethod, LogitMethod, PatientMethod
+from . import layers, losses
+from .layers import Needs, Outputs
+
+
+@dataclass(frozen=True)
+class Part:
+    """One term of the loss: a mean over `unit`, and its weight.
+
+    Units are counted before the step (`count_units`), so that the gradient of a batch does not depend on how it is
+    cut into micro-batches or dealt out to processes.
+    """
+
+    value: Tensor
+    weight: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of the training with its own learning-rate schedule and optimizer state."""
+
+    name: str
+    share: float
+    """Share of all steps."""
+    judged: bool = True
+    """Whether the student's answers are trained, so that evaluating them means something."""
+
+
+def count_units(batch: dict[str, Tensor]) -> dict[str, float]:
+    """How much a batch holds of each unit that a part may be a mean over."""
+    labels, tokens = batch["labels"], batch["attention_mask"].sum(1)
+    known = ~labels.isnan() if labels.is_floating_point() else labels != -100
+    if labels.is_floating_point() and labels.ndim > 1:
+        known = known.all(-1)
+    return {
+        "examples": float(len(tokens)),
+        "labelled": float(known.sum()),
+        "tokens": float(tokens.sum()),
+        "token_pairs": float(tokens.square().sum()),
+    }
+
+
+class Finetune:
+    """No teacher: the loss against the true labels alone. Also the control of every method."""
+
+    student_needs: dict[str, Needs]
+    teacher_needs: dict[str, Needs | None]
+    """By stage; None: the teacher isn't asked at all."""
+
+    def __init__(self, *, task: Any) -> None:
+        self.task = task
+        self.stages: tuple[Stage, ...] = (Stage("train", 1.0),)
+        self.projections = nn.ModuleDict()
+        self.student_needs, self.teacher_needs = {"train": Needs()}, {"train": None}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """The terms of the loss; outputs and batch are of one micro-batch."""
+        return {"hard": Part(self.task.hard_loss(student.logits, batch["labels"]), 1.0, "labelled")}
+
+
+class Logit(Finetune):
+    """Soft targets and hard labels: `kd_weight * T^2 * KL + ce_weight * CE` (Hinton et al. 2015)."""
+
+    def __init__(self, spec: Any, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
+        super().__init__(task=task)
+        self.spec = spec
+        self.teacher_needs = {"train": Needs() if spec.kd_weight else None}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """Soft targets, and hard labels where they weigh something."""
+        parts = {}
+        if self.spec.kd_weight:
+            assert teacher is not None
+            value = self.task.soft_loss(
+                student.logits, teacher.logits, self.spec.temperature, attention_mask=student.attention_mask
+            )
+            parts["soft"] = Part(value, self.spec.kd_weight, getattr(self.task, "soft_unit", "examples"))
+        if self.spec.ce_weight:
+            value = self.task.hard_loss(student.logits, batch["labels"])
+            parts["hard"] = Part(value, self.spec.ce_weight, "labelled")
+        return parts
+
+
+class Patient(Logit):
+    """Adds the normalised squared distance of [CLS] states of matched layers (Sun et al. 2019).
+
+    Where widths differ, each matched layer has a learned projection, which is thrown away after training (an addition
+    to the paper, whose models have one width). Different vocabularies are fine: [CLS] stands for the whole text.
+    """
+
+    def __init__(self, spec: PatientMethod, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
+        super().__init__(spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
+        for loaded in (student, teacher):
+            if loaded.tokenizer.cls_token_id is None:
+                raise InputError(
+                    f"The method 'patient' compares [CLS] states, and {loaded.name} has no [CLS] token.",
+                    "Use the method 'logit'.",
+                )
+        self.pairs = layers.patient_pairs(
+            spec.layer_mapping,
+            student=layers.layer_count(student.model),
+            teacher=layers.layer_count(teacher.model),
+        )
+        widths = layers.hidden_size(student.model), layers.hidden_size(teacher.model)
+        if widths[0] != widths[1]:
+            self.projections = nn.ModuleDict({str(layer): nn.Linear(*widths, bias=False) for layer, _ in self.pairs})
+        self.student_needs = {"train": Needs(hidden_states=True)}
+        self.teacher_needs = {"train": Needs(hidden_states=True)}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """The logit method's parts and the patient part."""
+        assert teacher is not None
+        parts = super().parts(stage, student, teacher, batch)
+        pulled = [self._projected(layer, student.hidden_states[layer][:, 0]) for layer, _ in self.pairs]
+        target = [teacher.hidden_states[layer][:, 0] for _, layer in self.pairs]
+        value = losses.patient_mse(torch.stack(pulled, 1), torch.stack(target, 1), form=self.spec.beta_form)
+        parts["patient"] = Part(value, self.spec.beta, "examples")
+        return parts
+
+    def _projected(self, layer: int, states: Tensor) -> Tensor:
+        return self.projections[str(layer)](states.float()) if len(self.projections) else states
+
+
+class Feature(Logit):
+    """Embeddings, hidden states and attention scores first, then the answer (TinyBERT, Jiao et al. 2020).
+
+    The intermediate stage sums the losses of the matched layers, as the paper does; the prediction stage is the logit
+    method. Each stage has its own learning-rate schedule and optimizer state, as the paper trains them one after the
+    other. Where widths differ, one learned projection serves the embeddings and one all layers (the paper's W_e, W_h).
+    """
+
+    def __init__(self, spec: FeatureMethod, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
+        super().__init__(spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
+        if not same_tokens:
+            raise InputError(
+                "The method 'feature' compares teacher and student token by token, and their vocabularies differ: "
+                f"{teacher.name} and {student.name} cut the same text into different tokens.",
+                "Use the method 'logit' or 'patient', or a student with the teacher's vocabulary.",
+            )
+        self.pairs = layers.feature_pairs(
+            spec.layer_mapping,
+            student=layers.layer_count(student.model),
+            teacher=layers.layer_count(teacher.model),
+        )
+        self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
+        reads, targets = Needs(hidden_states=True), Needs(hidden_states=True)
+        if spec.attention_weight and spec.intermediate_share:
+            heads = layers.head_count(student.model), layers.head_count(teacher.model)
+            if heads[0] != heads[1]:
+                raise InputError(
+                    f"The student has {heads[0]} attention heads and the teacher {heads[1]}: their attention scores "
+                    "can't be compared head by head.",
+                    "Set attention_weight to 0, or use a student with as many heads.",
+                )
+            reads = Needs(hidden_states=True, attention_layers=tuple(layer for layer, _ in self.pairs))
+            targets = Needs(hidden_states=True, attention_layers=tuple(layer for _, layer in self.pairs))
+            for loaded, needs in ((student, reads), (teacher, targets)):
+                layers.AttentionReader(loaded.model, needs.attention_layers)  # raises where it can't be read
+        widths = layers.hidden_size(student.model), layers.hidden_size(teacher.model)
+        if spec.intermediate_share:
+            if not (spec.embedding_weight or spec.hidden_weight or spec.attention_weight):
+                raise InputError(
+                    "All weights of the intermediate stage are 0: nothing would be learned in it.",
+                    "Raise one of embedding_weight, hidden_weight and attention_weight, or set intermediate_share to 0.",
+                )
+            self.stages = (Stage("intermediate", spec.intermediate_share, judged=False), *self.stages)
+            if widths[0] != widths[1]:
+                self.projections = nn.ModuleDict(
+                    {name: nn.Linear(*widths, bias=False) for name in ("embedding", "hidden")}
+                )
+        self.student_needs = {"intermediate": reads, "prediction": Needs()}
+        self.teacher_needs = {"intermediate": targets, "prediction": self.teacher_needs["train"]}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """The parts of the stage."""
+        if stage == "prediction":
+            return super().parts(stage, student, teacher, batch)
+        assert teacher is not None
+        parts, mask = {}, student.attention_mask
+        if self.spec.embedding_weight:
+            value = losses.hidden_mse(
+                self._projected("embedding", student.hidden_states[0]), teacher.hidden_states[0], mask
+            )
+            parts["embedding"] = Part(value, self.spec.embedding_weight, "tokens")
+        if self.spec.hidden_weight:
+            values = [
+                losses.hidden_mse(self._projected("hidden", student.hidden_states[s]), teacher.hidden_states[t], mask)
+                for s, t in self.pairs
+            ]
+            parts["hidden"] = Part(torch.stack(values).sum(), self.spec.hidden_weight, "tokens")
+        if self.spec.attention_weight:
+            assert student.attention is not None and teacher.attention is not None
+            values = [
+                losses.attention_score_mse(student.attention.scores(s), teacher.attention.scores(t), mask)
+                for s, t in self.pairs
+            ]
+            parts["attention"] = Part(torch.stack(values).sum(), self.spec.attention_weight, "token_pairs")
+        return parts
+
+    def _projected(self, name: str, states: Tensor) -> Tensor:
+        return self.projections[name](states.float()) if len(self.projections) else states
+
+
+_METHODS: dict[type, type[Logit]] = {LogitMethod: Logit, PatientMethod: Patient, FeatureMethod: Feature}
+
+
+def build(spec: Any, *, task: Any, student: Any, teacher: Any = None, same_tokens: bool = True, seed: int) -> Finetune:
+    """The method that the settings name, for these two models (`checkpoint.Loaded`); Finetune without settings.
+
+    Args:
+        same_tokens: whether teacher and student cut texts into the same tokens (`data.tokenizer_key`).
+        seed: of the learned projections' first weights.
+
+    Raises:
+        InputError: the method does not suit the two; the message says why and what would.
+    """
+    if spec is None:
+        return Finetune(task=task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _METHODS[type(spec)](spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
