@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from .examples import NO_LABEL, Examples, TextColumn
+from .loading import Dataset, load, load_eval
+from .report import DataReport, inspect
 from .tokens import Encoded, collate, encode, epoch_batches, padding_waste, tokenizer_key
 
 __all__ = [
     "NO_LABEL",
+    "DataReport",
+    "Dataset",
     "Encoded",
     "Examples",
     "TextColumn",
     "collate",
     "encode",
     "epoch_batches",
+    "inspect",
+    "load",
+    "load_eval",
     "padding_waste",
     "tokenizer_key",
 ]

@@ -1,0 +1,205 @@
+"""Which column is the text, the second text, the label: by what the user said, by name, then by content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from .names import LABEL_NAMES, OTHER_NAMES, PAIR_NAMES, TEXT_NAMES
+from .table import RawTable
+
+_SAMPLE = 2000
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+
+
+@dataclass
+class Columns:
+    """The chosen columns and why."""
+
+    text: str
+    pair: str | None
+    label: str | None
+    findings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Shape:
+    """What a column looks like, from its first rows."""
+
+    filled: int
+    words: float
+    distinct: int
+    numeric: float
+
+    @property
+    def like_text(self) -> bool:
+        return self.filled > 0 and self.numeric < 0.5 and (self.words >= 2.5 or self.distinct > 0.8 * self.filled)
+
+    @property
+    def like_label(self) -> bool:
+        few = self.distinct <= max(2, 0.5 * self.filled) and self.distinct <= 1000
+        return self.filled > 0 and few and self.words <= 5
+
+
+def find_columns(
+    table: RawTable,
+    *,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    label_needed: bool = True,
+) -> Columns:
+    """Choose the columns of a table; what the user names wins.
+
+    Args:
+        label_needed: with False a table without labels is fine, and a column is taken for the label by its name only.
+
+    Raises:
+        InputError: a named column is not there (the message lists those that are), or no text column can be found.
+    """
+    given_text, given_pair, given_label = (_given(table, name) for name in (text, pair, label))
+    shapes = {name: _shape(table, name) for name in table.columns}
+    found = Columns("", given_pair, given_label)
+    reasons = {}
+    taken = {name for name in (given_text, given_pair, given_label) if name}
+    lower = {name.lower(): name for name in table.columns if name not in taken}
+
+    if given_text is None and given_pair is None:
+        for first, second in PAIR_NAMES:
+            if first in lower and second in lower and all(shapes[lower[n]].like_text for n in (first, second)):
+                if {second} & set(LABEL_NAMES) and given_label is None and not set(lower) & set(LABEL_NAMES) - {second}:
+                    continue  # question and answer alone: the answer is the label
+                given_text, found.pair = lower[first], lower[second]
+                reasons["text"] = reasons["second text"] = "by name"
+                break
+    if given_text is None:
+        given_text, reasons["text"] = _find_text(table, shapes, taken | {found.pair or ""})
+    found.text = given_text
+    taken |= {found.text, found.pair or ""}
+    if found.pair is None and not table.header and given_pair is None:
+        others = [
+            name for name, shape in shapes.items() if name not in taken and _second_text(shape, shapes[found.text])
+        ]
+        if len(others) == 1:
+            found.text, found.pair = sorted((found.text, others[0]), key=list(table.columns).index)
+            taken.add(found.pair)
+            reasons["second text"] = "by content: two columns hold texts"
+            found.warnings.append(
+                f"{found.text!r} and {found.pair!r} are taken for pairs of texts, because both hold texts. Overrule it "
+                "with --text-column and --text-pair-column."
+            )
+    if found.label is None:
+        found.label, reasons["label"] = _find_label(table, shapes, taken, found, by_content=label_needed)
+    for role, name in (("text", found.text), ("second text", found.pair), ("label", found.label)):
+        if name is not None:
+            found.findings.append(f"{role}: column {name!r} ({reasons.get(role, 'as given')})")
+    unused = [
+        name for name, shape in shapes.items()
+        if name not in (found.text, found.pair, found.label) and shape.like_text and name.lower() not in OTHER_NAMES
+    ]  # fmt: skip
+    if unused and table.header:
+        found.findings.append(f"not used: {', '.join(map(repr, unused))}")
+    return found
+
+
+def _given(table: RawTable, name: str | None) -> str | None:
+    """The column the user named: exactly, without regard to case, or by its number where names are missing."""
+    if name is None:
+        return None
+    if name in table.columns:
+        return name
+    alike = [column for column in table.columns if column.lower() == name.strip().lower()]
+    if len(alike) == 1:
+        return alike[0]
+    if name.isdigit() and not table.header and 1 <= int(name) <= len(table.columns):
+        return list(table.columns)[int(name) - 1]
+    raise InputError(
+        f"There is no column {name!r} in {table.source}.", f"Its columns are: {', '.join(map(repr, table.columns))}."
+    )
+
+
+def _shape(table: RawTable, name: str) -> _Shape:
+    if name in table.listed:
+        return _Shape(0, 0, 0, 0)
+    cells = [cell.strip() for cell in table.head(name, _SAMPLE) if cell and cell.strip()]
+    count = len(cells) or 1
+    return _Shape(
+        filled=len(cells),
+        words=sum(_words(cell) for cell in cells) / count,
+        distinct=len(set(cells)),
+        numeric=sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / count,
+    )
+
+
+def _words(cell: str) -> float:
+    """Words, counting every three letters as one where a script has no spaces."""
+    spaced = len(cell.split())
+    return max(spaced, len(cell) / 3) if not cell.isascii() and _CJK.search(cell) else spaced
+
+
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+
+
+def _second_text(shape: _Shape, first: _Shape) -> bool:
+    """Whether a nameless column is a second text: words in sentences, hardly repeated, of like length."""
+    return (
+        shape.like_text
+        and shape.words >= 3
+        and first.words >= 3
+        and shape.distinct > 0.3 * shape.filled
+        and 0.2 < shape.words / first.words < 5
+    )
+
+
+def _find_text(table: RawTable, shapes: dict[str, _Shape], taken: set[str]) -> tuple[str, str]:
+    free = {name: shape for name, shape in shapes.items() if name not in taken}
+    by_name = {name.lower(): name for name in free}
+    for known in TEXT_NAMES:
+        if known in by_name and (free[by_name[known]].like_text or known in TEXT_NAMES[:4]):
+            name = by_name[known]
+            if free[name].filled and free[name].numeric < 0.9:
+                return name, "by name"
+    candidates = [
+        name for name, shape in free.items()
+        if shape.like_text and name.lower() not in OTHER_NAMES and name.lower() not in LABEL_NAMES[:8]
+    ]  # fmt: skip
+    if not candidates:
+        raise InputError(
+            f"No column of {table.source} looks like text.",
+            f"Name it with --text-column; the columns are: {', '.join(map(repr, table.columns))}.",
+        )
+    return max(candidates, key=lambda name: free[name].words), "by content: the longest texts"
+
+
+def _find_label(
+    table: RawTable, shapes: dict[str, _Shape], taken: set[str], found: Columns, *, by_content: bool
+) -> tuple[str | None, str]:
+    free = {name: shape for name, shape in shapes.items() if name not in taken}
+    by_name = {name.lower(): name for name in free}
+    # A name is enough where the column is unlike text; "answer" or "title" full of sentences is no label.
+    acceptable: list[Callable[[str], bool]] = [
+        lambda name: free[name].like_label or free[name].numeric > 0.9,
+        lambda name: name.lower() in LABEL_NAMES[:8],
+    ]
+    for test in acceptable:
+        for known in LABEL_NAMES:
+            if known in by_name and test(by_name[known]):
+                return by_name[known], "by name"
+    candidates = [
+        name for name, shape in free.items() if shape.like_label and name.lower() not in OTHER_NAMES
+    ] if by_content else []  # fmt: skip
+    if not candidates:
+        return None, ""
+    candidates.sort(
+        key=lambda name: (shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50)
+    )
+    best = candidates[0]
+    if len(candidates) > 1:
+        found.warnings.append(
+            f"{best!r} is taken for the label; {', '.join(map(repr, candidates[1:]))} could be it too. "
+            "Overrule it with --label-column."
+        )
+    return best, "by content: few different values"

@@ -1,0 +1,190 @@
+"""CSV and its relatives: finds delimiter, quoting and header by evidence, and names the line where a file is broken.
+
+GLUE's TSV files carry bare quotes that mean nothing; read as CSV quotes they swallow rows in silence. So quoting is
+decided by looking at the whole file: quotes count only where they make every row come out right.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import IO
+
+from ..errors import InputError
+from .names import KNOWN_NAMES
+from .table import RawTable, TableBuilder, unique_names
+
+_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
+_SAMPLE_ROWS = 300
+_MOST_CHARACTERS = 1 << 26  # of one cell
+_NAME = re.compile(r"(?!.*[.!?]$)(\S+ ?){0,4}")
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+
+Open = Callable[[], AbstractContextManager[IO[str]]]
+
+
+@dataclass
+class _Look:
+    """How a whole file parses under one way of quoting."""
+
+    quoting: int
+    strict: bool
+    rows: int = 0
+    fields: int = 0
+    bad_line: int = 0
+    bad_fields: int = 0
+    bad_rows: int = 0
+    error_line: int = 0
+    error: str = ""
+
+    @property
+    def clean(self) -> bool:
+        return not self.error and not self.bad_rows
+
+
+def is_table(start: str, delimiter: str) -> bool:
+    """Whether the beginning of a file is a table with this delimiter: several rows, all with as many fields."""
+    counts = _field_counts(start, delimiter, csv.QUOTE_MINIMAL) or _field_counts(start, delimiter, csv.QUOTE_NONE)
+    plain = _field_counts(start, delimiter, csv.QUOTE_NONE)
+    return any(len(some) > 1 and some[0] > 1 and len(set(some)) == 1 for some in (counts, plain))
+
+
+def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> RawTable:
+    """Read a delimited file.
+
+    Args:
+        reopen: gives the text anew from its beginning, line ends untouched.
+        start: the beginning of the text, to look at.
+        prefer: the delimiter that the file's name promises.
+
+    Raises:
+        InputError: rows of unequal length, an unclosed quote, or a header without rows; with the line.
+    """
+    csv.field_size_limit(_MOST_CHARACTERS)
+    delimiter = _find_delimiter(start, prefer)
+    quoting, strict, warnings = _find_quoting(source, reopen, delimiter)
+    with reopen() as file:
+        rows = (row for row in csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict) if row)  # type: ignore[arg-type]
+        beginning = list(islice(rows, _SAMPLE_ROWS))
+        header, reason = has_header(beginning)
+        names = unique_names(beginning[0] if header else [""] * len(beginning[0]))
+        builder = TableBuilder(names)
+        for row in chain(beginning[1:] if header else beginning, rows):
+            builder.add(row)
+    if not len(builder):
+        raise InputError(f"{source} has a header and no rows.", "Add examples below the header.")
+    width = len(names)
+    findings = [
+        f"format: {width} columns separated by {_NAMES[delimiter]}" if width > 1 else "format: one column",
+        f"header: {'yes' if header else 'none'} ({reason})",
+    ]
+    if quoting == csv.QUOTE_NONE and '"' in start:
+        findings.append("quotes: plain characters, as in GLUE's files")
+    return RawTable(source, builder.finish(), header, findings, warnings)
+
+
+def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
+    """Whether the first row names the columns, and why it seems so."""
+    first = [cell.strip() for cell in rows[0]]
+    rest = rows[1:]
+    again = [
+        any(number < len(row) and row[number].strip() == cell for row in rest) for number, cell in enumerate(first)
+    ]
+    known = [cell for cell, repeated in zip(first, again, strict=True) if cell.lower() in KNOWN_NAMES and not repeated]
+    name_like = all(_NAME.fullmatch(cell) and not _NUMBER.fullmatch(cell) for cell in first)
+    if known and name_like and len(set(first)) == len(first):
+        return True, f"known name {known[0]!r}"
+    if not rest:
+        return False, "a single row"
+    for number, cell in enumerate(first):
+        column = [row[number].strip() for row in rest if number < len(row) and row[number].strip()]
+        if column and all(_NUMBER.fullmatch(other) for other in column):
+            if _NUMBER.fullmatch(cell):
+                return False, f"column {number + 1} is a number in every row"
+            if cell or name_like:
+                return True, f"column {number + 1} is a number in every row but the first"
+    if not name_like or len(set(first)) != len(first):
+        return False, "the first row looks like the others"
+    for cell, repeated in zip(first, again, strict=True):
+        if cell and repeated:
+            return False, f"{cell!r} comes again below"
+    for number, cell in enumerate(first):
+        lengths = sorted(len(row[number]) for row in rest if number < len(row))
+        if lengths and lengths[len(lengths) // 10] > 1.5 * len(cell) + 3:
+            return True, "the first row is shorter than the texts below"
+    return False, "the first row looks like the others"
+
+
+def _field_counts(start: str, delimiter: str, quoting: int) -> list[int]:
+    """Fields in each row of a file's beginning; a last row that is cut is left out. [] if it does not parse."""
+    whole = start if len(start) < 100_000 else start[: max(start.rfind("\n"), start.rfind("\r")) + 1] or start
+    try:
+        reader = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, quoting=quoting)  # type: ignore[arg-type]
+        counts = [len(row) for row in islice(reader, _SAMPLE_ROWS) if row]
+    except csv.Error:
+        return []
+    return counts
+
+
+def _find_delimiter(start: str, prefer: str) -> str:
+    """The delimiter under which most rows have as many fields as the first; `prefer` on a tie or if none divides."""
+    scores: dict[str, tuple[float, bool, int]] = {}
+    for delimiter in ("\t", ",", ";", "|"):
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+            counts = _field_counts(start, delimiter, quoting)
+            if counts and counts[0] > 1:
+                share = sum(count == counts[0] for count in counts) / len(counts)
+                score = (round(share, 2), delimiter == prefer, counts[0])
+                scores[delimiter] = max(score, scores.get(delimiter, (0.0, False, 0)))
+    return max(scores, key=lambda delimiter: scores[delimiter]) if scores else prefer
+
+
+def _find_quoting(source: str, reopen: Open, delimiter: str) -> tuple[int, bool, list[str]]:
+    """How quotes are meant, by parsing the whole file each way: quoting, strictness, warnings."""
+    plain = _look(reopen, delimiter, csv.QUOTE_NONE, strict=False)
+    quoted = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=True)
+    if quoted.clean and not (plain.clean and plain.fields == quoted.fields and plain.rows != quoted.rows):
+        return csv.QUOTE_MINIMAL, True, []
+    if plain.clean:
+        return csv.QUOTE_NONE, False, []
+    loose = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=False)
+    if loose.clean and quoted.error and "end of data" not in quoted.error:
+        return csv.QUOTE_MINIMAL, False, [
+            f"Line {quoted.error_line}: a quote inside a quoted cell is not doubled; read as well as it can be."
+        ]  # fmt: skip
+    if quoted.error and "end of data" in quoted.error:
+        raise InputError(
+            f"{source}, line {quoted.error_line}: a quote is opened and never closed.",
+            'Close it, or write a quote that is part of the text as "" inside a quoted cell.',
+        )
+    worst = min((look for look in (quoted, plain) if not look.error), key=lambda look: look.bad_rows)
+    more = f" ({worst.bad_rows} such rows)" if worst.bad_rows > 1 else ""
+    raise InputError(
+        f"{source}, line {worst.bad_line}: {worst.bad_fields} fields where the first row has {worst.fields}{more}.",
+        f"Quote cells that hold a {_NAMES[delimiter]}, or remove the row.",
+    )
+
+
+def _look(reopen: Open, delimiter: str, quoting: int, *, strict: bool) -> _Look:
+    look = _Look(quoting, strict)
+    with reopen() as file:
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]
+        done = 0
+        try:
+            for row in reader:
+                if row:
+                    look.fields = look.fields or len(row)
+                    look.rows += 1
+                    if len(row) != look.fields:
+                        look.bad_rows += 1
+                        if not look.bad_line:
+                            look.bad_line, look.bad_fields = done + 1, len(row)
+                done = reader.line_num
+        except csv.Error as error:
+            look.error, look.error_line = str(error), done + 1
+    return look

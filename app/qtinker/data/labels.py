@@ -1,0 +1,147 @@
+"""Labels as words or numbers in a file, to class indices in a fixed order."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from .examples import NO_LABEL
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_MISSING = frozenset({"", "nan", "null", "<na>"})
+_MOST_SCORES = 20
+_GENERIC = re.compile(r"LABEL_\d+")
+
+
+@dataclass
+class LabelSet:
+    """Class names in their order; index of a name is the class index."""
+
+    names: tuple[str, ...]
+    findings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def clean_label(cell: str | None) -> str | None:
+    """A label without surrounding space; None where it is missing (empty, null, NaN)."""
+    cell = (cell or "").strip()
+    return None if cell.lower() in _MISSING else cell
+
+
+def canonical(values: Iterable[str | None]) -> list[str | None]:
+    """Cells to label names: missing ones None; if all are numbers, 1.0 and 01 become 1; True becomes true.
+
+    -100 is what training code writes for "no label", so it is missing among numbers.
+    """
+    cleaned = [clean_label(value) for value in values]
+    distinct = {value for value in cleaned if value is not None}
+    if distinct and all(_NUMBER.fullmatch(value) for value in distinct):
+        names: dict[str, str | None] = {value: number_name(value) for value in distinct}
+        return [None if value is None or names[value] == str(NO_LABEL) else names[value] for value in cleaned]
+    if distinct and {value.lower() for value in distinct} <= {"true", "false"}:
+        return [None if value is None else value.lower() for value in cleaned]
+    return cleaned
+
+
+def number_name(text: str) -> str:
+    """The one way to write a number: 1 for 1.0, 0.5 for .50."""
+    value = float(text)
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
+
+
+def order(names: Iterable[str]) -> tuple[str, ...]:
+    """Numbers by size, words by code point, false before true."""
+    names = set(names)
+    if names and all(_NUMBER.fullmatch(name) for name in names):
+        return tuple(sorted(names, key=float))
+    return tuple(sorted(names))
+
+
+def label_set(values: Sequence[str | None], source: str, *, task: str = "auto") -> LabelSet:
+    """The classes that occur in canonical labels.
+
+    Raises:
+        InputError: there is none, only one, or they look like scores or free text rather than classes.
+    """
+    present = [value for value in values if value is not None]
+    names = order(present)
+    if not names:
+        raise InputError(
+            f"{source} has no labels.", "Name the label column with --label-column, or use a trained teacher's labels."
+        )
+    if len(names) == 1:
+        raise InputError(
+            f"All labels of {source} are {names[0]!r}: there is nothing to tell apart.", "Give at least two classes."
+        )
+    numeric = all(_NUMBER.fullmatch(name) for name in names)
+    if task == "auto" and numeric and len(names) > _MOST_SCORES and any("." in name for name in names):
+        raise InputError(
+            f"The labels of {source} look like scores ({names[0]} to {names[-1]}, {len(names)} different values), not "
+            "like classes.",
+            "Name another column with --label-column, or round them to classes first.",
+        )
+    if len(names) > max(50, 0.5 * len(present)):
+        raise InputError(
+            f"The label column of {source} has {len(names):,} different values in {len(present):,} rows: these are no "
+            "classes.",
+            "Name another column with --label-column.",
+        )
+    found = LabelSet(names)
+    folded: dict[str, list[str]] = {}
+    for name in names:
+        folded.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for alike in folded.values():
+        if len(alike) > 1:
+            found.warnings.append(f"The labels {', '.join(map(repr, alike))} differ in case or spaces only.")
+    return found
+
+
+def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> tuple[np.ndarray, list[str]]:
+    """Class indices int64 [N] under the label order of an existing model, -100 where missing; and findings.
+
+    Labels meet by name; case is disregarded where that is unambiguous. Names such as LABEL_3, which stand for nothing
+    but their number, meet the label 3.
+
+    Raises:
+        InputError: with the labels that the model does not know.
+    """
+    findings: list[str] = []
+    index = {name: number for number, name in enumerate(known)}
+    present = order(value for value in values if value is not None)
+    lookup: dict[str | None, int] = {None: NO_LABEL}
+    generic = all(_GENERIC.fullmatch(name) for name in known)
+    numbers = {number_name(name): number for name, number in index.items() if _NUMBER.fullmatch(name)}
+    folded: dict[str, list[int]] = {}
+    for name, number in index.items():
+        folded.setdefault(name.casefold(), []).append(number)
+    unknown = []
+    for name in present:
+        alike = folded.get(name.casefold(), [])
+        if name in index:
+            lookup[name] = index[name]
+        elif name in numbers:
+            lookup[name] = numbers[name]
+        elif generic and f"LABEL_{name}" in index:
+            lookup[name] = index[f"LABEL_{name}"]
+        elif len(alike) == 1:
+            lookup[name] = alike[0]
+        else:
+            unknown.append(name)
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:8])) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        raise InputError(
+            f"{source} has labels that the model does not know: {shown}.",
+            f"The model's labels are: {', '.join(map(repr, known[:12]))}{', ...' if len(known) > 12 else ''}; rename "
+            "them in the data, or train a teacher on this data.",
+        )
+    if generic and present:
+        findings.append("labels matched by number: the model names them LABEL_0, LABEL_1, ...")
+    absent = len(known) - len({lookup[name] for name in present})
+    if present and absent:
+        findings.append(f"{absent} of the model's {len(known)} labels do not occur in {source}")
+    return np.fromiter((lookup[value] for value in values), np.int64, len(values)), findings

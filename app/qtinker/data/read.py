@@ -1,0 +1,296 @@
+"""Reads a file of examples into a RawTable: compression, encoding and format are found by looking."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import InputError
+from .delimited import is_table, read_delimited
+from .table import RawTable, TableBuilder, cell_text, unique_names
+
+_BLOCK = 1 << 20
+_FORMATS = {
+    ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
+    ".txt": "text", ".text": "text", ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+DATA_SUFFIXES = tuple(_FORMATS)
+_FOREIGN = {
+    b"PK\x03\x04": ("is a zip archive (or an Excel workbook)", "Unpack it, or save the sheet as CSV."),
+    b"\xd0\xcf\x11\xe0": ("is an old Excel or Word file", "Save it as CSV."),
+    b"%PDF": ("is a PDF", "Give CSV, TSV, JSONL, Parquet or plain text."),
+    b"BZh": ("is compressed with bzip2", "Unpack it, or compress it with gzip."),
+    b"\xfd7zXZ": ("is compressed with xz", "Unpack it, or compress it with gzip."),
+    b"\x28\xb5\x2f\xfd": ("is compressed with zstd", "Unpack it, or compress it with gzip."),
+    b"ARROW1": ("is an Arrow file", "Save it as Parquet."),
+    b"SQLite": ("is an SQLite database", "Save the table as CSV."),
+}
+_ENCODING_NAMES = {
+    "utf-8": "UTF-8", "utf-8-sig": "UTF-8 with BOM", "utf-16": "UTF-16", "utf-16-le": "UTF-16 (little-endian, no BOM)",
+    "utf-16-be": "UTF-16 (big-endian, no BOM)", "utf-32": "UTF-32", "cp1252": "Windows-1252 (Latin-1)",
+    "latin-1": "Latin-1",
+}  # fmt: skip
+
+
+def read_file(path: str | Path) -> RawTable:
+    """Read CSV, TSV, JSONL, JSON, Parquet or plain text (one text a line), gzip-compressed or not.
+
+    Raises:
+        InputError: the file is missing, empty, binary or broken; the message names the line where there is one.
+    """
+    path = Path(path)
+    _refuse_unreadable(path)
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with _binary(path, packed) as file:
+            start = file.read(8)
+            if start[:4] == b"PAR1":
+                return _read_parquet(path, file)
+        for magic, (what, fix) in _FOREIGN.items():
+            if start.startswith(magic):
+                raise InputError(f"{path} {what}.", fix)
+        encoding, warnings = _encoding(path, packed)
+        table = _read_text(path, packed, encoding)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is a damaged gzip file: {error}.", "Compress or fetch it anew.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} can't be read as {error.encoding}: {error.reason}.", "Save it as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"Can't read {path}: {error.strerror or error}.") from None
+    table.warnings = warnings + table.warnings
+    table.findings.append(f"encoding: {_ENCODING_NAMES[encoding]}" + (", gzip" if packed else ""))
+    return table
+
+
+def _refuse_unreadable(path: Path) -> None:
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.name.removesuffix(".gz").endswith(DATA_SUFFIXES))
+        fix = f"Name a file in it, such as {path / inside[0]}." if inside else "Name a file of examples."
+        raise InputError(f"{path} is a folder.", fix)
+    if not path.exists():
+        raise InputError(f"There is no file {path}.", "Check the path; 'sample' is the bundled data set.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty.", "Give a file with one example a line.")
+
+
+@contextmanager
+def _binary(path: Path, packed: bool) -> Iterator[IO[bytes]]:
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        yield file  # type: ignore[misc]
+
+
+@contextmanager
+def _text(path: Path, packed: bool, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """Text whose line ends are left alone (a quoted cell may hold some)."""
+    with _binary(path, packed) as file:
+        errors = "replace" if encoding.startswith("utf-8") else "strict"
+        with io.TextIOWrapper(file, encoding, errors, newline="") as text:
+            yield text
+
+
+def _encoding(path: Path, packed: bool) -> tuple[str, list[str]]:
+    """The encoding, by BOM or by what decodes; the file is read once, in blocks."""
+    with _binary(path, packed) as file:
+        start = file.read(4096)
+        for mark, name in (
+            (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+            (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+        ):  # fmt: skip
+            if start.startswith(mark):
+                return name, []
+        if len(start) >= 4 and b"\0" in start:
+            zeros = start[0::2].count(0), start[1::2].count(0)
+            if zeros[1] > len(start) * 0.3 and zeros[0] < len(start) * 0.05:
+                return "utf-16-le", []
+            if zeros[0] > len(start) * 0.3 and zeros[1] < len(start) * 0.05:
+                return "utf-16-be", []
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        good = bad = control = size = line = undefined = 0
+        while block := file.read(_BLOCK):
+            if b"\0" in block:
+                where = line + block[: block.index(0)].count(b"\n") + 1
+                raise InputError(
+                    f"{path} has a NUL byte in line {where}: it is a binary file, or damaged.",
+                    "Give CSV, TSV, JSONL, Parquet or plain text; save text as UTF-8.",
+                )
+            text = decoder.decode(block)
+            replaced = text.count("\ufffd")
+            bad += replaced
+            good += 0 if text.isascii() else sum(letter > "\x7f" for letter in text) - replaced
+            control += sum(block.count(bytes([code])) for code in (*range(1, 9), 11, *range(14, 27), *range(28, 32)))
+            undefined += sum(block.count(bytes([code])) for code in (0x81, 0x8D, 0x8F, 0x90, 0x9D))
+            size, line = size + len(block), line + block.count(b"\n")
+    bad += len(decoder.decode(b"", final=True))
+    if control > size * 0.02 or (bad and control > size * 0.005):
+        raise InputError(f"{path} is a binary file.", "Give CSV, TSV, JSONL, Parquet or plain text.")
+    if not bad:
+        return "utf-8", []
+    if good > 20 * bad:
+        return "utf-8", [f"{bad} bytes are no valid UTF-8 and were replaced by U+FFFD."]
+    return ("latin-1" if undefined else "cp1252"), []
+
+
+def _read_text(path: Path, packed: bool, encoding: str) -> RawTable:
+    """Choose the format by suffix, or by looking, and read."""
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    with _text(path, packed, encoding) as file:
+        start = file.read(_BLOCK // 4)
+    if not start.strip():
+        raise InputError(f"{path} is empty.", "Give a file with one example a line.")
+    kind = _FORMATS.get(suffix) or _guess(start)
+    if kind == "parquet":
+        raise InputError(f"{path} is no Parquet file, in spite of its name.", "Rename it, or fetch it anew.")
+    if kind == "json" and _guess(start) == "jsonl":
+        kind = "jsonl"
+    if kind == "text" and is_table(start, "\t"):
+        kind = "tsv"
+    with _text(path, packed, encoding) as file:
+        if kind == "json":
+            return _read_json(path, file)
+        if kind == "jsonl":
+            return _read_jsonl(path, file)
+        if kind == "text":
+            return _read_lines(path, file)
+
+    @contextmanager
+    def reopen() -> Iterator[io.TextIOWrapper]:
+        with _text(path, packed, encoding) as file:
+            yield file
+
+    return read_delimited(str(path), reopen, start, prefer="\t" if kind == "tsv" else ",")
+
+
+def _guess(start: str) -> str:
+    """The format of text whose name tells nothing."""
+    first = start.lstrip()[:1]
+    if first == "{":
+        try:
+            json.loads(start.lstrip().splitlines()[0])
+        except ValueError:
+            return "json"
+        return "jsonl"
+    if first == "[":
+        return "json"
+    return "csv" if any(is_table(start, delimiter) for delimiter in "\t,;|") else "text"
+
+
+def _read_lines(path: Path, file: io.TextIOWrapper) -> RawTable:
+    builder = TableBuilder(["text"])
+    file.reconfigure(newline=None)
+    for line in file:
+        builder.add([line.rstrip("\n")])
+    return RawTable(str(path), builder.finish(), header=False, findings=["format: plain text, one text a line"])
+
+
+def _read_jsonl(path: Path, file: io.TextIOWrapper) -> RawTable:
+    builder, listed = TableBuilder(), set[str]()
+    file.reconfigure(newline=None)
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            detail = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise InputError(
+                f"{path}, line {number}: not valid JSON ({detail}).", "Each line must be one JSON object."
+            ) from None
+        _add_json(builder, listed, row, f"{path}, line {number}")
+    return RawTable(str(path), builder.finish(), findings=["format: JSONL"], listed=listed)
+
+
+def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
+    try:
+        content = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}.", "Give a list of objects, or JSONL.") from None
+    if isinstance(content, dict):
+        lists = {key: value for key, value in content.items() if isinstance(value, list)}
+        if len(lists) > 1 and len(lists) == len(content) and len(set(map(len, lists.values()))) == 1:
+            content = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+        elif len(lists) == 1:
+            content = next(iter(lists.values()))
+    if not isinstance(content, list) or not content:
+        raise InputError(f"{path} holds no list of examples.", 'Give a list such as [{"text": ..., "label": ...}].')
+    builder, listed = TableBuilder(), set[str]()
+    for number, row in enumerate(content, 1):
+        _add_json(builder, listed, row, f"{path}, example {number}")
+    return RawTable(str(path), builder.finish(), findings=["format: JSON list"], listed=listed)
+
+
+def _add_json(builder: TableBuilder, listed: set[str], row: Any, where: str) -> None:
+    if isinstance(row, str):
+        row = {"text": row}
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected an object with named values, found {type(row).__name__}.")
+    listed.update(key for key, value in row.items() if isinstance(value, list | dict))
+    builder.add_named({key: cell_text(value) for key, value in row.items()})
+
+
+def _read_parquet(path: Path, file: IO[bytes]) -> RawTable:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    file.seek(0)
+    try:
+        source = parquet.ParquetFile(file)
+        table = source.read(columns=[f.name for f in source.schema_arrow if _readable(f.type)])
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} is a damaged Parquet file: {error}.", "Fetch or write it anew.") from None
+    return arrow_table(table, str(path), "format: Parquet")
+
+
+def _readable(kind: Any) -> bool:
+    """Whether a column can hold text or labels; vectors, blobs and pictures are left where they are."""
+    import pyarrow.types as types
+
+    if types.is_list(kind) or types.is_large_list(kind):
+        return types.is_string(kind.value_type) or types.is_integer(kind.value_type)
+    return not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _class_names(table: Any) -> dict[str, list[str]]:
+    """Names of the classes by column, where `datasets` left them in the metadata of an Arrow schema."""
+    info = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = info.get("info", {}).get("features", {})
+    return {
+        name: feature["names"]
+        for name, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+    }
+
+
+def arrow_table(table: Any, source: str, finding: str, classes: dict[str, list[str]] | None = None) -> RawTable:
+    """An Arrow table as text; class names (given, or in its metadata) replace their numbers, -1 meaning none."""
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    classes = _class_names(table) if classes is None else classes
+    columns, listed, findings = {}, set(), [finding]
+    for name, column in zip(unique_names(table.column_names), table.columns, strict=True):
+        if not _readable(column.type):
+            continue
+        names = classes.get(name)
+        if names and types.is_integer(column.type):
+            cells = [names[i] if i is not None and 0 <= i < len(names) else None for i in column.to_pylist()]
+            columns[name] = pa.chunked_array([pa.array(cells, pa.large_string())])
+            findings.append(f"class names of {name!r} taken from the data's own description")
+        elif types.is_string(column.type) or types.is_large_string(column.type):
+            columns[name] = column.cast(pa.large_string())
+        else:
+            if types.is_list(column.type) or types.is_large_list(column.type):
+                listed.add(name)
+            chunks = [pa.array(map(cell_text, chunk.to_pylist()), pa.large_string()) for chunk in column.chunks]
+            columns[name] = pa.chunked_array(chunks, pa.large_string())
+    if not columns or not table.num_rows:
+        raise InputError(f"{source} holds no rows with text.", "Give a table with a text column and a label column.")
+    return RawTable(source, columns, findings=findings, listed=listed)
