@@ -167,6 +167,12 @@ class Checkpoint:
             with contextlib.suppress(BufferError):
                 self._maps.popitem()[1].close()
 
+    def release(self) -> None:
+        """Let the system take back the memory of what was read so far; arrays stay valid and are read anew if used."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows, which trims by itself
+            for mapped in self._maps.values():
+                mapped.madvise(mmap.MADV_DONTNEED)
+
     def variables(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape and type (`float32`, `bfloat16`, `string`, ...) of each variable, by name."""
         return {name: (entry.shape, _dtype_name(entry.dtype)) for name, entry in self._entries.items()}
