@@ -1,1 +1,75 @@
-"""QTinker: distil, quantize and measure BERT models."""
+"""QTinker: distil, quantize and measure BERT models.
+
+    import qtinker
+    qtinker.download(["bert-tiny"])
+    report = qtinker.distill(teacher="my-teacher", student="bert-tiny", data="reviews.csv")
+
+The verbs are the functions of `qtinker.api`. Nothing is imported before it is used: `import qtinker` costs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import finetune as finetune
+    from .api import import_model as import_model
+    from .api import models as models
+    from .api import remove as remove
+    from .api import remove_runs as remove_runs
+    from .api import resume_run as resume_run
+    from .api import run as run
+    from .api import show_run as show_run
+    from .api import start as start
+    from .api import stop_run as stop_run
+    from .api import verify as verify
+    from .spec import RunSpec as RunSpec
+
+_FUNCTIONS = (
+    "clean", "finetune", "import_model", "models", "remove", "remove_runs", "resume_run", "run", "show_run", "start",
+    "stop_run", "verify",
+)  # fmt: skip
+# Verbs whose module has the same name: there Python's import binds the module, so the module itself is made callable.
+_MODULES = ("data", "distill", "download", "evaluate", "predict", "quantize", "runs")
+
+__all__ = ["RunSpec", *_FUNCTIONS, *_MODULES]  # noqa: PLE0604 - strings, all of them
+
+
+class _Verb(ModuleType):
+    """A module that is a verb too: calling it calls the function of that name in `api`."""
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        from . import api
+
+        return getattr(api, self.__name__.rpartition(".")[2])(*args, **settings)
+
+
+class _Package(ModuleType):
+    """This package: what is imported into it under a verb's name becomes callable."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _MODULES and type(value) is ModuleType:
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(".api", __name__), name)
+    if name == "RunSpec":
+        from .spec import RunSpec
+
+        return RunSpec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -50,11 +50,15 @@ class RunStopped(QTinkerError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a spec: the field's dotted path, what is wrong, what to do about it."""
+    """One thing wrong with a spec: the field's dotted path, what is wrong, what to do about it.
+
+    `level` "warning" is worth knowing and stops nothing.
+    """
 
     field: str
     message: str
     fix: str = ""
+    level: str = "error"
 
     def __str__(self) -> str:
         return " ".join(part for part in (f"{self.field}: {self.message}", self.fix) if part)

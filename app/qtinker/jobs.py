@@ -93,6 +93,13 @@ def reorder(run_ids: list[str]) -> list[str]:
         return list(queue.order)
 
 
+def withdraw(run_id: str) -> None:
+    """Take a run out of the queue, as when it is started otherwise or deleted."""
+    if run_id in runs.queue()[0]:
+        with _queue() as queue:
+            queue.order = [other for other in queue.order if other != run_id]
+
+
 def active() -> list[Run]:
     """The runs that a process works on now."""
     return [run for run in runs.list_runs() if run.state()["status"] in runs.ACTIVE]
@@ -112,12 +119,14 @@ def stop(run_id: str, *, grace_s: float = GRACE_S, wait: bool = False) -> dict[s
         if status == "queued":
             queue.order = [other for other in queue.order if other != run.id]
             run.request_stop()
-            return run.state()
-        if status not in runs.ACTIVE:
+        elif status in runs.ACTIVE:
+            deadline = time.time() + grace_s
+            earlier = run.stop_deadline()
+            run.request_stop(deadline=min(deadline, earlier) if earlier else deadline)
+        else:
             raise InputError(f"Run {run.id} is not going on: it is {status}.")
-        deadline = time.time() + grace_s
-        earlier = run.stop_deadline()
-        run.request_stop(deadline=min(deadline, earlier) if earlier else deadline)
+    if status == "queued":
+        return run.state()
     if wait:
         _end(run, grace_s)
     else:

@@ -1,0 +1,293 @@
+"""The verbs as Python functions, the same that the command line and the page call.
+
+    import qtinker
+    report = qtinker.distill(teacher="my-teacher", student="bert-tiny", data="reviews.csv", method="patient", lr=1e-4)
+
+Settings are named as the command line's options are. Each function returns plain data, ready for JSON, and raises
+`qtinker.errors.QTinkerError` with words for the user. Free of torch until a verb needs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from . import jobs as _jobs
+from . import registry as _registry
+from . import runs as _runs
+from .errors import InputError, SpecError
+from .home import cache_dir
+from .options import SettingOption, distill_options, finetune_options, to_data
+from .spec import DataSpec, RunSpec
+
+OnEvent = Callable[[dict[str, Any]], None] | None
+SpecLike = RunSpec | dict[str, Any] | str | Path
+
+
+# --- making models -----------------------------------------------------------------------------------------------
+
+
+def distill(spec: SpecLike | None = None, *, on_event: OnEvent = None, **settings: Any) -> dict[str, Any]:
+    """Distil a teacher into a student, here and now; the settings are the options of `distill`.
+
+    Returns the report: `run`, `checkpoint` (path), `metrics` (teacher, student, and control where asked for; each
+    with accuracy and macro_f1), `retention` (student's metric over teacher's), `examples_per_second`, and more.
+
+    Raises:
+        SpecError: with every problem of the settings at once.
+        RunStopped: Ctrl-C, a signal or `stop_run`; it can be resumed.
+        RunFailed: the training ended without a result.
+    """
+    return run(_given(spec, settings, distill_options(), {}), on_event=on_event)
+
+
+def finetune(
+    model: str | None = None, *, spec: SpecLike | None = None, on_event: OnEvent = None, **settings: Any
+) -> dict[str, Any]:
+    """Train a model on labelled data, without a teacher; the settings are the options of `finetune`. See `distill`."""
+    fixed = {"student": {"model": str(model)}} if model is not None else {}
+    return run(_given(spec, settings, finetune_options(), fixed), on_event=on_event)
+
+
+def run(spec: SpecLike, *, on_event: OnEvent = None, own_process: bool = False) -> dict[str, Any]:
+    """Do everything that a spec (or its YAML file) says, here and now. See `distill`.
+
+    Args:
+        own_process: this process is there for the run alone and may be killed if it does not stop.
+    """
+    from . import worker
+
+    return worker.execute(create_run(spec), emit=on_event, own_process=own_process)
+
+
+def create_run(spec: SpecLike) -> _runs.Run:
+    """Check a spec and make its run folder; nothing is started.
+
+    Raises:
+        SpecError: with every problem at once.
+    """
+    from . import check
+
+    checked = check.anchored(as_spec(spec))
+    if problems := [problem for problem in check.check(checked) if problem.level == "error"]:
+        raise SpecError(problems)
+    return _runs.create(checked)
+
+
+def start(spec: SpecLike) -> dict[str, Any]:
+    """Check a spec and start its run in a process of its own, or queue it. Returns the run's state."""
+    return _jobs.start(create_run(spec).id)
+
+
+def as_spec(spec: SpecLike) -> RunSpec:
+    """A RunSpec from one, from plain data, or from the path of a YAML file."""
+    if isinstance(spec, RunSpec):
+        return spec
+    return RunSpec.parse(spec) if isinstance(spec, dict) else RunSpec.load(spec)
+
+
+def _given(
+    spec: SpecLike | None, settings: dict[str, Any], options: list[SettingOption], fixed: dict[str, Any]
+) -> RunSpec:
+    if spec is not None:
+        if settings or fixed:
+            raise InputError("Both a spec and settings were given.", "Put the settings into the spec.")
+        return as_spec(spec)
+    names = {flag.lstrip("-").replace("-", "_"): each for each in options for flag in "/".join(each.flags).split("/")}
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in names:
+            close = difflib.get_close_matches(name, list(names), n=3)
+            raise InputError(
+                f"There is no setting {name!r}.", f"Did you mean {' or '.join(close)}?" if close else "See --help."
+            )
+        each = names[name]
+        path = isinstance(value, Path)
+        values[each.parameter] = (
+            [value] if each.repeatable and isinstance(value, str) else str(value) if path else value
+        )
+    data = to_data(options, values)
+    for part, more in fixed.items():
+        data.setdefault(part, {}).update(more)
+    return RunSpec.parse(data)
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
+
+
+def runs() -> dict[str, Any]:
+    """All runs, newest first, each with its state; starts the next of the queue if none is going on."""
+    _jobs.advance()
+    return {"runs": [each.state() for each in _runs.list_runs()], "queue": _jobs.queued()}
+
+
+def show_run(run_id: str) -> dict[str, Any]:
+    """One run: its state, spec, report (or None) and the end of its log."""
+    found = _runs.open(run_id)
+    spec: dict[str, Any] | None = None
+    try:
+        spec = found.spec().model_dump(mode="json", exclude_none=True)
+    except InputError:
+        if found.state()["status"] != "broken":
+            raise
+    return {
+        **found.state(), "folder": str(found.folder), "spec": spec, "report": found.report(), "log": found.log_tail(20)
+    }  # fmt: skip
+
+
+def stop_run(run_id: str, *, grace_s: float = _jobs.GRACE_S, wait: bool = True) -> dict[str, Any]:
+    """Withdraw a queued run, or let a running one finish its step, save and end (after `grace_s` seconds: kill it)."""
+    return _jobs.stop(run_id, grace_s=grace_s, wait=wait)
+
+
+def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = False) -> dict[str, Any]:
+    """Go on with a run that was stopped, interrupted or failed, here and now. Returns the report, as `distill`."""
+    from . import worker
+
+    found = _runs.open(run_id)
+    _jobs.withdraw(found.id)
+    _jobs.check_resumable(found)
+    found.clear_stop()
+    return worker.execute(found, emit=on_event, own_process=own_process)
+
+
+def remove_runs(run_ids: Sequence[str]) -> dict[str, Any]:
+    """Delete runs' folders; all are looked up before any is deleted. Models that they made stay."""
+    found = [_runs.open(run_id) for run_id in run_ids]
+    for each in found:
+        _jobs.withdraw(each.id)
+        each.delete()
+    return {"removed": [each.id for each in found]}
+
+
+def clean() -> dict[str, Any]:
+    """Free space: the saved states of runs that are done, and the cache (unless a run is going on)."""
+    doomed = [each.files.checkpoint for each in _runs.list_runs() if each.state()["status"] == "done"]
+    if not _jobs.active():
+        doomed.append(cache_dir())
+    size = 0
+    for folder in doomed:
+        if folder.is_dir():
+            size += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            shutil.rmtree(folder, ignore_errors=True)
+    return {"bytes": size, "removed": [str(folder) for folder in doomed]}
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+
+def models() -> dict[str, Any]:
+    """What is here and what can be fetched."""
+    from . import catalog
+
+    entries = _registry.list_models()
+    here = {(entry.group, entry.name) for entry in entries}
+    return {
+        "models": [{**_plain(entry), "full_name": entry.full_name} for entry in entries],
+        "catalog": [
+            {**_plain(entry), "here": (entry.group, entry.name) in here, "shape": entry.shape,
+             "download_bytes": entry.download_bytes, "sets": list(entry.sets)}
+            for entry in catalog.catalog().values()
+        ],
+    }  # fmt: skip
+
+
+def verify(names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Hash models' files again and compare with what was recorded; all models if none is named."""
+    wanted = names or [entry.full_name for entry in _registry.list_models()]
+    checked = [{"name": name, "problems": _registry.verify(name)} for name in wanted]
+    return {"ok": not any(each["problems"] for each in checked), "models": checked}
+
+
+def remove(names: Sequence[str]) -> dict[str, Any]:
+    """Delete models from the registry; all are looked up before any is deleted."""
+    for name in names:
+        if _registry.find(name) is None:
+            _registry.resolve(name)
+            raise InputError(f"{name} is not in the registry.", "See what is here: python3 app models")
+    return {"removed": [_registry.remove(name).full_name for name in names]}
+
+
+def download(
+    names: str | Sequence[str] = (), *, set: str | None = None, mirror: str | None = None, progress: Any = None
+) -> dict[str, Any]:
+    """Fetch models of the catalog, by name or by set; verified and converted."""
+    from . import catalog
+    from .download import download as fetch
+
+    wanted = [names] if isinstance(names, str) else [str(name) for name in names]
+    wanted += [entry.name for entry in catalog.in_set(set)] if set else []
+    if not wanted:
+        raise InputError("Name what to fetch, or a set.", "For example: recommended.")
+    more = {"progress": progress} if progress is not None else {}
+    paths = fetch(list(dict.fromkeys(wanted)), mirror=mirror, **more)
+    return {"models": [{"name": path.name, "path": str(path)} for path in map(Path, paths)]}
+
+
+def import_model(path: str | Path, *, name: str | None = None) -> dict[str, Any]:
+    """Bring a Hugging Face folder, or a Google checkpoint (folder or zip), into the registry."""
+    from .importer import import_model as bring
+
+    made = Path(bring(Path(path), name=name))
+    return {"name": made.name, "path": str(made)}
+
+
+# --- data, quantizing, measuring ---------------------------------------------------------------------------------
+
+
+def data(source: str | Path | DataSpec, *, tokenizer: str | None = None, **settings: Any) -> dict[str, Any]:
+    """What training would see: columns, rows, balance of the classes, lengths, examples, findings, warnings."""
+    from .data import inspect
+
+    spec = source if isinstance(source, DataSpec) else _data_spec(source, settings)
+    cutter = None
+    if tokenizer is not None:
+        from .runtime.base import load_tokenizer
+
+        cutter = load_tokenizer(_registry.resolve(tokenizer))
+    return inspect(spec, cutter).to_dict()
+
+
+def quantize(model: str | Path, *, scheme: str, name: str | None = None, on_event: OnEvent = None) -> dict[str, Any]:
+    """Make a quantized version of a model in the registry. Returns its name, path, bytes and what was checked."""
+    from . import pipeline
+
+    return pipeline.quantize_model(model, scheme=scheme, name=name)
+
+
+def evaluate(
+    models: str | Path | Iterable[str | Path], *, data: str | Path | DataSpec, batch_size: int = 32,
+    device: str = "cpu", threads: int | None = None, **settings: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure models side by side on labelled data: quality, agreement with the first, size, latency, throughput."""
+    from .evaluate import evaluate as measure
+
+    named = [models] if isinstance(models, str | Path) else list(models)
+    spec = data if isinstance(data, DataSpec) else _data_spec(data, settings)
+    report = measure(named, spec, batch_size=batch_size, device=device, threads=threads)
+    return report if isinstance(report, dict) else report.to_dict()
+
+
+def predict(
+    model: str | Path, texts: Iterable[Any], *, batch_size: int = 32, device: str = "cpu", threads: int | None = None
+) -> dict[str, Any]:
+    """Answers of a model: label, score and probabilities for each text (or pair of texts)."""
+    from .predict import predict as answer
+
+    return {"predictions": answer(model, texts, batch_size=batch_size, device=device, threads=threads)}
+
+
+def _data_spec(source: str | Path, settings: dict[str, Any]) -> DataSpec:
+    given = {name: value for name, value in settings.items() if value is not None}
+    parsed = RunSpec.parse({"student": {"model": "any"}, "data": {"train": str(source), **given}})
+    return parsed.data
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON knows it."""
+    assert is_dataclass(value) and not isinstance(value, type)
+    return {key: str(item) if isinstance(item, Path) else item for key, item in asdict(value).items()}
