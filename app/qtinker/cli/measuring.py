@@ -1,0 +1,100 @@
+"""The verbs on finished models: quantize, evaluate, predict."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from ..errors import InputError
+from ..spec import Scheme
+from .border import Json, Outcome
+
+Device = typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")
+Threads = typer.Option("--threads", min=1, help="Processor threads; left out: all cores.")
+BatchSize = typer.Option("--batch-size", min=1, help="Texts at a time.")
+MODEL = "Registry name, catalog name or folder."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the program."""
+    app.command("quantize")(quantize)
+    app.command("evaluate")(evaluate)
+    app.command("predict")(predict)
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    scheme: Annotated[Scheme, typer.Option("--scheme", help=f"One of: {', '.join(get_args(Scheme))}.")],
+    name: Annotated[str | None, typer.Option("--name", help="Its name in the registry; left out: made.")] = None,
+    json: Annotated[bool, Json] = False,
+) -> Outcome:
+    """Make a version of a model in 8 or 4 bits."""
+    from .. import api, console
+
+    result = api.quantize(model, scheme=scheme, name=name)
+    return Outcome(result, lambda: console.show_quantized(result))
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL)],
+    data: Annotated[str, typer.Option("--data", help="Labelled data: a file, a Hub data set id, or 'sample'.")],
+    text_column: Annotated[str | None, typer.Option("--text-column", help="The column with the text.")] = None,
+    text_pair_column: Annotated[str | None, typer.Option("--text-pair-column", help="The second text.")] = None,
+    label_column: Annotated[str | None, typer.Option("--label-column", help="The column with the label.")] = None,
+    max_examples: Annotated[int | None, typer.Option("--max-examples", min=1, help="Use only so many.")] = None,
+    batch_size: Annotated[int, BatchSize] = 32,
+    device: Annotated[str, Device] = "cpu",
+    threads: Annotated[int | None, Threads] = None,
+    json: Annotated[bool, Json] = False,
+) -> Outcome:
+    """Measure models side by side.
+
+    Quality, agreement with the first, size, latency, throughput, memory.
+    """
+    from .. import api, console
+
+    result = api.evaluate(
+        models, data=data, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column,
+        max_examples=max_examples, batch_size=batch_size, device=device, threads=threads,
+    )  # fmt: skip
+    return Outcome(result, lambda: console.show_models_table(result["models"]))
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT...", help="Texts; - reads lines from input.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A file with a text a line.")] = None,
+    batch_size: Annotated[int, BatchSize] = 32,
+    device: Annotated[str, Device] = "cpu",
+    threads: Annotated[int | None, Threads] = None,
+    json: Annotated[bool, Json] = False,
+) -> Outcome:
+    """Answer texts with a model."""
+    from .. import api, console
+
+    result = api.predict(model, read_texts(texts or [], file), batch_size=batch_size, device=device, threads=threads)
+    return Outcome(result, lambda: console.show_predictions(result["predictions"]))
+
+
+def read_texts(texts: list[str], file: Path | None) -> list[str]:
+    """The texts given, `-` replaced by the lines of standard input, then those of the file.
+
+    Raises:
+        InputError: there are none, or the file can't be read.
+    """
+    found: list[str] = []
+    for text in texts:
+        found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
+    if file is not None:
+        try:
+            found += file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"Can't read {file}: {error}.") from None
+    if not found:
+        raise InputError("Give at least one text.", 'For example: python3 app predict MODEL "A fine film."')
+    return found

@@ -1,0 +1,143 @@
+"""Drawing for the terminal: the events of a run and of downloads on standard error, tables on standard output.
+
+Everything is plain text where the stream is no terminal: no colour, no redrawing, a line now and then.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+Row = dict[str, Any]
+
+
+class Drawing:
+    """Draws the events that a run yields: call it with each. A bar on a terminal, else a line now and then."""
+
+    def __init__(self, stream: Any = None) -> None:
+        self.console = Console(file=stream or sys.stderr, highlight=False)
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+        self.last_line = 0.0
+        if self.console.is_terminal:
+            self.progress = Progress(
+                TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
+                TimeRemainingColumn(compact=True), console=self.console,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        if self.progress:
+            self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.progress:
+            self.progress.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Draw one event; kinds that it doesn't know are passed over."""
+        draw = getattr(self, f"_{event.get('kind')}", None)
+        if draw:
+            draw(event)
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def _phase(self, event: dict[str, Any]) -> None:
+        title = event.get("title") or event.get("phase") or ""
+        if event.get("count"):
+            title = f"[{event.get('index')}/{event['count']}] {title}"
+        self.last_line = time.monotonic()
+        if self.progress:
+            if self.task is not None:
+                self.progress.remove_task(self.task)
+            self.task = self.progress.add_task(escape(title), total=event.get("total_steps"), detail="")
+        else:
+            self.say(title)
+
+    def _step(self, event: dict[str, Any]) -> None:
+        if self.progress and self.task is not None:
+            self.progress.update(
+                self.task, completed=event["step"], total=event.get("total_steps"), detail=step_text(event)
+            )
+        elif time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = time.monotonic()
+            eta = event.get("eta_s")
+            self.say(f"  {step_text(event)}" + (f", {duration(eta)} left" if eta is not None else ""))
+
+    def _eval(self, event: dict[str, Any]) -> None:
+        shown = ", ".join(f"{name} {number(value)}" for name, value in event.get("metrics", {}).items())
+        self.say(f"  step {event.get('step')}: {shown}{' (best so far)' if event.get('best') else ''}")
+
+    def _message(self, event: dict[str, Any]) -> None:
+        prefix = "warning: " if event.get("level") == "warning" else ""
+        self.say(f"  {prefix}{event.get('text', '')}")
+
+
+def escape(text: str) -> str:
+    """Text whose brackets rich must not take for markup."""
+    return text.replace("[", r"\[")
+
+
+def step_text(event: dict[str, Any]) -> str:
+    """A step in a few words: where, loss, speed."""
+    words = [f"step {event['step']}" + (f"/{event['total_steps']}" if event.get("total_steps") else "")]
+    if event.get("loss") is not None:
+        words.append(f"loss {event['loss']:.4f}")
+    if event.get("examples_per_second"):
+        words.append(f"{event['examples_per_second']:.0f} examples/s")
+    return ", ".join(words)
+
+
+# --- words for figures -----------------------------------------------------------------------------------------------
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A figure for a table; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def size(count: float | None) -> str:
+    """Bytes in the unit that suits."""
+    if count is None:
+        return "-"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def count(value: float | None) -> str:
+    """A number of parameters: 4.4M."""
+    if value is None:
+        return "-"
+    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.0f}k" if value >= 1e3 else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 1:02 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def table(columns: list[str], rows: list[list[str]], *, left: int = 1) -> str:
+    """An aligned table as text; the first `left` columns flush left, the others flush right."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+
+    def line(cells: list[str]) -> str:
+        return "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    return "\n".join([line(columns), "  ".join("-" * width for width in widths), *map(line, rows)])
