@@ -209,7 +209,7 @@ def _projection_modules(model: nn.Module, part: str) -> list[tuple[nn.Module, in
             if all(isinstance(getattr(module, name, None), nn.Linear) for name in names.values()):
                 found.append((getattr(module, names[part]), None))
         if hasattr(module, "c_attn") and not hasattr(module, "q_attn"):
-            found.append((module.c_attn, "qkv".index(part)))
+            found.append((module.get_submodule("c_attn"), "qkv".index(part)))
     if not found:
         raise InputError(
             f"Queries and keys of {type(model).__name__} can't be read: its attention has an unknown layout.",

@@ -177,7 +177,7 @@ class Feature(Logit):
             if not (spec.embedding_weight or spec.hidden_weight or spec.attention_weight):
                 raise InputError(
                     "All weights of the intermediate stage are 0: nothing would be learned in it.",
-                    "Raise one of embedding_weight, hidden_weight and attention_weight, or set intermediate_share to 0.",
+                    "Raise embedding_weight, hidden_weight or attention_weight, or set intermediate_share to 0.",
                 )
             self.stages = (Stage("intermediate", spec.intermediate_share, judged=False), *self.stages)
             if widths[0] != widths[1]:

@@ -1,0 +1,58 @@
+"""What a step gets: its stage, learning rate, random seed; the optimizer; and how running out of memory looks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ..spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from .methods import Stage
+
+
+def stage_ends(stages: Sequence[Stage], total_steps: int) -> list[int]:
+    """How many steps are done when each stage is over; each stage has one step at least, where there are enough."""
+    ends, share = [], 0.0
+    for number, stage in enumerate(stages):
+        share += stage.share
+        later = len(stages) - 1 - number
+        ends.append(min(max(round(share * total_steps), number + 1), max(total_steps - later, 0)))
+    ends[-1] = total_steps
+    return ends
+
+
+def learning_rate(step: int, steps: int, *, peak: float, warmup_ratio: float) -> float:
+    """Rises linearly over the first `warmup_ratio` of the steps, then falls linearly towards 0; `step` is from 0."""
+    warmup = int(warmup_ratio * steps)
+    return peak * ((step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup))
+
+
+def make_optimizer(model: nn.Module, projections: nn.Module, training: TrainingSpec) -> torch.optim.AdamW:
+    """AdamW over the student and the learned projections; biases and LayerNorm don't decay."""
+    parameters = [p for module in (model, projections) for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of everything random (dropout) in one step of one process.
+
+    Randomness that depends on nothing else needs no saved generator, and nobody who draws numbers between two steps
+    changes the training.
+    """
+    digest = hashlib.blake2b(f"{seed}/{step}/{rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out; on CPUs torch raises a plain RuntimeError."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)

@@ -1,0 +1,463 @@
+"""The training loop: finetuning, distilling and the control are all this one.
+
+`train` is a generator: it yields events as plain data (docs/architecture.md) and returns a `TrainResult`. One step:
+read a batch, cut it into micro-batches, sum their gradients, clip, step. Whatever is random in a step (dropout) is a
+function of the seed and the step's number alone, and the learning rate of the step's number, so a training that was
+cut and resumed does exactly what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import checkpoint
+from ..checkpoint import Loaded
+from ..data import Encoded, collate, epoch_batches
+from ..errors import InputError, RunFailed, RunStopped
+from ..spec import TrainingSpec
+from . import methods, precision, schedule
+from .layers import run
+from .processes import Processes
+from .state import StateFolder, copy_weights, optimizer_tensors, restore_optimizer, weights_of
+from .teacher import Teacher
+
+Event = dict[str, Any]
+EVENT_SECONDS = 0.5
+"""Least time between two step events."""
+SAVE_SECONDS = 60.0
+"""Time between two saved states, where the spec names no number of steps; more where saving takes long."""
+
+
+@dataclass
+class TrainResult:
+    """How a training ended; the student itself was trained in place and holds its best weights."""
+
+    steps: int
+    total_steps: int
+    best_step: int | None
+    metrics: dict[str, float] | None
+    """Of the best evaluation, or None where nothing was evaluated."""
+    history: list[dict[str, Any]]
+    """Every evaluation: step, metrics."""
+    precision: str
+    device: str
+    examples_per_second: float
+    stopped_early: bool
+
+
+@dataclass
+class _Progress:
+    """Everything that a resumed training must know beside tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    batch_in_epoch: int = 0
+    stage: int = 0
+    micro_batch: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    best_file: str | None = None
+    best_metrics: dict[str, float] | None = None
+    without_improvement: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    examples: int = 0
+    finished: bool = False
+    stopped_early: bool = False
+
+
+def train(
+    student: Loaded,
+    data: Encoded,
+    *,
+    task: Any,
+    training: TrainingSpec,
+    folder: str | Path,
+    method: Any = None,
+    teacher: Teacher | None = None,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    phase: str = "finetune",
+) -> Generator[Event, None, TrainResult]:
+    """Train the student in place; resume by itself where `folder` holds a saved state of the same training.
+
+    At the end the student holds the weights of the best evaluation (the last ones where nothing was evaluated), in
+    eval mode, on the training's device.
+
+    Args:
+        data: the training examples, tokenized for the student.
+        task: `tasks.Task`.
+        folder: where states and best weights are kept; may be removed when the training is over.
+        method: settings of a distillation method (`spec.METHODS`); None finetunes on the labels alone.
+        teacher: needed by a method.
+        evaluate: metrics of the student, `task.metric` among them; called at the end, and once an epoch or every
+            `eval_every` steps; never in a stage that does not train the answers.
+        should_stop: asked after every step; True saves the state and raises RunStopped.
+        phase: goes into the events.
+
+    Raises:
+        InputError: the method does not suit the two models, or the state in `folder` is of another training.
+        RunStopped: `should_stop` said so; calling again with the same arguments goes on.
+        RunFailed: the loss is not finite, or one example alone does not fit in memory.
+    """
+    return (
+        yield from _Training(
+            student, data, task=task, training=training, folder=folder, method=method, teacher=teacher,
+            evaluate=evaluate, should_stop=should_stop, phase=phase,
+        ).run()
+    )  # fmt: skip
+
+
+class _Training:
+    def __init__(
+        self, student: Loaded, data: Encoded, *, task: Any, training: TrainingSpec, folder: str | Path, method: Any,
+        teacher: Teacher | None, evaluate: Any, should_stop: Any, phase: str,
+    ) -> None:  # fmt: skip
+        if len(data) == 0:
+            raise InputError("There are no training examples.", "Give data with at least one example.")
+        if method is not None and teacher is None:
+            raise InputError(f"The method {method.name!r} needs a teacher.", "Name one.")
+        if training.threads:
+            torch.set_num_threads(training.threads)
+        self.student, self.model, self.data, self.task = student, student.model, data, task
+        self.training, self.teacher, self.phase = training, teacher, phase
+        self.evaluate, self.should_stop = evaluate, should_stop
+        self.states = StateFolder(folder)
+        self.processes = Processes(training.device)
+        self.device = self.processes.device
+        self.method = methods.build(
+            method, task=task, student=student, teacher=teacher.loaded if teacher else None,
+            same_tokens=teacher.same_tokens if teacher else True, seed=training.seed,
+        )  # fmt: skip
+        self.inputs = checkpoint.model_inputs(self.model)
+        self.steps_per_epoch = -(-len(data) // training.batch_size)
+        steps = max(1, math.ceil(training.epochs * self.steps_per_epoch - 1e-9))
+        self.total_steps = min(steps, training.max_steps or steps)
+        self.stage_ends = schedule.stage_ends(self.method.stages, self.total_steps)
+        self.progress = _Progress(micro_batch=-(-training.batch_size // training.gradient_accumulation))
+        self.fingerprint = self._fingerprint(method)
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Generator[Event, None, TrainResult]:
+        """The loop itself."""
+        saved = self.states.load()
+        self.model.to(self.device)
+        self.method.projections.to(self.device)
+        self._begin(saved[1] if saved else None)
+        if self.teacher is not None:
+            self.teacher.prepare(self.device, self.precision)
+        if saved is not None:
+            self._restore(*saved)
+            if self.progress.finished:
+                return self._result()
+            yield self._event("message", level="info", text=f"Going on after step {self.progress.step}.")
+        self.processes.share_weights([*self.model.parameters(), *self.method.projections.parameters()])
+
+        progress, training = self.progress, self.training
+        batches: list[np.ndarray] = []
+        self._last_event, self._last_save = 0.0, time.monotonic()
+        session_start, session_examples = time.monotonic(), 0
+        seconds_before = progress.seconds
+        while progress.step < self.total_steps and not progress.stopped_early:
+            if not batches:
+                batches = epoch_batches(
+                    self.data.lengths, training.batch_size, seed=training.seed, epoch=progress.epoch
+                )
+            self._enter_stage()
+            indices = batches[progress.batch_in_epoch]
+            rate = self._rate()
+            parts, loss = yield from self._step(indices, rate)
+            progress.step += 1
+            progress.batch_in_epoch += 1
+            progress.examples += len(indices)
+            session_examples += len(indices)
+            epoch = progress.epoch + progress.batch_in_epoch / len(batches)
+            if epoch_over := progress.batch_in_epoch == len(batches):
+                progress.epoch, progress.batch_in_epoch, batches = progress.epoch + 1, 0, []
+            last = progress.step == self.total_steps
+            elapsed = time.monotonic() - session_start
+            progress.seconds = seconds_before + elapsed
+            if last or progress.step == 1 or time.monotonic() - self._last_event >= EVENT_SECONDS:
+                self._last_event = time.monotonic()
+                speed = session_examples / max(elapsed, 1e-9)
+                yield self._event(
+                    "step", step=progress.step, total_steps=self.total_steps, epoch=round(epoch, 4), loss=loss,
+                    parts=parts, learning_rate=rate, examples_per_second=speed,
+                    eta_s=(self.total_steps - progress.step) * training.batch_size / max(speed, 1e-9),
+                )  # fmt: skip
+            due = epoch_over if training.eval_every is None else progress.step % training.eval_every == 0
+            evaluated = False
+            if (due or last) and self.evaluate is not None and self._stage.judged:
+                evaluated = True
+                yield self._evaluate()
+                if training.early_stopping and progress.without_improvement >= training.early_stopping and not last:
+                    progress.stopped_early = True
+                    yield self._event(
+                        "message", level="info",
+                        text=f"Stopped early: no improvement in {progress.without_improvement} evaluations.",
+                    )  # fmt: skip
+            if last or progress.stopped_early:
+                break
+            (stopping,) = self.processes.any(self.should_stop())
+            if stopping or evaluated or self._save_due():
+                self._save()
+            if stopping:
+                raise RunStopped(f"Stopped after step {progress.step} of {self.total_steps}; the state is saved.")
+
+        progress.finished = True
+        self._save()
+        return self._result()
+
+    def _step(self, indices: np.ndarray, rate: float) -> Generator[Event, None, tuple[dict[str, float], float]]:
+        """One optimizer step on one batch; halves the micro-batch and does it again where memory runs out.
+
+        Returns:
+            The parts of the loss, unweighted, and the weighted sum; means over the whole batch.
+        """
+        mine = indices[self.processes.rank :: self.processes.count]
+        while True:
+            out_of_memory, totals = False, {}
+            try:
+                totals = self._gradients(mine)
+            except (RuntimeError, MemoryError) as error:
+                if not schedule.is_out_of_memory(error):
+                    raise
+                out_of_memory = True
+            (out_of_memory,) = self.processes.any(out_of_memory)
+            if not out_of_memory:
+                break
+            yield self._halve()
+        names = [name for name in totals if name != "loss"]
+        if self.processes.count > 1:
+            names = self.processes.from_main(names)
+            summed = self.processes.sum([totals.get(name, 0.0) for name in [*names, "loss"]])
+            totals = dict(zip([*names, "loss"], summed, strict=True))
+        self._update(totals["loss"], rate)
+        return {name: totals[name] for name in names}, totals["loss"]
+
+    def _gradients(self, indices: np.ndarray) -> dict[str, float]:
+        """Gradients of the loss of the whole batch, of which `indices` are this process's examples."""
+        seed = schedule.step_seed(self.training.seed, self.progress.step, self.processes.rank)
+        torch.manual_seed(seed)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.train()
+        stage, step_size = self._stage.name, self.progress.micro_batch
+        cuts = [indices[at : at + step_size] for at in range(0, len(indices), step_size)]
+        micro_batches = [self._collate(cut, seed) for cut in cuts]
+        units = [methods.count_units(batch) for batch in micro_batches]
+        kinds = ("examples", "labelled", "tokens", "token_pairs")
+        counts = self.processes.sum([sum(unit[kind] for unit in units) for kind in kinds])
+        whole = dict(zip(kinds, counts, strict=True))
+        totals: dict[str, float] = {"loss": 0.0}
+        for cut, batch, unit in zip(cuts, micro_batches, units, strict=True):
+            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+            needs = self.method.teacher_needs[stage]
+            targets = self.teacher.outputs(cut, batch, needs) if self.teacher and needs is not None else None
+            with precision.autocast(self.device, self.precision):
+                inputs = {name: batch[name] for name in self.inputs}
+                outputs = run(self.model, inputs, self.method.student_needs[stage])
+            parts = self.method.parts(stage, outputs, targets, batch)
+            shares = {name: unit[part.unit] / max(whole[part.unit], 1.0) for name, part in parts.items()}
+            loss: Tensor = sum(
+                (part.value * (part.weight * shares[name]) for name, part in parts.items()),
+                start=torch.zeros((), device=self.device),
+            )
+            if not loss.requires_grad:  # nothing in this micro-batch to learn from
+                continue
+            self.scaler.scale(loss).backward()
+            values = torch.stack([part.value.detach().float() for part in parts.values()] + [loss.detach().float()])
+            for (name, share), value in zip([*shares.items(), ("loss", 1.0)], values.tolist(), strict=True):
+                totals[name] = totals.get(name, 0.0) + share * value
+        return totals
+
+    def _update(self, loss: float, rate: float) -> None:
+        """Clip and step; the optimizer is left alone where loss or gradient are not finite."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.processes.sum_gradients(self.trainable)
+        self.scaler.unscale_(self.optimizer)
+        gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = bool(torch.isfinite(norm))
+        if not math.isfinite(loss) or (not finite and not self.scaler.is_enabled()):
+            self._refuse(f"loss became {loss}" if not math.isfinite(loss) else "gradient is not finite")
+        if finite and self.training.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.trainable, self.training.max_grad_norm, norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 2**-14:
+            self._refuse("gradient overflows fp16 at every scale")
+
+    def _evaluate(self) -> Event:
+        progress, metrics = self.progress, None
+        if self.processes.is_main:
+            self.model.eval()
+            with torch.no_grad(), precision.autocast(self.device, self.precision):
+                metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
+        metrics = self.processes.from_main(metrics)
+        score = metrics[self.task.metric]
+        best = progress.best is None or score > progress.best
+        if best:
+            progress.best, progress.best_step, progress.best_metrics = score, progress.step, metrics
+            progress.without_improvement = 0
+            if self.processes.is_main:
+                progress.best_file = self.states.save_best(self.model, progress.step)
+            progress.best_file = self.processes.from_main(progress.best_file)
+        else:
+            progress.without_improvement += 1
+        progress.history.append({"step": progress.step, "metrics": metrics})
+        return self._event("eval", step=progress.step, metrics=metrics, best=best)
+
+    # --- stages -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _stage(self) -> methods.Stage:
+        return self.method.stages[self.progress.stage]
+
+    def _enter_stage(self) -> None:
+        """Go to the next stage when this one's steps are done: with fresh moments, as after a separate training."""
+        while self.progress.step >= self.stage_ends[self.progress.stage]:
+            self.progress.stage += 1
+            self._make_optimizer()
+
+    def _rate(self) -> float:
+        start = self.stage_ends[self.progress.stage - 1] if self.progress.stage else 0
+        return schedule.learning_rate(
+            self.progress.step - start,
+            self.stage_ends[self.progress.stage] - start,
+            peak=self.training.learning_rate,
+            warmup_ratio=self.training.warmup_ratio,
+        )
+
+    def _make_optimizer(self) -> None:
+        self.optimizer = schedule.make_optimizer(self.model, self.method.projections, self.training)
+        self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    # --- saving and resuming ----------------------------------------------------------------------------------------
+
+    def _begin(self, counters: dict[str, Any] | None) -> None:
+        """Settle arithmetic and optimizer, from a saved state's counters where there are any."""
+        if counters is not None and counters["fingerprint"] != self.fingerprint:
+            raise InputError(
+                f"The state saved in {self.states.folder} is of a training with other settings or data.",
+                "Resume with the same settings, or start a new run.",
+            )
+        self.precision = counters["precision"] if counters else self.processes.from_main(
+            precision.choose(self.training.precision, self.model, self.device)
+        )  # fmt: skip
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self._make_optimizer()
+
+    def _restore(self, groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
+        self.progress = _Progress(**counters["progress"])
+        self._make_optimizer()
+        copy_weights(self.model, groups["student"])
+        copy_weights(self.method.projections, groups.get("projections", {}))
+        restore_optimizer(self.optimizer, groups.get("optimizer", {}))
+        if counters["scaler"]:
+            self.scaler.load_state_dict(counters["scaler"])
+
+    def _save_due(self) -> bool:
+        if self.training.save_every is not None:
+            return self.progress.step % self.training.save_every == 0
+        return self.processes.from_main(time.monotonic() - self._last_save >= self._save_interval)
+
+    _save_interval = SAVE_SECONDS
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        if self.processes.is_main:
+            self.states.save(
+                {
+                    "student": weights_of(self.model),
+                    "projections": weights_of(self.method.projections),
+                    "optimizer": {} if self.progress.finished else optimizer_tensors(self.optimizer),
+                },
+                {
+                    "step": self.progress.step,
+                    "best_file": self.progress.best_file,
+                    "fingerprint": self.fingerprint,
+                    "precision": self.precision,
+                    "scaler": self.scaler.state_dict(),
+                    "progress": vars(self.progress),
+                },
+            )
+        self.processes.wait()
+        self._last_save = time.monotonic()
+        self._save_interval = max(SAVE_SECONDS, 20 * (self._last_save - start))
+
+    def _fingerprint(self, method: Any) -> str:
+        """Hash of all that decides the result, to tell a resumed training from another one."""
+        settings = self.training.model_dump(exclude={"threads", "device", "save_every"})
+        labels = hashlib.sha256(np.ascontiguousarray(self.data.labels).tobytes()).hexdigest()
+        content = [
+            settings, method.model_dump() if method is not None else None, self.data.key, labels, self.task.to_meta(),
+            {name: list(tensor.shape) for name, tensor in weights_of(self.model).items()}, self.processes.count,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _result(self) -> TrainResult:
+        progress = self.progress
+        if progress.best_file is not None:
+            self.states.load_best(self.model, progress.best_file)
+        self.model.zero_grad(set_to_none=True)
+        self.model.eval()
+        return TrainResult(
+            steps=progress.step, total_steps=self.total_steps, best_step=progress.best_step,
+            metrics=progress.best_metrics, history=progress.history, precision=self.precision,
+            device=str(self.device), examples_per_second=progress.examples / max(progress.seconds, 1e-9),
+            stopped_early=progress.stopped_early,
+        )  # fmt: skip
+
+    # --- what can go wrong ------------------------------------------------------------------------------------------
+
+    def _halve(self) -> Event:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.progress.micro_batch == 1:
+            raise RunFailed(
+                f"Out of memory at step {self.progress.step + 1} with one example at a time.",
+                "Use a smaller student or teacher, a shorter max_length, or another device.",
+            )
+        self.progress.micro_batch = -(-self.progress.micro_batch // 2)
+        return self._event(
+            "message", level="warning",
+            text=f"Out of memory at step {self.progress.step + 1}: going on with micro-batches of "
+            f"{self.progress.micro_batch} examples; the result is the same.",
+        )  # fmt: skip
+
+    def _refuse(self, what: str) -> None:
+        step = self.progress.step + 1
+        kept = "No earlier state was saved."
+        if self.progress.best_file:
+            kept = f"The best weights, of step {self.progress.best_step}, are in " \
+                   f"{self.states.folder / self.progress.best_file}."  # fmt: skip
+        tries = [f"a lower learning rate ({self.training.learning_rate / 3:.0e})"]
+        if self.precision != "fp32":
+            tries.append("precision fp32")
+        if not self.training.max_grad_norm:
+            tries.append("gradient clipping (max_grad_norm 1)")
+        raise RunFailed(f"The {what} at step {step}. {kept}", f"Try {', '.join(tries)}.")
+
+    # --- small things -----------------------------------------------------------------------------------------------
+
+    def _collate(self, indices: np.ndarray, seed: int) -> dict[str, Tensor]:
+        pad = self.student.tokenizer.pad_token_id
+        batch = collate(self.data, indices, pad_token_id=pad)
+        return self.task.prepare(batch, seed=seed, epoch=self.progress.epoch)
+
+    def _event(self, kind: str, **fields: Any) -> Event:
+        return {"time": time.time(), "kind": kind, "phase": self.phase, **fields}
