@@ -35,7 +35,7 @@ _FUNCTIONS = (
 # Verbs whose module has the same name: there Python's import binds the module, so the module itself is made callable.
 _MODULES = ("data", "distill", "download", "evaluate", "predict", "quantize", "runs")
 
-__all__ = ["RunSpec", *_FUNCTIONS, *_MODULES]  # noqa: PLE0604 - strings, all of them
+__all__ = ["RunSpec", *_FUNCTIONS, *_MODULES]
 
 
 class _Verb(ModuleType):
