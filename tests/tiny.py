@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-
 from qtinker.checkpoint import Loaded
 from qtinker.data import Examples, encode
 from qtinker.tasks import SequenceClassification
 
+ROOT = Path(__file__).resolve().parents[1]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = "good great fine bad awful poor the a movie film was is very not quite plot actor scene and but".split()
+WORDS = [
+    *["good", "great", "fine", "bad", "awful", "poor"],
+    *["the", "a", "movie", "film", "was", "is", "very", "not", "quite", "plot", "actor", "scene", "and", "but"],
+]
 LABELS = ("bad", "good")
 
 

@@ -153,6 +153,7 @@ class _Training:
     def run(self) -> Generator[Event, None, TrainResult]:
         """The loop itself."""
         saved = self.states.load()
+        checkpoint.own_memory(self.model)
         self.model.to(self.device)
         self.method.projections.to(self.device)
         self._begin(saved[1] if saved else None)
