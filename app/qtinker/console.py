@@ -5,13 +5,24 @@ Everything is plain text where the stream is no terminal: no colour, no redrawin
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from .registry_page import size
 
 SECONDS_BETWEEN_LINES = 10.0
 Row = dict[str, Any]
@@ -81,6 +92,61 @@ class Drawing:
         self.say(f"  {prefix}{event.get('text', '')}")
 
 
+class Downloads:
+    """Draws the progress of downloads: a bar each on a terminal, else a line a phase; as JSON for other programs."""
+
+    def __init__(self, *, as_json: bool = False, stream: Any = None) -> None:
+        self.stream = stream or sys.stderr
+        self.console = Console(file=self.stream, highlight=False)
+        self.as_json = as_json
+        self.tasks: dict[str, TaskID] = {}
+        self.phases: dict[str, tuple[str, float]] = {}
+        self.progress: Progress | None = None
+        if self.console.is_terminal and not as_json:
+            self.progress = Progress(
+                TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn(),
+                TimeRemainingColumn(compact=True), console=self.console,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        if self.progress:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress:
+            self.progress.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Draw one event of `download`: {name, file, phase, done, total, speed, eta}; sizes in bytes."""
+        if self.as_json:
+            print(json.dumps(event), file=self.stream, flush=True)
+        elif self.progress:
+            self._bar(self.progress, event)
+        else:
+            self._line(event)
+
+    def _bar(self, progress: Progress, event: dict[str, Any]) -> None:
+        name = event["name"]
+        if name not in self.tasks:
+            self.tasks[name] = progress.add_task(name, total=None)
+        description = escape(f"{name}: {event['phase']}")
+        progress.update(self.tasks[name], description=description, completed=event["done"], total=event["total"])
+
+    def _line(self, event: dict[str, Any]) -> None:
+        name, now = event["name"], time.monotonic()
+        phase, since = self.phases.get(name, ("", 0.0))
+        if event["phase"] == phase and now - since < SECONDS_BETWEEN_LINES:
+            return
+        self.phases[name] = (event["phase"], now)
+        words = f"{name}: {event['phase']}" + (" (was here already)" if event.get("already") else "")
+        if event["phase"] == "download" and event["total"]:
+            words += f" {size(event['done'])} of {size(event['total'])}"
+            words += f", {size(event['speed'])}/s" if event.get("speed") else ""
+            words += f", {duration(event['eta'])} left" if event.get("eta") is not None else ""
+        self.console.print(words, markup=False, soft_wrap=True)
+
+
 def escape(text: str) -> str:
     """Text whose brackets rich must not take for markup."""
     return text.replace("[", r"\[")
@@ -104,23 +170,6 @@ def number(value: Any, digits: int = 4) -> str:
     if value is None:
         return "-"
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-
-
-def size(count: float | None) -> str:
-    """Bytes in the unit that suits."""
-    if count is None:
-        return "-"
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count:.0f} B"
-
-
-def count(value: float | None) -> str:
-    """A number of parameters: 4.4M."""
-    if value is None:
-        return "-"
-    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.0f}k" if value >= 1e3 else str(value)
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import logging
 import os
 import platform
 import re
@@ -35,7 +36,11 @@ def version() -> str:
 def examine() -> dict[str, Any]:
     """What is here and what is wrong: versions, folders, device, and `problems`, each a sentence with its remedy."""
     problems: list[str] = []
-    libraries = {name: import_version(name, problems) for name in LIBRARIES}
+    logging.disable(logging.WARNING)  # torchao complains of kernels that other machines would use
+    try:
+        libraries = {name: import_version(name, problems) for name in LIBRARIES}
+    finally:
+        logging.disable(logging.NOTSET)
     compare_with_requirements(problems)
     folders = {"home": str(home()), "models": str(models_dir()), "runs": str(runs_dir())}
     free = check_folder(home(), problems)

@@ -7,6 +7,7 @@ error; without, it is shown for people. Nothing below this module prints an erro
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in UNWANTED:
         os.environ.pop(name, None)
     for stream in (sys.stdout, sys.stderr):  # a terminal that can't write a character shows another, and goes on
-        with contextlib.suppress(AttributeError, ValueError):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         with redirected(to_stderr=as_json) as stdout:

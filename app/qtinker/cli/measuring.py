@@ -32,10 +32,11 @@ def quantize(
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Make a version of a model in 8 or 4 bits."""
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.quantize(model, scheme=scheme, name=name)
-    return Outcome(result, lambda: console.show_quantized(result))
+    return Outcome(result, lambda: show.quantized(result))
 
 
 def evaluate(
@@ -54,13 +55,14 @@ def evaluate(
 
     Quality, agreement with the first, size, latency, throughput, memory.
     """
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.evaluate(
         models, data=data, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column,
         max_examples=max_examples, batch_size=batch_size, device=device, threads=threads,
     )  # fmt: skip
-    return Outcome(result, lambda: console.show_models_table(result["models"]))
+    return Outcome(result, lambda: show.evaluation(result))
 
 
 def predict(
@@ -75,10 +77,11 @@ def predict(
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Answer texts with a model."""
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.predict(model, read_texts(texts or [], file), batch_size=batch_size, device=device, threads=threads)
-    return Outcome(result, lambda: console.show_predictions(result["predictions"]))
+    return Outcome(result, lambda: show.predictions(result["predictions"]))
 
 
 def read_texts(texts: list[str], file: Path | None) -> list[str]:

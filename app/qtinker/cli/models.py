@@ -31,10 +31,11 @@ def models_root(context: typer.Context, json: Annotated[bool, Json] = False) -> 
 
 def list_models(json: Annotated[bool, Json] = False) -> Outcome:
     """List the registry (what is here) and the catalog (what can be fetched)."""
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.models()
-    return Outcome(result, lambda: console.show_models(result))
+    return Outcome(result, lambda: show.models(result))
 
 
 def verify(
@@ -42,10 +43,11 @@ def verify(
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Read every file again and compare its SHA-256 with the recorded one."""
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.verify(names or None)
-    return Outcome(result, lambda: console.show_verified(result), status=0 if result["ok"] else 1)
+    return Outcome(result, lambda: show.verified(result), status=0 if result["ok"] else 1)
 
 
 def remove(
@@ -78,12 +80,13 @@ def download(
     They are verified and converted; a broken download goes on where it stopped.
     """
     from .. import api, console
+    from . import show
 
     if not names and not which:
         raise InputError("Name what to fetch.", "For example: python3 app download --set recommended")
     with console.Downloads(as_json=json) as drawing:
         result = api.download(names or [], set=which, mirror=mirror, progress=drawing)
-    return Outcome(result, lambda: console.show_downloaded(result))
+    return Outcome(result, lambda: show.downloaded(result))
 
 
 def import_model(

@@ -33,10 +33,11 @@ def demo(
     quantized, and everything measured.
     """
     from .. import console, demo
+    from . import show
 
     with console.Drawing() as drawing:
         result = demo.demo(seed=seed, on_event=drawing)
-    return Outcome(result, lambda: console.show_demo(result))
+    return Outcome(result, lambda: show.demo(result))
 
 
 def test(context: typer.Context, json: Annotated[bool, Json] = False) -> Outcome:
@@ -69,10 +70,13 @@ def read_counts(record: Path) -> dict[str, Any]:
 
 def doctor(json: Annotated[bool, Json] = False) -> Outcome:
     """Check this installation and machine."""
-    from .. import console, doctor
+    from .. import doctor
+    from . import show
 
     result = doctor.examine()
-    return Outcome(result, lambda: console.show_doctor(result), status=0 if result["ok"] else 1)
+    for problem in result["problems"]:
+        print(f"error: {problem}", file=sys.stderr)
+    return Outcome(result, lambda: show.doctor(result), status=0 if result["ok"] else 1)
 
 
 def version_text() -> str:

@@ -22,19 +22,21 @@ def root(context: typer.Context, json: Annotated[bool, Json] = False) -> Outcome
 @app.command("list")
 def list_runs(json: Annotated[bool, Json] = False) -> Outcome:
     """List the runs, newest first."""
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.runs()
-    return Outcome(result, lambda: console.show_runs(result["runs"]))
+    return Outcome(result, lambda: show.runs(result["runs"]))
 
 
 @app.command("show")
 def show(run_id: Annotated[str, RunId], json: Annotated[bool, Json] = False) -> Outcome:
     """Show one run: what it does, how far it is, what came of it."""
-    from .. import api, console
+    from .. import api
+    from . import show
 
     result = api.show_run(run_id)
-    return Outcome(result, lambda: console.show_run_state(result))
+    return Outcome(result, lambda: show.run_state(result))
 
 
 @app.command("stop")
@@ -52,10 +54,11 @@ def stop(run_id: Annotated[str, RunId], json: Annotated[bool, Json] = False) -> 
 def resume(run_id: Annotated[str, RunId], json: Annotated[bool, Json] = False) -> Outcome:
     """Go on with a run that was stopped, interrupted or failed, here and now."""
     from .. import api, console
+    from . import show
 
     with console.Drawing() as drawing:
         result = api.resume_run(run_id, on_event=drawing)
-    return Outcome(result, lambda: console.show_run(result))
+    return Outcome(result, lambda: show.run(result))
 
 
 @app.command("remove")

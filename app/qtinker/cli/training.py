@@ -90,10 +90,11 @@ def print_spec(spec: RunSpec) -> Outcome:
 def execute(spec: RunSpec) -> Outcome:
     """Run a spec here, drawing its events; Ctrl-C finishes the step, saves and says how to go on."""
     from .. import api, console
+    from . import show
 
     with console.Drawing() as drawing:
         result = api.run(spec, on_event=drawing)
-    return Outcome(result, lambda: console.show_run(result))
+    return Outcome(result, lambda: show.run(result))
 
 
 def distill(
@@ -159,7 +160,8 @@ def show_data(
 
     Columns, rows, balance of the classes, lengths in tokens, examples, and what is odd.
     """
-    from .. import api, console
+    from .. import api
+    from . import show
 
     options = data_options()
     values = to_data(options, settings).get("data", {})
@@ -168,4 +170,4 @@ def show_data(
     except ValueError as error:
         raise InputError(str(error)) from None
     result = api.data(spec, tokenizer=tokenizer)
-    return Outcome(result, lambda: console.show_data(result))
+    return Outcome(result, lambda: show.data(result))

@@ -1,0 +1,197 @@
+"""How results look to people: each function prints what one verb returned."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..console import duration, number, table
+from ..registry_page import count, size
+
+Data = dict[str, Any]
+
+
+def models(result: Data) -> None:
+    """The registry, then the catalog."""
+    if result["models"]:
+        rows = [
+            [
+                each["full_name"], each["kind"], count(each["parameters"]) or "-", size(each["bytes"]),
+                "broken: " + each["broken"] if each["broken"] else each["task"] or "no task yet",
+            ]
+            for each in result["models"]
+        ]  # fmt: skip
+        print("Here:\n")
+        print(table(["model", "kind", "parameters", "size", "task"], rows, left=2))
+    else:
+        print("No models are here yet.")
+    rows = [
+        [
+            each["name"], each["role"], each["shape"], "here" if each["here"] else size(each["download_bytes"]),
+            each["licence"] or "-",
+        ]
+        for each in result["catalog"]
+    ]  # fmt: skip
+    print("\nTo fetch with: download NAME, or download --set recommended\n")
+    print(table(["name", "role", "shape", "download", "licence"], rows, left=3))
+
+
+def verified(result: Data) -> None:
+    """A line a model."""
+    for each in result["models"]:
+        print(f"{each['name']}: {' '.join(each['problems']) or 'as recorded'}")
+    if not result["models"]:
+        print("No models are here yet.")
+
+
+def downloaded(result: Data) -> None:
+    """Where each model is."""
+    for each in result["models"]:
+        print(f"{each['name']}: {each['path']}")
+
+
+def data(report: Data) -> None:
+    """What training would see of a data set."""
+    rows = f"{report['rows']} rows" + (f", {report['dropped']} left out" if report["dropped"] else "")
+    unlabelled = f" ({report['unlabelled']} without label)" if report["unlabelled"] else ""
+    print(f"{report['source']}: {report['task']}{', pairs of texts' if report['pair'] else ''}, {rows}")
+    print(f"{report['train']} to train on{unlabelled}, {report['eval']} to evaluate on")
+    columns = report["columns"]
+    print("Columns: " + ", ".join(f"{use.replace('_', ' ')}: {name}" for use, name in columns.items() if name) + "\n")
+    classes = sorted(report["classes"], key=lambda each: -each["train"])
+    whole = sum(each["train"] for each in classes) or 1
+    shown = [[each["label"], str(each["train"]), f"{each['train'] / whole:.1%}", str(each["eval"])] for each in classes]
+    print(table(["class", "train", "share", "evaluation"], shown[:20]))
+    if len(shown) > 20:
+        print(f"... and {len(shown) - 20} more classes")
+    lengths = report["lengths"]
+    print(f"\nLength in {lengths['unit']}: mean {lengths['mean']}, " + ", ".join(
+        f"{name} {value}" for name, value in lengths["percentiles"].items()
+    ))  # fmt: skip
+    if lengths["cut"]:
+        print(f"{lengths['cut']} texts are longer than {lengths['max_length']} tokens and are cut.")
+    print("\nExamples:")
+    for each in report["examples"]:
+        pair = f" || {each['text_pair']}" if each["text_pair"] else ""
+        print(f"  [{each['label'] or 'no label'}] {shorten(each['text'] + pair)}")
+    for line in report["findings"]:
+        print(f"- {line}")
+    for line in report["warnings"]:
+        print(f"warning: {line}")
+
+
+def shorten(text: str, length: int = 100) -> str:
+    """A text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def run(report: Data) -> None:
+    """What a finished run came to."""
+    metrics = {who: found for who, found in (report.get("metrics") or {}).items() if found}
+    if metrics:
+        names = list(dict.fromkeys(name for found in metrics.values() for name in found))
+        rows = [[who, *(number(found.get(name)) for name in names)] for who, found in metrics.items()]
+        print(table(["", *(name.replace("_", "-") for name in names)], rows))
+    if report.get("retention") is not None:
+        print(f"\nRetention (student over teacher): {report['retention']:.1%}")
+    if report.get("examples_per_second"):
+        print(f"Trained on {report['examples_per_second']:.0f} examples a second.")
+    for each in report.get("quantized") or []:
+        print(f"Quantized, {each.get('scheme')}: {each.get('path')}")
+    print(f"\nModel: {report.get('checkpoint')}\nRun: {report.get('run')}")
+
+
+def quantized(result: Data) -> None:
+    """Where the new model is and how big."""
+    before = f", from {size(result['source_bytes'])}" if result.get("source_bytes") else ""
+    print(f"{result['name']}: {size(result.get('bytes'))}{before}\n{result['path']}")
+    for line in result.get("findings") or []:
+        print(f"- {line}")
+
+
+def evaluation(result: Data) -> None:
+    """Models side by side."""
+    print(models_table(result["models"]))
+    for line in result.get("findings") or []:
+        print(f"- {line}")
+
+
+def models_table(rows: list[Data]) -> str:
+    """The columns that every comparison of models has."""
+    columns = ["model", "accuracy", "macro-F1", "retention", "agreement", "size", "parameters", "p50 ms", "p95 ms"]
+    columns += ["examples/s", "memory"]
+    cells = []
+    for each in rows:
+        metrics, latency = each.get("metrics") or {}, each.get("latency_ms") or {}
+        cells.append([
+            each["name"], number(metrics.get("accuracy")), number(metrics.get("macro_f1")),
+            "-" if each.get("retention") is None else f"{each['retention']:.1%}",
+            "-" if each.get("agreement") is None else f"{each['agreement']:.1%}",
+            size(each.get("bytes")) or "-", count(each.get("parameters")) or "-", number(latency.get("p50"), 2),
+            number(latency.get("p95"), 2), number(each.get("examples_per_second"), 0),
+            size(each.get("peak_memory_bytes")) or "-",
+        ])  # fmt: skip
+    used = [i for i in range(len(columns)) if i == 0 or any(row[i] != "-" for row in cells)]
+    return table([columns[i] for i in used], [[row[i] for i in used] for row in cells])
+
+
+def predictions(rows: list[Data]) -> None:
+    """A line a text: answer, confidence, text."""
+    for each in rows:
+        answer = ", ".join(each["labels"]) if "labels" in each else each.get("label", number(each.get("value")))
+        confidence = f"{each['score']:.3f}" if each.get("score") is not None else ""
+        print("\t".join(filter(None, [answer, confidence, shorten(each["text"], 200)])))
+
+
+def runs(states: list[Data]) -> None:
+    """A line a run."""
+    if not states:
+        print("No runs yet. Begin with: python3 app demo")
+        return
+    rows = [
+        [
+            each["id"], each["kind"], each["name"] or "-", each["status"], each["phase"] or "-",
+            f"{each['progress'] or 0:.0%}", when(each["created"]),
+        ]
+        for each in states
+    ]  # fmt: skip
+    print(table(["id", "kind", "name", "status", "phase", "done", "created"], rows, left=5))
+
+
+def when(seconds: float | None) -> str:
+    """A Unix time as the clock on the wall showed it."""
+    return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def run_state(state: Data) -> None:
+    """One run in full."""
+    print(f"{state['id']}: {state['status']}{', ' + state['message'] if state['message'] else ''}")
+    print(f"{state['kind']}, name: {state['name'] or '-'}, created {when(state['created'])}, folder {state['folder']}")
+    if state["total_steps"]:
+        eta = f", {duration(state['eta_s'])} left" if state["eta_s"] is not None else ""
+        print(f"{state['phase']}: step {state['step']} of {state['total_steps']}{eta}")
+    if state["error"]:
+        print(f"{state['error'].get('message', '')} {state['error'].get('fix', '')}".strip())
+    if state.get("report"):
+        print()
+        run(state["report"])
+    elif state.get("log"):
+        print(f"\nThe end of its log:\n{state['log'].rstrip()}")
+    if state["status"] in ("stopped", "interrupted", "failed"):
+        print(f"\nGo on with: python3 app runs resume {state['id']}")
+
+
+def doctor(result: Data) -> None:
+    """What was found; the problems go to standard error, where scripts look for them."""
+    print(f"QTinker {result['qtinker']}, Python {result['python']}, {result['platform']}")
+    print(f"Environment: {result['environment']}")
+    for name, folder in result["folders"].items():
+        print(f"{name.capitalize()}: {folder}")
+    print(f"Free there: {size(result['free_bytes'])}")
+    device = result["device"]
+    if device:
+        print("Device: " + ", ".join(f"{name} {value}" for name, value in device.items() if value is not None))
+    print("Libraries: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in result["libraries"].items()))
+    if result["ok"]:
+        print("All is well.")
