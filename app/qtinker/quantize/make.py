@@ -1,0 +1,148 @@
+"""The steps of quantizing one model: check, quantize, save, load again, compare, keep or refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import home, model_folder, registry
+from ..data import Examples
+from ..errors import InputError, QTinkerError
+from ..model_card import model_card
+from ..predict import as_examples, logits_of
+from ..runtime import weights_bytes
+from ..runtime.pytorch import TorchRuntime
+from . import packed_engine, torchao_engine
+from .layers import bytes_by_part, select_layers
+from .schemes import Scheme, choose_engine
+from .verify import Verdict, compare_logits, verify_folder
+
+CHECK_ROWS = 64
+
+
+def make(
+    source: str | Path, scheme: Scheme, *, name: str | None, engine: str, device: str, force: bool,
+    check_rows: Examples | Sequence[Any] | None, fresh: bool, progress: Callable[[str], None],
+) -> Path:  # fmt: skip
+    """See `quantize.quantize`."""
+    engine = choose_engine(scheme, engine)
+    path = registry.resolve(source)
+    refuse_quantized(path)
+    meta = model_folder.read_meta(path)
+    source_name = str(meta.get("name") or path.name)
+    name = name or registry.unique_name("quantized", f"{source_name}-{scheme.name}")
+    progress(f"Loading {source_name}")
+    runtime = TorchRuntime(path, device="cpu")
+    rows = rows_to_check(check_rows, runtime)
+    max_length = runtime.max_length
+    source_logits = logits_of(runtime, rows, max_length=max_length)
+    layers = select_layers(runtime.model)
+    parameters = runtime.parameters
+
+    def loss() -> float:
+        return compare_logits(source_logits, logits_of(runtime, rows, max_length=max_length)).logit_error
+
+    with registry.staged("quantized", name) as folder:
+        progress(f"Quantizing {len(layers.linears)} linear layers and {len(layers.embeddings)} embeddings")
+        if engine == "torchao":
+            notes = torchao_engine.quantize_model(runtime.model, layers, scheme, folder)
+        else:
+            notes = packed_engine.quantize_model(runtime.model, layers, scheme, folder, loss=loss)
+        expected = logits_of(runtime, rows, max_length=max_length)
+        runtime.tokenizer.save_pretrained(folder)
+        record = {
+            "scheme": scheme.name, "engine": engine, "source": source_name, "source_path": str(path),
+            "embeddings": bool(layers.embeddings), "layers": len(layers.all), "bits": scheme.bits,
+            "touches": scheme.touches, "keeps": scheme.keeps, **notes,
+            "bytes_before": bytes_by_part(path) | {"total": weights_bytes(path)},
+            "bytes_after": bytes_by_part(folder) | {"total": weights_bytes(folder)},
+        }  # fmt: skip
+        new_meta = {
+            key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
+        }  # fmt: skip
+        new_meta |= {"name": name, "kind": "quantized", "task": runtime.task, "source": {"model": source_name}, "parameters": parameters,
+                     "quantization": record}  # fmt: skip
+        model_folder.write_meta(folder, new_meta)
+        progress("Loading it again and comparing it with its source")
+        verdict = verify_folder(
+            folder, source_logits, rows, expected=None if device != "cpu" else expected, device=device,
+            max_length=max_length, fresh=fresh,
+        )  # fmt: skip
+        refuse_too_different(verdict, scheme, force=force)
+        record["check"] = verdict.to_dict()
+        config = model_folder.read_json(folder / model_folder.CONFIG)
+        (folder / "README.md").write_text(model_card(new_meta, config=config) + _card(record), encoding="utf-8")
+        model_folder.write_meta(folder, new_meta)
+    progress(f"Kept as {name}: {verdict}")
+    return home.models_dir() / "quantized" / name
+
+
+def refuse_quantized(path: Path) -> None:
+    """Rounding what is rounded already only loses more.
+
+    Raises:
+        InputError: the folder's model is quantized.
+    """
+    meta = model_folder.read_meta(path)
+    record = meta.get("quantization")
+    config = model_folder.read_json(path / model_folder.CONFIG) if (path / model_folder.CONFIG).is_file() else {}
+    if record or config.get("quantization_config"):
+        scheme = (record or {}).get("scheme") or config["quantization_config"].get("quant_method", "some scheme")
+        source = (record or {}).get("source")
+        raise InputError(
+            f"{meta.get('name') or path.name} is quantized already ({scheme}).",
+            f"Quantize its source instead: {source}." if source else "Quantize the float model that it was made from.",
+        )
+
+
+def rows_to_check(given: Examples | Sequence[Any] | None, runtime: Any) -> Examples:
+    """The rows to compare on: the given ones, else texts of random words of the model's own vocabulary.
+
+    Random words are no language, but every model has them, and logits answer to them as to any text.
+    """
+    if given is not None and len(given):
+        rows = given if isinstance(given, Examples) else as_examples(given)
+        return rows.select(np.arange(min(len(rows), 8 * CHECK_ROWS)))
+    random = np.random.Generator(np.random.PCG64(0))
+    special = set(runtime.tokenizer.all_special_ids)
+    words = [token for token, number in sorted(runtime.tokenizer.get_vocab().items(), key=lambda item: item[1])
+             if number not in special and token.isalpha()] or ["a"]  # fmt: skip
+
+    def text() -> str:
+        return " ".join(words[number] for number in random.integers(len(words), size=int(random.integers(3, 40))))
+
+    pairs = [text() for _ in range(CHECK_ROWS)] if runtime.task.get("pair") else None
+    return Examples([text() for _ in range(CHECK_ROWS)], pairs)
+
+
+def refuse_too_different(verdict: Verdict, scheme: Scheme, *, force: bool) -> None:
+    """
+    Raises:
+        QTinkerError: beyond the scheme's limits, unless forced.
+    """
+    if force or (verdict.agreement >= scheme.agreement and verdict.logit_error <= scheme.logit_error):
+        return
+    raise QTinkerError(
+        f"{scheme.name} changes this model too much: {verdict} (at least {scheme.agreement:.0%} must agree, and the "
+        f"error be at most {scheme.logit_error}).",
+        "Choose a scheme with more bits, give rows of your own to compare on, or keep it anyway with --force.",
+    )
+
+
+def _card(record: dict[str, Any]) -> str:
+    """The part of a quantized model's card that says what was done to it."""
+    before, after = record["bytes_before"], record["bytes_after"]
+    rows = "\n".join(
+        f"| {part} | {before[part]:,} | {after[part]:,} |" for part in ("embeddings", "encoder", "head", "total")
+    )
+    check = record["check"]
+    return (
+        f"\n## Quantization\n\nScheme `{record['scheme']}` by {record['engine']}, from {record['source']}.\n\n"
+        f"Quantized: {record['touches']}. Not quantized: {record['keeps']}.\n\n"
+        f"| part | bytes before | bytes after |\n|---|---|---|\n{rows}\n\n"
+        f"Loaded again and compared with its source on {check['rows']} rows: {check['agreement']:.1%} of the answers "
+        f"agree; largest logit difference {check['max_logit_difference']:.3f}.\n"
+    )

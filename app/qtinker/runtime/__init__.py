@@ -1,0 +1,57 @@
+"""Runs any model folder, whatever made it: one class an engine, chosen by what lies in the folder.
+
+The rest of QTinker (predict, evaluate, verification) sees a `Runtime`: token ids in, logits out as float32 numpy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import CheckpointError
+from .base import Runtime, weight_files, weights_bytes
+
+__all__ = ["Runtime", "engine_of", "open_runtime", "weight_files", "weights_bytes"]
+
+
+def engine_of(folder: Path) -> str:
+    """Which engine runs the folder: torch, onnxruntime or openvino.
+
+    Raises:
+        CheckpointError: the folder holds no weights of a form that QTinker runs.
+    """
+    if (folder / "model.safetensors").is_file() or any(folder.glob("*.safetensors")):
+        return "torch"
+    if (folder / "openvino_model.xml").is_file():
+        return "openvino"
+    if (folder / "model.onnx").is_file():
+        return "onnxruntime"
+    raise CheckpointError(
+        f"{folder.name} holds no weights that QTinker can run.",
+        "It runs model.safetensors, model.onnx and openvino_model.xml; bring other forms in with: python3 app import",
+    )
+
+
+def open_runtime(folder: str | Path, *, device: str = "cpu", threads: int | None = None) -> Runtime:
+    """Open a model folder for inference with the engine it was made for.
+
+    Args:
+        device: auto, cpu, cuda, cuda:1 or mps; engines other than PyTorch run on the CPU.
+        threads: processor threads; None leaves the engine's own choice.
+
+    Raises:
+        CheckpointError: the folder is damaged, foreign or has no trained head.
+        MissingExtra: the engine is not installed.
+    """
+    folder = Path(folder)
+    engine = engine_of(folder)
+    if engine == "openvino":
+        from .openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(folder, threads=threads)
+    if engine == "onnxruntime":
+        from .onnx import OnnxRuntime
+
+        return OnnxRuntime(folder, threads=threads)
+    from .pytorch import TorchRuntime
+
+    return TorchRuntime(folder, device=device, threads=threads)

@@ -1,0 +1,122 @@
+"""What every engine offers: token ids in, logits out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import model_folder
+from ..errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights (and, for ONNX and OpenVINO, the graph); no tokenizer, card or config."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.endswith(_WEIGHTS)]
+    return found + [path.with_suffix(".bin") for path in found if path.suffix == ".xml"]
+
+
+def weights_bytes(folder: Path) -> int:
+    """Size on disk of the weight files."""
+    return sum(path.stat().st_size for path in weight_files(folder))
+
+
+class Runtime(ABC):
+    """A model opened for inference.
+
+    Attributes:
+        engine: torch, onnxruntime or openvino.
+        path: the model folder.
+        meta: content of `qtinker.json` ({} where absent).
+        config: content of `config.json`.
+        tokenizer: of transformers, loaded from the folder.
+        labels: names of the outputs in their order.
+        input_names: what the model takes of input_ids, attention_mask, token_type_ids.
+        max_length: tokens a text is cut to.
+        parameters: logical parameters: those of the float model that it stands for.
+    """
+
+    engine: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.meta = model_folder.read_meta(path)
+        self.config = model_folder.read_json(path / model_folder.CONFIG)
+        self.tokenizer = load_tokenizer(path)
+        self.labels = self._labels()
+        self.input_names: set[str] = {"input_ids", "attention_mask"}
+
+    @abstractmethod
+    def logits(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
+        """float32 logits of a padded batch of int64 tensors [B, L]; [B, C] for tasks on whole texts."""
+
+    @property
+    def name(self) -> str:
+        """The registry's name, else the folder's."""
+        return str(self.meta.get("name") or self.path.name)
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The task as in `qtinker.json`, or what the config tells of it."""
+        if isinstance(self.meta.get("task"), dict):
+            return self.meta["task"]
+        return {"type": "classification", "labels": self.labels, "pair": False}
+
+    @property
+    def problem_type(self) -> str:
+        """classification, multi-label, regression: what the logits mean."""
+        known = {"multi_label_classification": "multi-label", "regression": "regression"}
+        return self.task.get("type") or known.get(str(self.config.get("problem_type")), "classification")
+
+    @property
+    def max_length(self) -> int:
+        """The length it was trained with, else what its positions and tokenizer allow, at most 512."""
+        limits = [self.meta.get("max_length"), self.config.get("max_position_embeddings"),
+                  self.tokenizer.model_max_length, 512]  # fmt: skip
+        return min(int(limit) for limit in limits if isinstance(limit, int) and limit > 0)
+
+    @property
+    def parameters(self) -> int | None:
+        value = self.meta.get("parameters")
+        return value if isinstance(value, int) else None
+
+    @property
+    def pad_token_id(self) -> int:
+        return self.tokenizer.pad_token_id or 0
+
+    def _labels(self) -> list[str]:
+        task = self.meta.get("task")
+        if isinstance(task, dict) and task.get("labels"):
+            return [str(label) for label in task["labels"]]
+        id2label = self.config.get("id2label")
+        if isinstance(id2label, dict) and id2label:
+            return [str(id2label[key]) for key in sorted(id2label, key=int)]
+        return [f"LABEL_{number}" for number in range(int(self.config.get("num_labels") or 2))]
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The folder's tokenizer.
+
+    Raises:
+        CheckpointError: there is none, or its files are damaged.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise CheckpointError(
+            f"The tokenizer in {path} can't be loaded: {' '.join(str(error).split())[:300]}",
+            "A model folder needs its tokenizer files (tokenizer.json or vocab.txt).",
+        ) from error
+    if tokenizer.pad_token is None:  # GPT-2 has none; padding is masked, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer

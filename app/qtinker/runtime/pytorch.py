@@ -1,0 +1,62 @@
+"""Model folders that PyTorch runs: float, torchao and packed 4-bit ones."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import checkpoint
+from ..errors import CheckpointError, InputError
+from .base import Runtime
+
+# Said once per import, of no use to anybody: kernels for other processors are absent, enums are registered twice.
+logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+logging.getLogger("torchao").setLevel(logging.ERROR)
+
+
+class TorchRuntime(Runtime):
+    """A Hugging Face folder, loaded as `from_pretrained` does."""
+
+    engine = "torch"
+
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        super().__init__(path)
+        if not checkpoint.has_trained_head(path):
+            raise CheckpointError(
+                f"{self.name} has no trained head: it would answer at random.",
+                f"Train it first: python3 app finetune {self.name} --data FILE",
+            )
+        if threads:
+            torch.set_num_threads(threads)
+        self.device = pick_device(device)
+        loaded = checkpoint.load(path, device=str(self.device))
+        self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self.input_names = set(checkpoint.model_inputs(self.model))
+
+    @property
+    def parameters(self) -> int | None:
+        """Packed weights count as what they unpack to, since a tensor of torchao has the float tensor's shape."""
+        return super().parameters or sum(parameter.numel() for parameter in self.model.parameters())
+
+    @torch.inference_mode()
+    def logits(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
+        inputs = {name: batch[name].to(self.device) for name in self.input_names if name in batch}
+        return self.model(**inputs).logits.float().cpu().numpy()
+
+
+def pick_device(device: str) -> torch.device:
+    """The device that a name means; auto takes a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device on this machine.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"The device {device} is not there: PyTorch sees no NVIDIA GPU.", "Use --device cpu.")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("The device mps is not there: it needs a Mac with Apple silicon.", "Use --device cpu.")
+    return torch.device(device)
