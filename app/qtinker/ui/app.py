@@ -1,0 +1,99 @@
+"""The page: header, tabs, and the addresses that lead to each (`/?tab=runs&run=ID`). One Blocks a language."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from .format import esc
+from .texts import LANGUAGES, Texts
+
+PAGES = ("distil", "runs", "models", "quantize", "compare", "guide")
+LOGO = (
+    '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0f766e"/>'
+    '<circle cx="13" cy="14" r="7.2" fill="none" stroke="#fff" stroke-width="2.6"/>'
+    '<path d="M18 19l6 6" stroke="#fff" stroke-width="2.6" stroke-linecap="round"/>'
+    '<circle cx="13" cy="14" r="2.4" fill="#7ff0e1"/><circle cx="25.4" cy="9" r="2.2" fill="#7ff0e1"/></svg>'
+)
+
+
+@dataclass
+class Shell:
+    """What the pages share: the words, the tabs, the chosen run, and who wants to be told what.
+
+    `on_open[page]` are (function, inputs, outputs), called when the page is loaded and when its tab is shown.
+    """
+
+    t: Texts
+    tabs: gr.Tabs
+    run: gr.Textbox
+    on_open: dict[str, list[tuple[Callable[..., Any], list[Any], list[Any]]]] = field(default_factory=dict)
+    timers: dict[str, gr.Timer] = field(default_factory=dict)
+
+    def opened(self, name: str, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+        """Call `function` whenever the page `name` comes to the front."""
+        self.on_open.setdefault(name, []).append((function, inputs, outputs))
+
+
+def header(t: Texts) -> str:
+    """Brand, language and the switch between light and dark."""
+    other = "zh" if t.language == "en" else "en"
+    address = "/zh/" if other == "zh" else "/"
+    return (
+        f'<header class="qt-header"><h1 class="qt-brand">{LOGO}QTinker</h1><p class="qt-tag">{esc(t("app.tag"))}</p>'
+        f'<nav aria-label="{esc(t("app.settings"))}"><a href="{address}" lang="{other}" hreflang="{other}">'
+        f'{esc(LANGUAGES[other])}</a><button type="button" onclick="qt.theme()">{esc(t("app.theme"))}</button>'
+        f"</nav></header>"
+    )
+
+
+def build(language: str = "en") -> gr.Blocks:
+    """The whole page in one language."""
+    from . import api_endpoints, compare_page, distil, guide, models_page, quantize_page, runs_page
+
+    t = Texts(language)
+    builders: dict[str, Callable[[Shell], None]] = {
+        "distil": distil.build, "runs": runs_page.build, "models": models_page.build,
+        "quantize": quantize_page.build, "compare": compare_page.build, "guide": guide.build,
+    }  # fmt: skip
+    with gr.Blocks(title="QTinker", analytics_enabled=False, fill_width=True) as blocks:
+        gr.HTML(header(t))
+        run = gr.Textbox(visible=False)  # kept by the browser, so that it outlives the server
+        with gr.Tabs(elem_id="qt-tabs", selected="distil") as tabs:
+            shell = Shell(t, tabs, run)
+            opened: dict[str, gr.Tab] = {}
+            for name in PAGES:
+                with gr.Tab(t(f"tab.{name}"), id=name, elem_id=f"qt-tab-{name}") as tab:
+                    builders[name](shell)
+                opened[name] = tab
+        _wire(blocks, shell, opened)
+        if language == "en":
+            api_endpoints.build()
+    return blocks
+
+
+def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
+    """Tabs change the address, run their page's refresh and switch its timer on; loading opens the address's tab."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    timers = list(shell.timers.values())
+
+    def switch(name: str) -> list[Any]:
+        return [gr.Timer(active=name == owner) for owner in shell.timers]
+
+    def first(request: gr.Request) -> list[Any]:
+        """The tab that the address names."""
+        wanted = request.query_params.get("tab", PAGES[0])
+        wanted = wanted if wanted in PAGES else PAGES[0]
+        return [gr.Tabs(selected=wanted), *switch(wanted)]
+
+    blocks.load(first, outputs=[shell.tabs, *timers], **quiet)
+    for name, tab in opened.items():
+        tab.select(None, js=f"() => qt.set({{tab: '{name}'}})", api_visibility="private")
+        tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
+        for function, inputs, outputs in shell.on_open.get(name, []):
+            tab.select(function, inputs, outputs, **quiet)
+            blocks.load(function, inputs, outputs, **quiet)

@@ -1,0 +1,145 @@
+"""What a request may name: run ids, registry and catalog names, and data files in QTinker's own folders.
+
+The command line takes any folder or file of its user; the page may be asked by anybody who reaches it, so it does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .. import catalog, registry
+from ..errors import InputError
+from ..home import cache_dir, home
+
+DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
+MAX_UPLOAD = "4gb"
+MAX_TEXT = 20_000
+_MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
+
+
+def uploads_dir() -> Path:
+    """Where the browser's uploads arrive; they are moved on or deleted."""
+    return cache_dir() / "uploads"
+
+
+def data_dir() -> Path:
+    """Where data files given on the page are kept, so that a run that uses them can be resumed."""
+    return home() / "data"
+
+
+def model_name(value: Any) -> str:
+    """The name of a model that is here or in the catalog; never a path.
+
+    Raises:
+        InputError: it is neither.
+    """
+    name = value.strip() if isinstance(value, str) else ""
+    if not name:
+        raise InputError("No model is chosen.", "Choose one from the list.")
+    if len(name) > 200 or not _MODEL_NAME.match(name) or ".." in name:
+        raise InputError(f"{name[:80]!r} is no model name.", "Choose one from the list on the Models page.")
+    if registry.find(name) is None and catalog.find(name) is None:
+        raise InputError(f"There is no model {name!r}.", "Choose one from the list on the Models page.")
+    return name
+
+
+def local_model(value: Any) -> registry.RegistryEntry:
+    """The registry entry of a whole model that is here.
+
+    Raises:
+        InputError: there is none of that name, or it is broken.
+    """
+    name = model_name(value)
+    entry = registry.find(name)
+    if entry is None:
+        raise InputError(f"The model {name} is not here yet.", "Download it on the Models page.")
+    if entry.path.is_symlink() or not entry.path.resolve().is_relative_to(registry.models_dir().resolve()):
+        raise InputError(f"The model {name} is a link to another folder; the page does not follow it.")
+    if entry.broken:
+        raise InputError(f"The model {name} can't be used: {entry.broken}", "Verify or remove it on the Models page.")
+    return entry
+
+
+def data_source(value: Any) -> str:
+    """`sample`, or a data file in QTINKER_HOME or among the uploads.
+
+    Raises:
+        InputError: anything else: another folder, a link that leaves, an ending that is no data.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if not text:
+        raise InputError("No data is chosen.", "Upload a file, or take the bundled sample.")
+    if text == "sample":
+        return text
+    fix = f"Upload the file, or put it into {data_dir()}."
+    if len(text) > 1000 or "\0" in text:
+        raise InputError("That is no path to a data file.", fix)
+    path = Path(text).expanduser()
+    try:
+        choices = [path] if path.is_absolute() else [data_dir() / path, home() / path]
+        real = next((choice.resolve() for choice in choices if choice.is_file()), None)
+    except OSError:
+        real = None
+    allowed = any(real.is_relative_to(root.resolve()) for root in (home(), uploads_dir())) if real else False
+    if real is None or not allowed or any(part.startswith(".") for part in real.relative_to(_root(real)).parts):
+        raise InputError(f"There is no data file {text[:200]!r} in QTinker's folders.", fix)
+    if real.suffix.lower() not in DATA_ENDINGS:
+        raise InputError(f"{real.name!r} is no data file.", f"Endings that are: {', '.join(DATA_ENDINGS)}.")
+    return str(real)
+
+
+def _root(real: Path) -> Path:
+    return uploads_dir().resolve() if real.is_relative_to(uploads_dir().resolve()) else home().resolve()
+
+
+def keep_upload(path: str) -> str:
+    """Move an uploaded data file into the data folder, under its own name unless another file has it.
+
+    Raises:
+        InputError: it is no upload, or no data file by its ending.
+    """
+    source = Path(path).resolve()
+    if not source.is_relative_to(uploads_dir().resolve()) or not source.is_file():
+        raise InputError("That file was not uploaded here.", "Upload it again.")
+    if source.suffix.lower() not in DATA_ENDINGS:
+        raise InputError(f"{source.name!r} is no data file.", f"Endings that are: {', '.join(DATA_ENDINGS)}.")
+    if source.stat().st_size == 0:
+        raise InputError(f"{source.name!r} is empty.", "Upload a file with at least two rows.")
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+    stem = re.sub(r"[^\w.-]+", "-", source.stem).strip(".-")[:60] or "data"
+    target = data_dir() / f"{stem}-{digest}{source.suffix.lower()}"
+    data_dir().mkdir(parents=True, exist_ok=True)
+    if not target.is_file():
+        shutil.move(source, target)
+    return str(target)
+
+
+def uploaded_file(path: Any) -> Path:
+    """An upload that is to be imported, still in the upload folder.
+
+    Raises:
+        InputError: it is not there.
+    """
+    real = Path(str(path)).resolve()
+    if not real.is_relative_to(uploads_dir().resolve()) or not real.exists():
+        raise InputError("That file was not uploaded here.", "Upload it again.")
+    return real
+
+
+def text(value: Any, limit: int = MAX_TEXT) -> str:
+    """A text to run through a model.
+
+    Raises:
+        InputError: it is empty or too long.
+    """
+    words = value.strip() if isinstance(value, str) else ""
+    if not words:
+        raise InputError("There is no text.", "Type a sentence.")
+    if len(words) > limit:
+        raise InputError(f"The text has {len(words):,} characters; {limit:,} are the most here.", "Shorten it.")
+    return words

@@ -1,0 +1,190 @@
+"""Serves the page: `serve` blocks until Ctrl-C or SIGTERM, then stops the runs that go on (they can be resumed).
+
+One line on standard output says where it is, once it answers: `QTinker is running at http://127.0.0.1:7860`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from typing import Any
+
+from ..errors import InputError, QTinkerError
+from ..home import home
+from . import guard
+
+FIRST_PORT, PORTS = 7860, 100
+# What other programs set for themselves and would turn against us: everything served, pickles executed, sharing.
+UNWANTED = (
+    "GRADIO_ALLOWED_PATHS", "GRADIO_BLOCKED_PATHS", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "GRADIO_SHARE",
+    "GRADIO_SSR_MODE", "GRADIO_ROOT_PATH", "GRADIO_SERVER_NAME", "GRADIO_MCP_SERVER", "GRADIO_VIBE_MODE",
+    "GRADIO_WATCH_DIRS", "GRADIO_LOCAL_DEV_MODE",
+)  # fmt: skip
+POLL_SECONDS = 2.0
+KEEP_UPLOADS_SECONDS = 7 * 86_400
+
+
+def prepare() -> None:
+    """Set the environment before Gradio is imported: no analytics, uploads in the cache, nothing else served."""
+    for name in UNWANTED:
+        os.environ.pop(name, None)
+    uploads = guard.uploads_dir()
+    uploads.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        GRADIO_TEMP_DIR=str(uploads), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1",
+        GRADIO_RUN_HISTORY="False", DO_NOT_TRACK="1", QTINKER_HOME=str(home()),
+    )  # fmt: skip
+
+
+def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> Any:
+    """The ASGI application: gate, downloads, the page in each language."""
+    prepare()
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from . import downloads, theme
+    from .app import build
+    from .handlers import log_to_file
+    from .security import Gate
+    from .texts import LANGUAGES
+
+    log_to_file()
+    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    application.include_router(downloads.router)
+    uploads = guard.uploads_dir()
+    for language in sorted(LANGUAGES, key=lambda name: name == "en"):  # "/" matches everything, so it comes last
+        gr.mount_gradio_app(
+            application, build(language), path="/" if language == "en" else f"/{language}", allowed_paths=[],
+            blocked_paths=[str(path) for path in (home() / "bert_models", home() / "runs", home() / "data")],
+            favicon_path=str(theme.icon()) if language == "en" else None, show_error=False, footer_links=[],
+            run_history=False, max_file_size=guard.MAX_UPLOAD, ssr_mode=False, enable_monitoring=False, pwa=False,
+            mcp_server=mcp and language == "en", theme=theme.theme(), css=theme.css(), head=theme.head(),
+        )  # fmt: skip
+    application.add_middleware(Gate, uploads=uploads, login=login)
+    return application
+
+
+def serve(
+    *, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = False,
+    login: tuple[str, str] | None = None, mcp: bool = False,
+) -> None:
+    """Run until a signal ends it.
+
+    Raises:
+        InputError: another host than this computer without a user and password; a port that is taken.
+    """
+    from .security import is_loopback
+
+    if not is_loopback(host) and login is None:
+        raise InputError(
+            f"Listening on {host} would show this page to others without a password.",
+            "Give --user and set QTINKER_UI_PASSWORD (or --password-file), or leave --host out.",
+        )
+    sock = bind(host, port)
+    import uvicorn
+
+    application_ = application(login=login, mcp=mcp)
+    address = f"http://{_shown(host)}:{sock.getsockname()[1]}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if not self.should_exit:
+                print(f"QTinker is running at {address}", flush=True)
+                if open_browser:
+                    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    config = uvicorn.Config(
+        application_, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="none", lifespan="on",
+    )  # fmt: skip
+    ended = threading.Event()
+    keeper = threading.Thread(target=keep_queue, args=(ended,), name="queue", daemon=True)
+    keeper.start()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            Server(config).run(sockets=[sock])
+    finally:
+        ended.set()
+        stop_everything()
+
+
+def keep_queue(ended: threading.Event) -> None:
+    """Start what waits in the queue whenever nothing is going on; drop uploads that nobody needs any more."""
+    from .. import jobs
+
+    log = logging.getLogger("qtinker.ui")
+    for step in (jobs.unpause, drop_old_uploads):
+        try:
+            step()
+        except (QTinkerError, OSError) as error:
+            log.error("%s", error)
+    while not ended.wait(POLL_SECONDS):
+        try:
+            jobs.advance()
+        except (QTinkerError, OSError) as error:
+            log.error("%s", error)
+
+
+def drop_old_uploads() -> None:
+    """Uploads are moved on or read once; what is a week old was left behind."""
+    for path in guard.uploads_dir().iterdir():
+        if time.time() - path.stat().st_mtime > KEEP_UPLOADS_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def stop_everything() -> None:
+    """End what this page started: runs save and can be resumed, tasks can be started again."""
+    from .. import jobs
+    from . import answers, tasks
+
+    answers.stop()
+    with contextlib.suppress(QTinkerError, OSError):
+        tasks.stop_all()
+    try:
+        if jobs.active():
+            print("Stopping: the run saves its state ...", file=sys.stderr, flush=True)
+        for run_id in jobs.stop_all():
+            print(f"Stopped {run_id}; resume it on the Runs page or with: python3 app runs resume {run_id}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+    except (QTinkerError, OSError) as error:
+        print(error, file=sys.stderr, flush=True)
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """A listening socket: on `port`, or on the first free one from 7860 on (0: any).
+
+    Raises:
+        InputError: the port is taken, or the host is none of this computer's.
+    """
+    choices = [port] if port is not None else list(range(FIRST_PORT, FIRST_PORT + PORTS))
+    try:
+        family, kind, _, _, _ = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise InputError(f"{host!r} is no address of this computer.", "Leave --host out.") from None
+    problem: OSError | None = None
+    for choice in choices:
+        sock = socket.socket(family, kind)
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host.strip("[]"), choice))
+            sock.listen(128)
+            return sock
+        except OSError as error:
+            sock.close()
+            problem = error
+    where = f"port {port}" if port is not None else f"a port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1}"
+    raise InputError(f"Can't listen on {where} of {host}: {problem}.", "Give another: --port 8000")
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

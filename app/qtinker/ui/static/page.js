@@ -1,0 +1,69 @@
+// The page's own script: the address follows what is shown, light and dark, hover lines on charts, kept focus.
+(() => {
+  const qt = (window.qt = {});
+  const stored = (() => { try { return localStorage.getItem("qtinker-theme"); } catch { return null; } })();
+  const applyTheme = (name) => document.body && document.body.classList.toggle("dark", name === "dark");
+  qt.theme = () => {
+    const next = document.body.classList.contains("dark") ? "light" : "dark";
+    try { localStorage.setItem("qtinker-theme", next); } catch { /* private window */ }
+    applyTheme(next);
+  };
+  qt.set = (values) => {
+    const url = new URL(window.location.href);
+    for (const [key, value] of Object.entries(values)) {
+      if (value) url.searchParams.set(key, value); else url.searchParams.delete(key);
+    }
+    window.history.replaceState(window.history.state, "", url);
+  };
+  qt.go = (query) => { window.location.assign(`${window.location.pathname}?${query}`); };
+
+  const start = () => {
+    document.documentElement.lang = window.location.pathname.startsWith("/zh") ? "zh" : "en";
+    if (stored && !new URLSearchParams(window.location.search).has("__theme")) {
+      applyTheme(stored);
+      let tries = 0;  // Gradio sets the class once more when it has drawn
+      const timer = setInterval(() => { applyTheme(stored); if (++tries > 10 || !document.body) clearInterval(timer); }, 150);
+      document.addEventListener("click", () => clearInterval(timer), { once: true });
+    }
+    new MutationObserver(keepFocus).observe(document.body, { childList: true, subtree: true });
+  };
+
+  // A list that is drawn anew must not throw the keyboard user out: the same key gets the focus back.
+  let focused = null;
+  document.addEventListener("focusin", (event) => { focused = event.target.closest?.("[data-key]")?.dataset.key ?? null; });
+  document.addEventListener("pointerdown", () => { focused = null; });
+  const keepFocus = () => {
+    if (!focused || (document.activeElement && document.activeElement !== document.body)) return;
+    document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  };
+
+  // Hover line on charts: the numbers are in data-chart.
+  const clear = (plot) => plot.querySelectorAll(".qt-cursor, .qt-tip").forEach((node) => node.remove());
+  const format = (value) => Number(value.toPrecision(4)).toString();
+  document.addEventListener("pointermove", (event) => {
+    const plot = event.target.closest?.(".qt-plot[data-chart]");
+    document.querySelectorAll(".qt-plot .qt-cursor").forEach((node) => { if (node.parentElement !== plot) clear(node.parentElement); });
+    if (!plot) return;
+    const chart = JSON.parse(plot.dataset.chart);
+    const box = plot.getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    const at = chart.x[0] + share * (chart.x[1] - chart.x[0]);
+    clear(plot);
+    const cursor = document.createElement("span");
+    cursor.className = "qt-cursor"; cursor.style.left = `${100 * share}%`;
+    const tip = document.createElement("div");
+    tip.className = "qt-tip"; tip.style[share > 0.5 ? "right" : "left"] = `calc(${100 * (share > 0.5 ? 1 - share : share)}% + 10px)`;
+    const head = document.createElement("div");
+    head.textContent = `${chart.x_title} ${format(at)}`.trim(); tip.append(head);
+    for (const series of chart.series) {
+      const near = series.points.reduce((best, point) => Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best);
+      const row = document.createElement("div"); row.className = `qt-c${series.colour}`;
+      const name = document.createElement("span"); name.append(document.createElement("i"), series.name);
+      const value = document.createElement("b"); value.textContent = format(near[1]);
+      row.append(name, value); tip.append(row);
+    }
+    plot.append(cursor, tip);
+  });
+
+  if (document.body) start(); else document.addEventListener("DOMContentLoaded", start);
+})();
