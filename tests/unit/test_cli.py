@@ -1,0 +1,216 @@
+"""The command line's contract: exit statuses, one-line errors, JSON as the last line, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from qtinker import cli
+from qtinker.cli import border
+from qtinker.spec import RunSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+DISTILL = ["distill", "--teacher", "t", "--student", "s", "--data", "x.csv"]
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    status = cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "qtinker", *arguments], capture_output=True, text=True, encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT / "app"), "PYTHONIOENCODING": "utf-8"} | environment,
+    )  # fmt: skip
+
+
+def test_every_verb_is_there_and_takes_json(capsys):
+    verbs = "demo test doctor models download import data finetune distill quantize evaluate predict run runs"
+    for verb in verbs.split():
+        status, out, _ = run(capsys, verb, "--help")
+        assert status == 0, verb
+        assert "--json" in out, verb
+
+
+def test_print_spec_is_what_run_reads(capsys, tmp_path):
+    options = [
+        "--method",
+        "patient",
+        "--layer-mapping",
+        "1:2",
+        "--lr",
+        "1e-4",
+        "--control",
+        "--quantize",
+        "int8-dynamic",
+    ]
+    status, out, _ = run(capsys, *DISTILL, *options, "--print-spec")
+    assert status == 0
+    (tmp_path / "spec.yaml").write_text(out, encoding="utf-8")
+    spec = RunSpec.load(tmp_path / "spec.yaml")
+    assert (spec.method.name, spec.method.layer_mapping) == ("patient", [(1, 2)])
+    assert (spec.training.learning_rate, spec.control, spec.quantize[0].scheme) == (1e-4, True, "int8-dynamic")
+    status, again, _ = run(capsys, "run", str(tmp_path / "spec.yaml"), "--print-spec", "--json")
+    assert RunSpec.parse(json.loads(again)["spec"]) == spec
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["distill", "--frobnicate"], "error: No such option: --frobnicate"),
+        (["distil"], "error: No such command 'distil'"),
+        (["distill", "--data", "x"], "error: Missing option '--teacher'"),
+        ([*DISTILL, "--beta", "2"], "error: --beta is no setting of the method logit; it belongs to patient."),
+        ([*DISTILL, "--method", "best"], "error: Invalid value for '--method': 'best' is not one of 'logit'"),
+        ([*DISTILL, "--temperature", "0"], "error: --temperature: Input should be greater than 0 (given: 0.0)."),
+        (["distill", "--teacher", "t", "--data", "x"], "error: spec: name a student"),
+        ([*DISTILL, "--student-shape", "L-2_H-3_A-2"], "error: --student-shape: hidden units must be a multiple"),
+        (["finetune", "--data", "x.csv"], "error: Name the model to train."),
+        (["run", "absent.yaml"], "error: Can't read absent.yaml"),
+        (["download"], "error: Name what to fetch"),
+        (["download", "bert-tinny"], "error: "),
+        (["models", "verify", "nobody"], "error: There is no model 'nobody'"),
+        (["models", "remove", "nobody", "--yes"], "error: There is no model 'nobody'"),
+        (["runs", "show", "nothing"], "error: There is no run 'nothing'"),
+        (["runs", "resume", "nothing"], "error: There is no run 'nothing'"),
+        (["data", "absent.csv"], "error: "),
+        (["predict", "nobody"], "error: Give at least one text."),
+        (["quantize", "nobody", "--scheme", "int2"], "error: Invalid value for '--scheme'"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(capsys, arguments, line):
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(line), err
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
+    status, out, err = run(capsys, *arguments, "--json")
+    error = json.loads(out.splitlines()[-1])["error"]
+    assert error["exit_status"] == status == 2
+    assert error["message"] in " ".join(err.split()).replace("error: ", "")
+
+
+def test_all_problems_come_at_once(capsys):
+    _, out, err = run(capsys, *DISTILL, "--epochs", "0", "--batch-size", "0", "--json")
+    problems = json.loads(out)["error"]["problems"]
+    assert [problem["field"] for problem in problems] == ["--epochs", "--batch-size"]
+    assert len(err.splitlines()) == 1
+
+
+def test_the_unforeseen_is_one_line_and_a_traceback_in_a_file(capsys, monkeypatch, qtinker_home):
+    from qtinker import api
+
+    def broken():
+        raise ZeroDivisionError("nobody expected\nthis")
+
+    monkeypatch.setattr(api, "models", broken)
+    status, out, err = run(capsys, "models", "--json")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ZeroDivisionError: nobody expected this. The traceback is in ")
+    log = Path(err.strip().removesuffix(".").split(" is in ")[1])
+    assert log.parent == qtinker_home / "logs"
+    assert "Traceback" in log.read_text()
+    assert json.loads(out)["error"]["type"] == "ZeroDivisionError"
+
+
+def test_what_prints_does_not_disturb_the_json(capsys, monkeypatch):
+    from qtinker import api
+
+    def chatty():
+        print("a library talks")
+        return {"models": [], "catalog": [], "figure": float("nan"), "path": Path("x")}
+
+    monkeypatch.setattr(api, "models", chatty)
+    status, out, err = run(capsys, "models", "--json")
+    assert status == 0
+    assert json.loads(out) == {"models": [], "catalog": [], "figure": None, "path": "x"}
+    assert "a library talks" in err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, "RunStopped"])
+def test_stopped_is_130(capsys, monkeypatch, error):
+    from qtinker import api, errors
+
+    def stopped():
+        raise errors.RunStopped("Stopped at step 3.", "Go on with: x") if error == "RunStopped" else error
+
+    monkeypatch.setattr(api, "runs", stopped)
+    status, out, err = run(capsys, "runs", "--json")
+    assert status == 130
+    assert json.loads(out)["error"]["exit_status"] == 130
+    assert not err.startswith("error:")
+
+
+def test_the_contract_in_a_real_process():
+    done = start("models", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"models", "catalog"} <= set(json.loads(done.stdout.splitlines()[-1]))
+    assert "\x1b" not in start("models").stdout  # no colour in a pipe
+    wrong = start("evaluate", "nobody", "--data", "sample", "--json")
+    assert wrong.returncode == 2, wrong.stderr
+    assert json.loads(wrong.stdout)["error"]["type"] == "InputError"
+
+
+def test_a_terminal_that_knows_only_ascii(qtinker_home):
+    folder = qtinker_home / "bert_models" / "hub" / "größer"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    done = start("models", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "gr??er" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_a_closed_pipe_is_no_traceback():
+    command = f'"{sys.executable}" -m qtinker models --json | true'
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "app")}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+
+
+def test_predict_reads_arguments_file_and_input(monkeypatch, tmp_path):
+    import io
+
+    from qtinker.cli.measuring import read_texts
+
+    (tmp_path / "texts").write_bytes("\ufeffein Satz\r\nnoch größer\r\n".encode())
+    monkeypatch.setattr(sys, "stdin", io.StringIO("from\ninput\n"))
+    assert read_texts(["one", "-"], tmp_path / "texts") == ["one", "from", "input", "ein Satz", "noch größer"]
+
+
+def test_removing_asks_first(capsys, monkeypatch, qtinker_home):
+    folder = qtinker_home / "bert_models" / "hub" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    status, _, err = run(capsys, "models", "remove", "hub/mine")
+    assert status == 2
+    assert "Add --yes" in err
+    assert folder.exists()
+    assert run(capsys, "models", "remove", "hub/mine", "--yes")[0] == 0
+    assert not folder.exists()
+
+
+def test_settings_that_others_make_for_themselves_are_undone(capsys, monkeypatch):
+    for name in border.UNWANTED:
+        monkeypatch.setenv(name, "1")
+    run(capsys, "--version")
+    assert not set(border.UNWANTED) & set(os.environ)
+
+
+def test_version(capsys):
+    assert json.loads(run(capsys, "--version", "--json")[1])["version"] == run(capsys, "--version")[1].strip()
+
+
+def test_no_arguments_show_the_help(capsys):
+    status, out, _ = run(capsys)
+    assert status == 0
+    assert "distill" in out

@@ -1,0 +1,98 @@
+"""Options are the spec's fields, no more and no less, and come back as the data of a RunSpec."""
+
+from __future__ import annotations
+
+import pytest
+from qtinker.errors import InputError, SpecError
+from qtinker.options import distill_options, finetune_options, in_options, method_options, to_data
+from qtinker.spec import METHODS, DataSpec, RunSpec, StudentSpec, TaskSpec, TeacherSpec, TrainingSpec
+
+
+def by_flag(flag: str):
+    return next(each for each in distill_options() if flag in each.flags)
+
+
+def test_every_setting_is_an_option():
+    parts = {
+        "teacher": TeacherSpec,
+        "student": StudentSpec,
+        "data": DataSpec,
+        "task": TaskSpec,
+        "training": TrainingSpec,
+    }
+    wanted = {f"{part}.{name}" for part, spec in parts.items() for name in spec.model_fields}
+    wanted |= {f"method.{name}" for method in METHODS.values() for name in method.model_fields}
+    wanted |= set(RunSpec.model_fields) - {*parts, "method", "version"}
+    assert {each.field for each in distill_options()} == wanted
+
+
+def test_flags_are_unique():
+    for options in (distill_options(), finetune_options()):
+        flags = [flag for each in options for flag in each.flags]
+        assert len(flags) == len(set(flags))
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--lr", ["more than 0", "at most 1", "[default: 5e-5]"]),
+        ("--seed", ["less than 4294967296", "[default: 42]"]),
+        ("--beta", ["Methods: patient.", "at least 0", "[default: 100]"]),
+        ("--temperature", ["[default: logit 2, patient 2, feature 1]"]),
+        ("--layer-mapping", ["Methods: patient, feature.", "patient skip, feature uniform"]),
+        ("--student-layers", ["0,2,4"]),
+    ],
+)
+def test_help_says_range_default_and_methods(flag, words):
+    text = by_flag(flag).help
+    assert [word for word in words if word not in text] == []
+
+
+def test_what_is_left_out_stays_out():
+    options = distill_options()
+    values = {"teacher__model": "t", "student__model": "s", "data__train": "x.csv", "training__learning_rate": 1e-4}
+    data = to_data(options, values)
+    assert data == {
+        "teacher": {"model": "t"}, "student": {"model": "s"}, "data": {"train": "x.csv"},
+        "training": {"learning_rate": 1e-4}, "method": {"name": "logit"},
+    }  # fmt: skip
+    assert RunSpec.parse(data).method.temperature == 2.0
+    assert RunSpec.parse(to_data(options, {**values, "method__name": "feature"})).method.temperature == 1.0
+
+
+def test_lists_and_mappings_are_written_as_text():
+    values = {
+        "teacher__model": "t", "student__layers": "0,2", "data__train": "x", "method__name": "patient",
+        "method__layer_mapping": "1:2,2:4", "quantize": ["int8-dynamic", "int4-weight-only"],
+    }  # fmt: skip
+    spec = RunSpec.parse(to_data(distill_options(), values))
+    assert spec.student.layers == [0, 2]
+    assert spec.method.layer_mapping == [(1, 2), (2, 4)]
+    assert [each.scheme for each in spec.quantize] == ["int8-dynamic", "int4-weight-only"]
+
+
+def test_an_option_of_another_method_is_refused():
+    with pytest.raises(InputError, match="--beta is no setting of the method logit; it belongs to patient"):
+        to_data(distill_options(), {"method__beta": 3.0})
+    with pytest.raises(InputError, match="no setting of the method logit; it belongs to patient and feature"):
+        to_data(distill_options(), {"method__layer_mapping": "skip"})
+
+
+def test_problems_are_named_by_option():
+    data = to_data(distill_options(), {"teacher__model": "t", "student__model": "s", "data__train": "x"})
+    data["training"] = {"learning_rate": 7.0, "batch_size": 0}
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(data)
+    fields = [problem.field for problem in in_options(caught.value, distill_options()).problems]
+    assert fields == ["--learning-rate", "--batch-size"]
+
+
+def test_finetune_knows_no_teacher_and_no_method():
+    fields = {each.path[0] for each in finetune_options()}
+    assert fields == {"student", "data", "task", "training", "name", "quantize"}
+    assert "method" not in to_data(finetune_options(), {"data__train": "x"})
+
+
+def test_each_method_is_described():
+    choice = next(each for each in method_options() if each.field == "method.name")
+    assert all(f"{name}: " in choice.description for name in METHODS)
