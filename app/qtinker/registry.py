@@ -31,7 +31,9 @@ __all__ = [
     "unique_name", "verify", "write_meta",
 ]  # fmt: skip
 
-GROUPS = ("bert_large", "bert_base", "bert_small", "multilingual", "hub", "distilled", "quantized", "exported")
+GROUPS = (
+    "bert_large", "bert_base", "bert_small", "multilingual", "hub", "finetuned", "distilled", "quantized", "exported",
+)  # fmt: skip
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_-])?$")
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _DEPTH = 4

@@ -1,0 +1,511 @@
+"""The phases of a run: each takes the Work so far, does one thing, and returns what it made as plain data.
+
+Models enter the registry whole, under names that a resumed run finds again. Here a spec meets torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import checkpoint, data, model_folder, pipeline, registry
+from .checkpoint import Loaded
+from .data import Encoded, Examples
+from .distill import precision
+from .distill.processes import pick_device
+from .distill.students import build_student
+from .distill.teacher import Teacher
+from .distill.train import TrainResult, train
+from .errors import InputError, RunStopped
+from .home import cache_dir
+from .predict import length_batches
+from .runs import Run
+from .spec import RunSpec, StudentSpec, TrainingSpec
+
+Event = dict[str, Any]
+EVAL_BATCH = 64
+
+
+class Work:
+    """What the phases share: the spec, the data, and what was made so far. Models are loaded when first needed."""
+
+    def __init__(
+        self, *, run: Run, spec: RunSpec, record: pipeline.Record, emit: Callable[[Event], None],
+        should_stop: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self.run, self.spec, self.record, self.emit, self.should_stop = run, spec, record, emit, should_stop
+        self.phase = "prepare"
+        self.dataset: data.Dataset
+        self.task: Any
+        self.max_length = spec.data.max_length
+        self._teacher: Loaded | None = None
+
+    def say(self, text: str, *, level: str = "info") -> None:
+        """A message event."""
+        self.emit({"kind": "message", "phase": self.phase, "level": level, "text": text})
+
+    def warnings(self) -> list[str]:
+        """Every warning of the run so far, earlier attempts included."""
+        events, _ = self.run.events()
+        texts = [e["text"] for e in events if e["kind"] == "message" and e.get("level") == "warning"]
+        return list(dict.fromkeys(texts))
+
+    @property
+    def teacher_path(self) -> Path:
+        """The teacher that is learned from: the given one, or the one that this run finetuned."""
+        made = self.record.done.get("finetune-teacher", {}).get("path") or self.record.done["prepare"]["teacher"]
+        return Path(made)
+
+    def teacher(self) -> Loaded:
+        """The teacher, loaded once; its head is trained."""
+        if self._teacher is None:
+            self._teacher = checkpoint.load(self.teacher_path)
+        return self._teacher
+
+    def teaching(self, student: Loaded) -> Teacher:
+        """The teacher as the loop asks it, with texts of its own tokens where the vocabularies differ."""
+        loaded = self.teacher()
+        same = data.tokenizer_key(loaded.tokenizer) == data.tokenizer_key(student.tokenizer)
+        return Teacher(loaded, student=student, task=self.task, encoded=None if same else self.encode(loaded))
+
+    def encode(self, loaded: Loaded, examples: Examples | None = None) -> Encoded:
+        """Training (or other) examples in a model's tokens."""
+        return data.encode(self.dataset.train if examples is None else examples, loaded.tokenizer, self.max_length)
+
+    def drive(self, steps: Generator[Event, None, TrainResult]) -> TrainResult:
+        """Run a training to its end, passing its events on."""
+        while True:
+            try:
+                self.emit(next(steps))
+            except StopIteration as end:
+                return end.value
+
+    def states(self, phase: str) -> Path:
+        """Where a training keeps what resuming needs."""
+        return self.run.files.checkpoint / phase
+
+    def forget_states(self) -> None:
+        """A run that is done is not resumed: free the space."""
+        shutil.rmtree(self.run.files.checkpoint, ignore_errors=True)
+
+
+# --- prepare -----------------------------------------------------------------------------------------------------
+
+
+def prepare(work: Work) -> dict[str, Any]:
+    """Find the models and read the data; done again by each attempt, since it fills the memory."""
+    spec, done = work.spec, {}
+    labels = None
+    if spec.training.threads:
+        torch.set_num_threads(spec.training.threads)
+    if spec.teacher is not None:
+        path = registry.resolve(spec.teacher.model)
+        if checkpoint.has_trained_head(path):
+            labels = own_labels(path)
+        elif not spec.teacher.finetune:
+            raise untrained(spec)
+        if not spec.teacher.finetune:
+            done["teacher"] = str(path)
+    if spec.student.model:
+        registry.resolve(spec.student.model)
+    work.dataset = load_data(work.spec, labels)
+    work.task = work.dataset.task
+    if spec.task.metric != "auto":
+        work.task = dataclasses.replace(work.task, metric=spec.task.metric)
+    work.max_length = longest(work)
+    if "prepare" not in work.record.done:
+        for text in work.dataset.findings:
+            work.say(text)
+        for text in work.dataset.warnings:
+            work.say(text, level="warning")
+    return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
+            "train": len(work.dataset.train), "eval": len(work.dataset.eval)}  # fmt: skip
+
+
+def load_data(spec: RunSpec, labels: list[str] | None) -> data.Dataset:
+    """The data in the label order of a trained teacher, whose name for each label counts.
+
+    Raises:
+        InputError: the data can't be used, or has labels that the teacher does not know (unless it is to be finetuned).
+    """
+    options = {"seed": spec.training.seed, "task": spec.task.type}
+    if labels is None:
+        return data.load(spec.data, **options)
+    try:
+        return data.load(spec.data, labels=labels, **options)
+    except InputError:
+        if spec.teacher is not None and spec.teacher.finetune:
+            return data.load(spec.data, **options)
+        raise
+
+
+def own_labels(path: Path) -> list[str] | None:
+    """A trained model's labels in order; None where its names say nothing (LABEL_0, LABEL_1)."""
+    names = model_folder.read_json(path / model_folder.CONFIG).get("id2label") or {}
+    labels = [str(names[key]) for key in sorted(names, key=int)]
+    return None if all(name.startswith("LABEL_") for name in labels) else labels
+
+
+def untrained(spec: RunSpec) -> InputError:
+    """The teacher has no trained head: the two commands that help."""
+    assert spec.teacher is not None
+    return InputError(
+        f"The teacher {spec.teacher.model} has no trained head: it would teach noise.",
+        f"Train it first: python3 app finetune --model {spec.teacher.model} --data {spec.data.train} "
+        "(or add --finetune-teacher).",
+    )
+
+
+def longest(work: Work) -> int:
+    """Tokens a text is cut to: the spec's, or fewer where a model has fewer positions."""
+    named = [work.spec.student.model, work.spec.teacher.model if work.spec.teacher else None]
+    limits = {}
+    for name in filter(None, named):
+        config = model_folder.read_json(registry.resolve(name) / model_folder.CONFIG)
+        positions = config.get("max_position_embeddings") or config.get("n_positions")
+        if isinstance(positions, int) and positions > 0:
+            limits[name] = positions
+    asked = work.spec.data.max_length
+    if limits and min(limits.values()) < asked:
+        name = min(limits, key=lambda each: limits[each])
+        work.say(f"Texts are cut to {limits[name]} tokens, as many as {name} has positions for.")
+        return limits[name]
+    return asked
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def finetune_teacher(work: Work) -> dict[str, Any]:
+    """Train the teacher's head on the data, unless it is trained for these labels, or was so before."""
+    spec, teacher = work.spec, work.spec.teacher
+    assert teacher is not None
+    source = registry.resolve(teacher.model)
+    if checkpoint.has_trained_head(source):
+        own = own_labels(source) or []
+        if sorted(own) == sorted(work.task.labels) or (not own and _outputs(source) == work.task.num_outputs):
+            work.say(f"{teacher.model} is trained for these labels already.")
+            return {"path": str(source), "reused": True}
+    training = TrainingSpec(**{
+        **spec.training.model_dump(), "epochs": teacher.epochs, "learning_rate": teacher.learning_rate,
+        "max_steps": None, "eval_every": None,
+    })  # fmt: skip
+    loaded = checkpoint.load(source, task=work.task, seed=training.seed)
+    encoded = work.encode(loaded)
+    key = content_key(
+        weights_key(source), encoded.key, encoded.labels, work.task.to_meta(),
+        training.model_dump(exclude={"threads", "device", "save_every"}),
+    )  # fmt: skip
+    for entry in registry.list_models():
+        if entry.meta.get("finetune_key") == key and not entry.broken:
+            work.say(f"Taking {entry.full_name}, which was finetuned in the same way before.")
+            return {"path": str(entry.path), "reused": True}
+    result = work.drive(
+        train(
+            loaded, encoded, task=work.task, training=training, folder=work.states("finetune-teacher"),
+            evaluate=scorer(work, loaded), should_stop=work.should_stop, phase="finetune-teacher",
+        )
+    )  # fmt: skip
+    path = keep(
+        work, loaded, "finetuned", f"{source.name}-{data_name(spec)}", kind="finetuned", result=result,
+        source=source, finetune_key=key,
+    )  # fmt: skip
+    return {"path": str(path), "reused": False, **summary(result)}
+
+
+def teacher_outputs(work: Work) -> dict[str, Any]:
+    """The teacher's logits for all training examples, computed once and kept in the cache by content."""
+    student = _tokenizer_only(work)
+    teaching = work.teaching(student)
+    encoded = teaching.encoded or work.encode(student)
+    device = pick_device(work.spec.training.device)
+    arithmetic = precision.choose(work.spec.training.precision, work.teacher().model, device)
+    key = content_key(weights_key(work.teacher_path), encoded.key, work.task.to_meta(), arithmetic)
+    file = cache_dir() / "teacher-outputs" / f"{key}.npy"
+    if (known := _read_outputs(file, len(encoded), work.task.num_outputs)) is not None:
+        work.say("The teacher's answers are in the cache.")
+        return {"file": str(file), "examples": len(known)}
+    teaching.prepare(device, arithmetic)
+    logits = np.zeros((len(encoded), work.task.num_outputs), np.float32)
+    batches = length_batches(encoded.lengths, EVAL_BATCH)
+    for number, indices in enumerate(batches, 1):
+        batch = data.collate(encoded, indices, pad_token_id=work.teacher().tokenizer.pad_token_id)
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        out = teaching.outputs(indices, batch, _answers_only())
+        logits[indices] = out.logits.cpu().numpy()  # type: ignore[union-attr]
+        if number % 20 == 0 or number == len(batches):
+            _tell_step(work, number, len(batches))
+        if work.should_stop():
+            raise RunStopped("Stopped while asking the teacher.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    made = file.with_name(f".{file.stem}-{work.run.id}.npy")
+    np.save(made, logits, allow_pickle=False)
+    made.replace(file)
+    return {"file": str(file), "examples": len(logits)}
+
+
+def distill(work: Work) -> dict[str, Any]:
+    """Train the student to answer as the teacher does."""
+    spec, teacher = work.spec, work.teacher()
+    student = build_student(spec.student, teacher, task=work.task, seed=spec.training.seed)
+    encoded = work.encode(student)
+    teaching = work.teaching(student)
+    if outputs := work.record.done.get("teacher-outputs"):
+        teaching.logits = _read_outputs(Path(outputs["file"]), len(encoded), work.task.num_outputs)
+        if teaching.logits is None:  # the cache was emptied meanwhile: the same answers again
+            work.record.finish("teacher-outputs", teacher_outputs(work))
+            file = Path(work.record.done["teacher-outputs"]["file"])
+            teaching.logits = _read_outputs(file, len(encoded), work.task.num_outputs)
+    result = work.drive(
+        train(
+            student, encoded, task=work.task, training=spec.training, folder=work.states("distill"),
+            method=spec.method, teacher=teaching, evaluate=scorer(work, student), should_stop=work.should_stop,
+            phase="distill",
+        )
+    )  # fmt: skip
+    base = spec.name or _student_name(work)
+    path = keep(work, student, "distilled", base, kind="distilled", result=result, source=student.path)
+    return {"path": str(path), **summary(result)}
+
+
+def finetune(work: Work) -> dict[str, Any]:
+    """Train a model on the labels alone."""
+    spec = work.spec
+    model = build_student(spec.student, None, task=work.task, seed=spec.training.seed)
+    result = work.drive(
+        train(
+            model, work.encode(model), task=work.task, training=spec.training, folder=work.states("finetune"),
+            evaluate=scorer(work, model), should_stop=work.should_stop,
+        )
+    )  # fmt: skip
+    base = spec.name or f"{model.name}-{data_name(spec)}"
+    path = keep(work, model, "finetuned", base, kind="finetuned", result=result, source=model.path)
+    return {"path": str(path), **summary(result)}
+
+
+def control(work: Work) -> dict[str, Any]:
+    """The same student, same steps, on the labels alone: what distilling must beat.
+
+    A student cut from the teacher starts from the same layers of what the teacher was finetuned from, if that is
+    here: the finetuned layers would already be the teacher's gift.
+    """
+    spec = work.spec
+    student = build_student(control_start(work), work.teacher(), task=work.task, seed=spec.training.seed)
+    result = work.drive(
+        train(
+            student, work.encode(student), task=work.task, training=spec.training, folder=work.states("control"),
+            evaluate=scorer(work, student), should_stop=work.should_stop, phase="control",
+        )
+    )  # fmt: skip
+    base = f"{Path(work.record.done['distill']['path']).name}-control"
+    path = keep(work, student, "distilled", base, kind="control", result=result, source=student.path)
+    return {"path": str(path), **summary(result)}
+
+
+def control_start(work: Work) -> StudentSpec:
+    """Where the control's weights come from."""
+    spec = work.spec
+    if spec.student.layers is None or spec.student.model:
+        return spec.student
+    source = model_folder.read_meta(work.teacher_path).get("source") or {}
+    name = source.get("path") or source.get("model")
+    if name and Path(name).is_dir():
+        return StudentSpec(model=str(name), layers=spec.student.layers)
+    work.say(
+        "The control starts from the finetuned teacher's layers, as the student does: what the teacher was finetuned "
+        "from is not here.",
+        level="warning",
+    )
+    return spec.student
+
+
+# --- after training ----------------------------------------------------------------------------------------------
+
+
+def quantize(work: Work) -> dict[str, Any]:
+    """Quantized versions of the result."""
+    path = (work.record.done.get("distill") or work.record.done["finetune"])["path"]
+    made: list[dict[str, Any]] = []
+    for number, each in enumerate(work.spec.quantize, 1):
+        if work.should_stop():
+            raise RunStopped("Stopped while quantizing.")
+        name = f"{Path(path).name}-{each.scheme}"
+        known = _made_before(work, "quantized", "quantized", name)
+        if known is None:
+            name = registry.unique_name("quantized", name)
+            made.append(
+                pipeline.quantize_model(
+                    Path(path), scheme=each.scheme, name=name, check_rows=work.dataset.eval, progress=work.say
+                )
+            )
+        else:
+            made.append({"name": known.name, "path": str(known), "scheme": each.scheme})
+        _tell_step(work, number, len(work.spec.quantize))
+    return {"models": made}
+
+
+def evaluate(work: Work) -> dict[str, Any]:
+    """Teacher, student, control and quantized versions, measured side by side."""
+    from . import evaluate as measuring
+
+    done = work.record.done
+    paths = [str(work.teacher_path)] if work.spec.teacher else []
+    paths += [done[phase]["path"] for phase in ("distill", "finetune", "control") if phase in done]
+    paths += [each["path"] for each in done.get("quantize", {}).get("models", [])]
+    report = measuring.evaluate([Path(path) for path in dict.fromkeys(paths)], work.dataset.eval)
+    return {"models": report.to_dict()["models"]}
+
+
+PHASES: dict[str, Callable[[Work], dict[str, Any]]] = {
+    "prepare": prepare,
+    "finetune-teacher": finetune_teacher,
+    "teacher-outputs": teacher_outputs,
+    "distill": distill,
+    "finetune": finetune,
+    "control": control,
+    "quantize": quantize,
+    "evaluate": evaluate,
+}
+
+
+# --- names, keys, keeping ----------------------------------------------------------------------------------------
+
+
+def keep(
+    work: Work, loaded: Loaded, group: str, base: str, *, kind: str, result: TrainResult, source: Path | None,
+    **more: Any,
+) -> Path:  # fmt: skip
+    """Put a trained model into the registry; one that a killed attempt put there is found again."""
+    name = registry.unique_name(group, base)
+    if (known := _made_before(work, group, kind, base)) is not None:
+        return known
+    meta = {
+        "name": name, "kind": kind, "run": work.run.id, "task": work.task.to_meta(), "max_length": work.max_length,
+        "metrics": result.metrics, "licence": loaded.meta.get("licence"),
+        "source": {"model": _known_name(source), "path": str(source)} if source else {"model": loaded.name},
+        "teacher": _known_name(work.teacher_path) if kind == "distilled" else None,
+        "training": summary(result) | {"method": work.spec.method.model_dump() if kind == "distilled" else None},
+        **more,
+    }  # fmt: skip
+    with registry.staged(group, name) as folder:
+        checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
+    return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
+
+
+def _made_before(work: Work, group: str, kind: str, base: str) -> Path | None:
+    """What an earlier attempt of this run kept just before it was killed."""
+    for entry in registry.list_models():
+        mine = entry.group == group and entry.run == work.run.id and entry.kind == kind
+        if mine and entry.name.startswith(registry.unique_name(".none", base)) and not entry.broken:
+            return entry.path
+    return None
+
+
+def _known_name(path: Path | None) -> str | None:
+    """A model's name in the registry, else its folder."""
+    if path is None:
+        return None
+    return next((entry.full_name for entry in registry.list_models() if entry.path == path), str(path))
+
+
+def data_name(spec: RunSpec) -> str:
+    """A short name of the data for the names of models."""
+    return Path(spec.data.train).name.split(".")[0] or "data"
+
+
+def _student_name(work: Work) -> str:
+    spec, teacher = work.spec.student, work.teacher_path.name
+    layers = f"-L{'-'.join(map(str, spec.layers))}" if spec.layers else ""
+    if spec.layers and not spec.model:
+        return f"{teacher}{layers}-{work.spec.method.name}"
+    base = spec.shape or registry.resolve(str(spec.model)).name
+    return f"{base}{layers}-from-{teacher}-{work.spec.method.name}"
+
+
+def summary(result: TrainResult) -> dict[str, Any]:
+    """A training in a few figures."""
+    return {
+        "steps": result.steps, "total_steps": result.total_steps, "best_step": result.best_step,
+        "metrics": result.metrics, "history": result.history, "precision": result.precision,
+        "device": result.device, "examples_per_second": round(result.examples_per_second, 2),
+        "stopped_early": result.stopped_early,
+    }  # fmt: skip
+
+
+def content_key(*parts: Any) -> str:
+    """A hash of everything that decides a result."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part, sort_keys=True).encode()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()[:32]
+
+
+def weights_key(path: Path) -> list[str]:
+    """What tells a model's weights from all others: the hashes of its files, recorded or computed."""
+    recorded = model_folder.recorded_files(model_folder.read_meta(path))
+    keys = []
+    for file in model_folder.safetensors_files(path):
+        known = recorded.get(file.name, {})
+        fresh = known.get("bytes") == file.stat().st_size and known.get("sha256")
+        keys.append(str(known["sha256"]) if fresh else model_folder.sha256(file))
+    return keys
+
+
+def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, float]]:
+    """A function that measures the model in training on the evaluation data."""
+    encoded = work.encode(loaded, work.dataset.eval)
+    inputs, pad = set(checkpoint.model_inputs(loaded.model)), loaded.tokenizer.pad_token_id
+    batches = length_batches(encoded.lengths, EVAL_BATCH)
+
+    def score(model: torch.nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        answers = np.zeros((len(encoded), work.task.num_outputs), np.float32)
+        for indices in batches:
+            batch = data.collate(encoded, indices, pad_token_id=pad)
+            outputs = model(**{name: tensor.to(device) for name, tensor in batch.items() if name in inputs})
+            answers[indices] = work.task.logits(outputs).float().cpu().numpy()
+        return {key: value for key, value in work.task.metrics(answers, encoded.labels).items() if key != "examples"}
+
+    return score
+
+
+def _tokenizer_only(work: Work) -> Loaded:
+    """The student's tokenizer without its weights: where it is the teacher's, the texts are cut once."""
+    spec = work.spec.student
+    if not spec.model:
+        return work.teacher()
+    from .runtime.base import load_tokenizer
+
+    return Loaded(work.teacher().model, load_tokenizer(registry.resolve(spec.model)))
+
+
+def _outputs(path: Path) -> int:
+    return len(model_folder.read_json(path / model_folder.CONFIG).get("id2label") or {}) or 2
+
+
+def _answers_only() -> Any:
+    from .distill.layers import Needs
+
+    return Needs()
+
+
+def _read_outputs(file: Path, count: int, outputs: int) -> np.ndarray | None:
+    try:
+        logits = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return logits if logits.shape == (count, outputs) else None
+
+
+def _tell_step(work: Work, step: int, total: int) -> None:
+    work.emit({"kind": "step", "phase": work.phase, "step": step, "total_steps": total, "epoch": None, "loss": None,
+               "parts": {}, "learning_rate": None, "examples_per_second": None, "eta_s": None})  # fmt: skip

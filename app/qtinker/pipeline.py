@@ -1,0 +1,194 @@
+"""What a run does, phase by phase, and the report at its end. What each phase does is in phases.py.
+
+A phase that is done is written down in the run's phases.json with what it made, so that a resumed run goes on with
+the first that is not. Free of torch until a phase runs.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from . import runs
+from .errors import RunStopped
+from .runs import Run
+from .spec import RunSpec
+
+Event = dict[str, Any]
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "torchao", "numpy")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase; `weight` is its expected share of the time, for the progress of the whole run."""
+
+    name: str
+    title: str
+    weight: float
+
+
+def plan(spec: RunSpec) -> list[Phase]:
+    """The phases of a run in their order."""
+    found = [Phase("prepare", "Preparing", 1)]
+    if spec.teacher is None:
+        found.append(Phase("finetune", "Finetuning", 40))
+    else:
+        if spec.teacher.finetune:
+            found.append(Phase("finetune-teacher", "Finetuning the teacher", 60))
+        if asks_once(spec):
+            found.append(Phase("teacher-outputs", "Asking the teacher", 10))
+        found.append(Phase("distill", f"Distilling ({spec.method.name})", 40))
+        if spec.control:
+            found.append(Phase("control", "Training the control, without the teacher", 25))
+    if spec.quantize:
+        found.append(Phase("quantize", "Quantizing", 5))
+    return [*found, Phase("evaluate", "Measuring", 8)]
+
+
+def asks_once(spec: RunSpec) -> bool:
+    """Whether the teacher's answers are computed once beforehand: where a stage of the method needs nothing else."""
+    return spec.teacher is not None and spec.method.kd_weight > 0 and spec.method.name in ("logit", "feature")
+
+
+class Record:
+    """phases.json: what each finished phase made, and the seconds that all attempts took together."""
+
+    def __init__(self, run: Run) -> None:
+        self.path = run.files.phases
+        try:
+            saved = runs.read_json(self.path)
+            self.done: dict[str, dict[str, Any]] = dict(saved["done"])
+            self.seconds = float(saved["seconds"])
+        except (OSError, ValueError, TypeError, KeyError):
+            self.done, self.seconds = {}, 0.0
+        self._since = time.monotonic()
+
+    def finish(self, phase: str, result: dict[str, Any]) -> None:
+        """A phase is done: it is not done again, whatever happens to the process."""
+        self.done[phase] = result
+        self.save()
+
+    def save(self) -> None:
+        """Write down what is done and the time so far."""
+        now = time.monotonic()
+        self.seconds += now - self._since
+        self._since = now
+        runs.write_json(self.path, {"done": self.done, "seconds": self.seconds})
+
+
+def execute(
+    run: Run, spec: RunSpec, *, emit: Callable[[Event], None], should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Go through the phases that are not done yet, write report.json, and return it.
+
+    Raises:
+        RunStopped: `should_stop` said so; calling again goes on.
+        QTinkerError: a phase can't do its work, in words.
+    """
+    from . import phases
+
+    record = Record(run)
+    work = phases.Work(run=run, spec=spec, record=record, emit=emit, should_stop=should_stop)
+    ordered = plan(spec)
+    try:
+        for index, phase in enumerate(ordered, 1):
+            if phase.name in record.done and phase.name != "prepare":
+                continue
+            if should_stop():
+                raise RunStopped(f"Stopped before: {phase.title}.")
+            work.phase = phase.name
+            emit({"kind": "phase", "phase": phase.name, "index": index, "count": len(ordered), "title": phase.title,
+                  "total_steps": None})  # fmt: skip
+            record.finish(phase.name, phases.PHASES[phase.name](work))
+    finally:
+        record.save()
+    report = make_report(run, spec, record, warnings=work.warnings())
+    runs.write_json(run.files.report, report)
+    emit({"kind": "result", "phase": ordered[-1].name, "report": str(run.files.report)})
+    work.forget_states()
+    return report
+
+
+def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str]) -> dict[str, Any]:
+    """What came of the run: plain data, ready for JSON."""
+    done = record.done
+    trained = done["distill"] if spec.teacher else done["finetune"]
+    rows: list[dict[str, Any]] = done["evaluate"]["models"]
+    metric = done["prepare"]["metric"]
+    by_path = {Path(row["path"]): row for row in rows}
+    made = {"student": trained["path"]}
+    if spec.teacher:
+        made["teacher"] = done["prepare"].get("teacher") or done["finetune-teacher"]["path"]
+    if "control" in done:
+        made["control"] = done["control"]["path"]
+    metrics = {role: by_path[Path(path)]["metrics"] for role, path in made.items()}
+    report: dict[str, Any] = {
+        "run": run.id,
+        "status": "done",
+        "name": Path(trained["path"]).name,
+        "spec": spec.model_dump(mode="json", exclude_none=True),
+        "checkpoint": trained["path"],
+        "metric": metric,
+        "metrics": metrics,
+        "retention": None,
+        "examples_per_second": trained["examples_per_second"],
+        "training": {phase: done[phase] for phase in ("finetune-teacher", "finetune", "distill", "control")
+                     if phase in done},
+        "models": rows,
+        "quantized": done.get("quantize", {}).get("models", []),
+        "seconds": round(record.seconds, 2),
+        "warnings": warnings,
+        "environment": environment(spec),
+    }  # fmt: skip
+    if spec.teacher:
+        report["teacher"] = made["teacher"]
+        if metrics["teacher"][metric]:
+            report["retention"] = metrics["student"][metric] / metrics["teacher"][metric]
+    if "control" in done:
+        report["control_checkpoint"] = made["control"]
+    return report
+
+
+def environment(spec: RunSpec) -> dict[str, Any]:
+    """Where the run was made: versions, system, processor."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": spec.training.threads,
+        "executable": sys.executable,
+        **versions,
+    }
+
+
+def quantize_model(model: str | Path, *, scheme: str, name: str | None = None, **options: Any) -> dict[str, Any]:
+    """Quantize one model of the registry; what came of it as plain data."""
+    from . import model_folder
+    from .quantize import quantize
+
+    path = Path(quantize(model, scheme, name=name, **options))
+    record = model_folder.read_meta(path).get("quantization") or {}
+    return {
+        "name": path.name,
+        "path": str(path),
+        "scheme": scheme,
+        "engine": record.get("engine"),
+        "source": record.get("source_path"),
+        "bytes_before": record.get("bytes_before"),
+        "bytes_after": record.get("bytes_after"),
+        "check": record.get("check"),
+    }
