@@ -1,0 +1,131 @@
+"""A training that is killed and resumed ends with the weights of one that was not, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from qtinker.distill.state import StateFolder
+from qtinker.errors import InputError, RunFailed, RunStopped
+from training_job import job
+
+pytestmark = pytest.mark.train
+JOB = Path(__file__).with_name("training_job.py")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The weights and result of a training that nobody cuts, once a method."""
+    known = {}
+
+    def get(name: str):
+        if name not in known:
+            model, result, events = job(name, tmp_path_factory.mktemp(name))
+            known[name] = tiny.weights(model), result, events
+        return known[name]
+
+    return get
+
+
+def killed(name: str, folder: Path, when: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(JOB), name, str(folder), when], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode not in (0, 1), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "deaths"),
+    [
+        ("finetune", ["step:1"]),  # before anything is saved
+        ("finetune", ["step:8", "step:3"]),
+        ("logit", ["step:7"]),
+        ("patient", ["step:6"]),
+        ("feature", ["step:3", "step:6"]),  # in the intermediate stage, and in the prediction stage
+        # a state is two small files (its counters, then the pointer): within the second and the third state
+        ("feature", ["write:3"]),
+        ("logit", ["write:6"]),
+    ],
+)
+def test_killed_and_resumed_ends_with_the_same_weights(name, deaths, tmp_path, uninterrupted):
+    expected, expected_result, _ = uninterrupted(name)
+    for when in deaths:
+        killed(name, tmp_path, when)
+    model, result, events = job(name, tmp_path)
+    if deaths != ["step:1"]:
+        assert events[0]["kind"] == "message" and "Going on after step" in events[0]["text"]
+    for key, weight in tiny.weights(model).items():
+        assert torch.equal(weight, expected[key]), key
+    assert result.history == expected_result.history and result.best_step == expected_result.best_step
+
+
+def test_the_uninterrupted_training_learned_something(uninterrupted):
+    """So that equality above is not that of two models that never moved."""
+    start = tiny.weights(tiny.bert(2, 32, 4, seed=2).model)
+    for name in ("finetune", "feature"):
+        end, result, _ = uninterrupted(name)
+        assert result.steps == 13 and len(result.history) > 0
+        assert not torch.equal(start["bert.encoder.layer.1.output.dense.weight"],
+                               end["bert.encoder.layer.1.output.dense.weight"])  # fmt: skip
+
+
+def test_stopped_at_every_step_and_resumed(tmp_path, uninterrupted):
+    expected, _, _ = uninterrupted("feature")
+    stops = 0
+    while True:
+        try:
+            model, _, _ = job("feature", tmp_path, should_stop=lambda: True)
+            break
+        except RunStopped as stopped:
+            stops += 1
+            assert f"Stopped after step {stops} of 13" in stopped.message
+    assert stops == 12
+    assert all(torch.equal(weight, expected[key]) for key, weight in tiny.weights(model).items())
+
+
+def test_a_finished_training_is_not_done_again(tmp_path, uninterrupted):
+    expected, _, _ = uninterrupted("logit")
+    job("logit", tmp_path)
+    model, result, events = job("logit", tmp_path)
+    assert events == [] and result.steps == 13
+    assert all(torch.equal(weight, expected[key]) for key, weight in tiny.weights(model).items())
+
+
+def test_a_state_of_other_settings_is_refused(tmp_path):
+    with pytest.raises(RunStopped):
+        job("logit", tmp_path, should_stop=lambda: True)
+    with pytest.raises(InputError, match="other settings or data"):
+        job("logit", tmp_path, learning_rate=1e-4)
+    with pytest.raises(InputError, match="other settings or data"):
+        job("patient", tmp_path)
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    with pytest.raises(RunStopped):
+        job("logit", tmp_path, should_stop=lambda: True)
+    state = next(tmp_path.glob("*/state.safetensors"))
+    state.write_bytes(state.read_bytes()[:-10])
+    with pytest.raises(RunFailed, match=r"saved state in .* is damaged"):
+        job("logit", tmp_path)
+
+
+def test_old_states_and_best_weights_are_cleared(tmp_path):
+    job("finetune", tmp_path)
+    assert len(list(tmp_path.glob("*/state.safetensors"))) == 1
+    assert len(list(tmp_path.glob("best-*"))) == 1
+    assert not list(tmp_path.rglob(".*.part"))
+
+
+def test_state_folder_keeps_the_last_whole_state(tmp_path):
+    states = StateFolder(tmp_path)
+    assert states.load() is None
+    for step in (1, 2, 3):
+        states.save({"student": {"w": torch.full((2,), float(step))}}, {"step": step})
+        tensors, counters = states.load()
+        assert counters["step"] == step and tensors["student"]["w"].tolist() == [step, step]

@@ -1,0 +1,88 @@
+"""One small training, to be run here or in a process that kills itself: python training_job.py NAME FOLDER WHEN."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(root / "app"), str(root / "tests")]
+
+import tiny
+import torch
+from qtinker import checkpoint, model_folder
+from qtinker.data import collate
+from qtinker.distill.teacher import Teacher
+from qtinker.distill.train import TrainResult, train
+from qtinker.spec import METHODS, TrainingSpec
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "finetune": {"gradient_accumulation": 2},
+    "logit": {"early_stopping": 20},
+    "patient": {"method": {"layer_mapping": "1:1,2:4"}},
+    "feature": {"gradient_accumulation": 2, "method": {"ce_weight": 0.5}},
+}
+
+
+def accuracy(loaded: Any, data: Any) -> Callable[[Any], dict[str, float]]:
+    def evaluate(model: Any) -> dict[str, float]:
+        torch.manual_seed(0)  # whoever draws numbers between steps must not change the training
+        batch = collate(data, np.arange(len(data)), pad_token_id=0)
+        logits = model(**{name: batch[name] for name in checkpoint.model_inputs(model)}).logits
+        return tiny.task().metrics(logits, batch["labels"])
+
+    return evaluate
+
+
+def job(
+    name: str, folder: Path, *, should_stop: Callable[[], bool] = lambda: False, **more: Any
+) -> tuple[Any, TrainResult, list[dict[str, Any]]]:
+    """Train as SETTINGS says; 13 steps of dropout in two epochs and a bit. Returns model, result and events."""
+    settings = dict(SETTINGS[name])
+    method = None if name == "finetune" else METHODS[name](**settings.pop("method", {}))
+    student = tiny.bert(2, 32, 4, seed=2)
+    teacher = Teacher(tiny.bert(4, 64, 4, seed=1), student=student, task=tiny.task()) if method else None
+    training = {
+        "epochs": 2.5, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu", "threads": 1,
+        "save_every": 2, "eval_every": 5, **settings, **more,
+    }  # fmt: skip
+    data = tiny.encoded(40, unlabelled=3)
+    steps = train(
+        student, data, task=tiny.task(), training=TrainingSpec(**training), folder=folder, method=method,
+        teacher=teacher, evaluate=accuracy(student, data), should_stop=should_stop,
+    )  # fmt: skip
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            return student.model, end.value, events
+
+
+def main() -> None:
+    """Run a job and die by SIGKILL: after step N (`step:N`), or at the Nth small file written (`write:N`)."""
+    name, folder, when = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(":")
+    count = 0
+
+    def tick() -> bool:
+        nonlocal count
+        count += 1
+        if count == int(when[1]):
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        return False
+
+    if when[0] == "write":
+        write = model_folder.write_text
+        model_folder.write_text = lambda *arguments: (tick(), write(*arguments))[1]
+    job(name, folder, should_stop=tick if when[0] == "step" else lambda: False)
+
+
+if __name__ == "__main__":
+    main()
