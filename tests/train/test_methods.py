@@ -1,0 +1,360 @@
+"""The methods in the loop: gradients of the whole batch however it is cut, projections, refusals, what goes wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from qtinker.data import collate
+from qtinker.distill import methods, schedule
+from qtinker.distill.layers import Needs
+from qtinker.distill.teacher import Teacher
+from qtinker.distill.train import train
+from qtinker.errors import InputError, RunFailed
+from qtinker.spec import METHODS, FeatureMethod, LogitMethod, PatientMethod, TrainingSpec
+from training_job import accuracy
+
+pytestmark = pytest.mark.train
+TASK = tiny.task()
+ALL = ["finetune", "logit", "patient", "feature"]
+OPTIONS = {"patient": {"layer_mapping": [(1, 3)]}}
+
+
+def spec(name: str, **more):
+    return None if name == "finetune" else METHODS[name](**OPTIONS.get(name, {}), **more)
+
+
+def go(student, folder, *, method=None, teacher=None, data=None, evaluate=None, **training):
+    """Train; returns (result, events)."""
+    settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu",
+                "threads": 1, **training}  # fmt: skip
+    data = data if data is not None else tiny.encoded(24)
+    if teacher is not None and not isinstance(teacher, Teacher):
+        teacher = Teacher(teacher, student=student, task=TASK)
+    steps = train(
+        student, data, task=TASK, training=TrainingSpec(**settings), folder=folder, method=method, teacher=teacher,
+        evaluate=evaluate,
+    )  # fmt: skip
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            return end.value, events
+
+
+def same(first: dict, second: dict, tolerance: float) -> None:
+    for key, weight in first.items():
+        assert torch.allclose(weight, second[key], atol=tolerance, rtol=0), (key, (weight - second[key]).abs().max())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_micro_batches_give_the_gradient_of_the_whole_batch(name, tmp_path):
+    """Uneven lengths and missing labels: means over tokens, pairs and labelled examples must not be means of means."""
+    ends = []
+    for pieces in (1, 3):
+        student = tiny.bert(2, 32, dropout=0.0, seed=2)
+        teacher = None if name == "finetune" else tiny.bert(4, 64, seed=1)
+        go(student, tmp_path / str(pieces), method=spec(name), teacher=teacher, data=tiny.encoded(24, unlabelled=7),
+           gradient_accumulation=pieces, learning_rate=1e-4)  # fmt: skip
+        ends.append(tiny.weights(student.model))
+    same(*ends, tolerance=2e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_method_trains_and_improves_its_loss(name, tmp_path):
+    student = tiny.bert(2, 32, seed=2)
+    teacher = None if name == "finetune" else tiny.bert(4, 64, seed=1)
+    data = tiny.encoded(48)
+    method = spec(name, **({"intermediate_share": 0.9} if name == "feature" else {}))
+    result, events = go(
+        student, tmp_path, method=method, teacher=teacher, data=data, epochs=12, evaluate=accuracy(student, data)
+    )
+    steps = [event for event in events if event["kind"] == "step"]
+    first = steps[0]["parts"]
+    assert result.steps == result.total_steps == 72 == steps[-1]["step"]
+    if name == "feature":
+        assert set(first) == {"embedding", "hidden", "attention"} and set(steps[-1]["parts"]) == {"soft"}
+    elif name == "patient":
+        assert set(first) == {"soft", "hard", "patient"}
+        assert steps[-1]["parts"]["patient"] < 0.5 * first["patient"]
+    elif name == "finetune":
+        assert steps[-1]["loss"] < steps[0]["loss"]
+    assert {"time", "phase", "epoch", "learning_rate", "examples_per_second", "eta_s", "total_steps"} <= set(steps[0])
+
+
+def test_a_method_with_a_perfect_student_has_no_loss(tmp_path):
+    """A copy of the teacher, without dropout, differs from it in nothing that any method compares."""
+    teacher = tiny.bert(2, 32, seed=1)
+    for name, expected in [("logit", {"soft"}), ("patient", {"soft", "patient"}),
+                           ("feature", {"embedding", "hidden", "attention"})]:  # fmt: skip
+        student = tiny.bert(2, 32, seed=1, dropout=0.0)
+        options = {"ce_weight": 0.0, "layer_mapping": [(1, 1), (2, 2)]}
+        if name == "logit":
+            del options["layer_mapping"]
+        _, events = go(student, tmp_path / name, method=METHODS[name](**options), teacher=teacher, max_steps=2)
+        assert set(events[0]["parts"]) == expected
+        assert all(value == pytest.approx(0, abs=1e-9) for value in events[0]["parts"].values())
+
+
+def test_projections_are_trained_clipped_and_left_out_of_the_student(tmp_path, monkeypatch):
+    built = []
+    build = methods.build
+    monkeypatch.setattr(methods, "build", lambda *a, **k: built.append(build(*a, **k)) or built[-1])
+    for name, projections in [("patient", {"1"}), ("feature", {"embedding", "hidden"})]:
+        student = tiny.bert(2, 32, seed=2)
+        names = set(student.model.state_dict())
+        method = spec(name)
+        before = build(method, task=TASK, student=student, teacher=tiny.bert(4, 64), seed=42).projections
+        go(student, tmp_path / name, method=method, teacher=tiny.bert(4, 64, seed=1))
+        after = built[-1].projections
+        assert set(after) == projections and set(student.model.state_dict()) == names
+        for key in projections:
+            assert after[key].weight.shape == (64, 32)
+            assert not torch.equal(after[key].weight, before[key].weight)
+    assert (
+        len(build(spec("feature"), task=TASK, student=tiny.bert(2, 32), teacher=tiny.bert(4, 32), seed=1).projections)
+        == 0
+    )
+
+
+def test_clipping_counts_the_projections(tmp_path, monkeypatch):
+    """The norm that is clipped must be that of all gradients; here recomputed by hand at the first step."""
+    seen = []
+    clip = torch.nn.utils.clip_grads_with_norm_
+
+    def spy(parameters, max_norm, total_norm):
+        grads = [p.grad.clone() for p in parameters if p.grad is not None]
+        clip(parameters, max_norm, total_norm)
+        seen.append((len(list(parameters)), grads, [p.grad.clone() for p in parameters if p.grad is not None]))
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", spy)
+    student = tiny.bert(2, 32, seed=2)
+    go(student, tmp_path, method=spec("patient"), teacher=tiny.bert(4, 64, seed=1), max_steps=1, max_grad_norm=0.5)
+    count, before, after = seen[0]
+    assert count == len(list(student.model.parameters())) + 1
+    norm = torch.sqrt(sum(grad.square().sum() for grad in before))
+    assert norm > 0.5
+    assert torch.sqrt(sum(grad.square().sum() for grad in after)).item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_unlabelled_examples_take_part_in_the_soft_term_only(tmp_path):
+    student, teacher = tiny.bert(1, 32, seed=2, dropout=0.0), tiny.bert(2, 32, seed=1)
+    with torch.no_grad():
+        teacher.model.classifier.weight.mul_(50)
+    data = tiny.encoded(8, unlabelled=5)
+    batch = collate(data, np.arange(8), pad_token_id=0)
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    with torch.no_grad():
+        z_s, z_t = student.model(**inputs).logits, teacher.model(**inputs).logits
+    p, q = (z_t / 2).softmax(-1), (z_s / 2).softmax(-1)
+    soft = 4 * (p * (p / q).log()).sum(-1).mean()
+    hard = -z_s.log_softmax(-1)[range(5, 8), batch["labels"][5:]].mean()
+    _, events = go(student, tmp_path, method=LogitMethod(), teacher=teacher, data=data)
+    assert events[0]["parts"]["soft"] == pytest.approx(soft.item(), rel=1e-5)
+    assert events[0]["parts"]["hard"] == pytest.approx(hard.item(), rel=1e-5)
+    assert events[0]["loss"] == pytest.approx(0.5 * soft.item() + 0.5 * hard.item(), rel=1e-5)
+
+
+def test_the_teacher_is_never_trained_nor_in_training_mode(tmp_path):
+    teacher = tiny.bert(4, 64, seed=1, dropout=0.5)
+    before = tiny.weights(teacher.model)
+    modes = []
+    teacher.model.register_forward_pre_hook(lambda module, _: modes.append((module.training, torch.is_grad_enabled())))
+    teacher.model.train()
+    go(tiny.bert(2, 32, seed=2), tmp_path, method=spec("feature"), teacher=teacher)
+    assert modes and set(modes) == {(False, False)}
+    assert all(torch.equal(weight, before[key]) for key, weight in tiny.weights(teacher.model).items())
+    assert all(parameter.grad is None for parameter in teacher.model.parameters())
+
+
+def test_out_of_memory_halves_the_micro_batch_and_changes_nothing(tmp_path):
+    ends = []
+    for limit in (8, 3):
+        student = tiny.bert(2, 32, seed=2, dropout=0.0)
+
+        def refuse(_module, _args, kwargs, limit=limit):
+            if len(kwargs["input_ids"]) > limit:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+        student.model.register_forward_pre_hook(refuse, with_kwargs=True)
+        result, events = go(student, tmp_path / str(limit), method=LogitMethod(), teacher=tiny.bert(2, 32, seed=1),
+                            learning_rate=1e-4)  # fmt: skip
+        said = [event["text"] for event in events if event["kind"] == "message"]
+        ends.append(tiny.weights(student.model))
+        assert result.steps == 3
+    assert [text.split("micro-batches of ")[1].split(" ")[0] for text in said] == ["4", "2"]
+    assert "Out of memory at step 1" in said[0]
+    same(*ends, tolerance=2e-6)
+
+
+def test_out_of_memory_with_one_example_fails_with_words(tmp_path):
+    student = tiny.bert(1, 32)
+
+    def refuse(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    student.model.register_forward_pre_hook(refuse)
+    with pytest.raises(RunFailed, match="Out of memory at step 1 with one example at a time") as caught:
+        go(student, tmp_path)
+    assert "max_length" in caught.value.fix
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_weights(tmp_path):
+    student = tiny.bert(1, 32, seed=2)
+    data = tiny.encoded(24)
+    calls, before = [], {}
+
+    def poison(_module, _args, output):
+        calls.append(1)
+        if student.model.training and len(calls) > 4:
+            before.update(tiny.weights(student.model))
+            output.logits = output.logits * float("nan")
+        return output
+
+    student.model.register_forward_hook(poison)
+    with pytest.raises(
+        RunFailed, match=r"loss became nan at step 5\. The best weights, of step 3, are in .*best-3"
+    ) as e:
+        go(student, tmp_path, data=data, epochs=3, evaluate=lambda model: {"accuracy": 0.5}, max_grad_norm=0)
+    assert "learning rate (3e-04)" in e.value.fix and "clipping" in e.value.fix
+    assert all(torch.equal(weight, before[key]) for key, weight in tiny.weights(student.model).items())
+
+
+def test_early_stopping_and_the_best_weights(tmp_path):
+    scores, kept = iter([0.5, 0.8, 0.7, 0.8, 0.6, 0.9]), []
+    student = tiny.bert(1, 32, seed=2)
+
+    def evaluate(model):
+        kept.append(tiny.weights(model))
+        return {"accuracy": next(scores), "macro_f1": 0.0}
+
+    result, events = go(student, tmp_path, epochs=9, evaluate=evaluate, early_stopping=3)
+    assert [event["best"] for event in events if event["kind"] == "eval"] == [True, True, False, False, False]
+    assert result.stopped_early and result.best_step == 6 and result.steps == 15 and result.metrics["accuracy"] == 0.8
+    assert all(torch.equal(weight, kept[1][key]) for key, weight in tiny.weights(student.model).items())
+
+
+def test_steps_epochs_and_evaluations_are_as_many_as_asked_for(tmp_path):
+    asked = []
+    result, _ = go(tiny.bert(1, 32), tmp_path, epochs=2.5, evaluate=lambda m: asked.append(1) or {"accuracy": 0.5})
+    assert result.steps == 8 and [entry["step"] for entry in result.history] == [3, 6, 8]  # 3 steps an epoch; 7.5
+    result, _ = go(tiny.bert(1, 32), tmp_path / "b", epochs=9, max_steps=7, eval_every=3,
+                   evaluate=lambda m: {"accuracy": 0.5})  # fmt: skip
+    assert result.steps == 7 and [entry["step"] for entry in result.history] == [3, 6, 7]
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tmp_path):
+    ends = []
+    for number, seed in enumerate((1, 1, 2)):
+        student = tiny.bert(1, 32, seed=2)
+        go(student, tmp_path / str(number), seed=seed)
+        ends.append(tiny.weights(student.model)["classifier.weight"])
+    assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
+
+
+def test_bf16_computes_in_bf16_and_compares_in_fp32(tmp_path):
+    student, dtypes = tiny.bert(2, 32, seed=2), set()
+    student.model.classifier.register_forward_hook(lambda m, a, out: dtypes.add(out.dtype))
+    result, events = go(student, tmp_path, method=spec("feature"), teacher=tiny.bert(4, 64, seed=1), precision="bf16")
+    assert dtypes == {torch.bfloat16} and result.precision == "bf16"
+    assert {parameter.dtype for parameter in student.model.parameters()} == {torch.float32}
+    _, fp32 = go(tiny.bert(2, 32, seed=2), tmp_path / "f", method=spec("feature"), teacher=tiny.bert(4, 64, seed=1))
+    assert events[0]["loss"] == pytest.approx(fp32[0]["loss"], rel=0.03) and events[0]["loss"] != fp32[0]["loss"]
+
+
+# --- vocabularies, labels and refusals ----------------------------------------------------------------------------
+
+OTHER_WORDS = [*reversed(tiny.WORDS), "##s", "unseen"]
+
+
+def other_vocabulary(data_seed: int = 0):
+    from qtinker.data import encode
+
+    teacher = tiny.bert(3, 64, seed=1, words=OTHER_WORDS)
+    return teacher, encode(tiny.examples(24, seed=data_seed), teacher.tokenizer, 32, cache=False)
+
+
+def test_other_vocabulary_the_teacher_reads_its_own_tokens(tmp_path):
+    student = tiny.bert(2, 32, seed=2)
+    loaded, encoded = other_vocabulary()
+    teacher = Teacher(loaded, student=student, task=TASK, encoded=encoded)
+    assert not teacher.same_tokens
+    data, indices = tiny.encoded(24), np.array([5, 0, 17])
+    out = teacher.outputs(indices, collate(data, indices, pad_token_id=0), Needs())
+    texts = [tiny.examples(24).texts[int(i)] for i in indices]
+    inputs = loaded.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        assert torch.allclose(out.logits, loaded.model(**inputs).logits, atol=1e-6)
+    for method in (LogitMethod(), PatientMethod(layer_mapping=[(1, 2)])):
+        result, _ = go(student, tmp_path / method.name, method=method, teacher=teacher)
+        assert result.steps == 3
+
+
+def test_other_vocabulary_is_refused_where_tokens_are_compared_and_where_texts_are_missing(tmp_path):
+    student = tiny.bert(2, 32, seed=2)
+    loaded, encoded = other_vocabulary()
+    with pytest.raises(InputError, match="token by token, and their vocabularies differ"):
+        go(
+            student,
+            tmp_path,
+            method=FeatureMethod(),
+            teacher=Teacher(loaded, student=student, task=TASK, encoded=encoded),
+        )
+    with pytest.raises(InputError, match="different vocabularies"):
+        Teacher(loaded, student=student, task=TASK)
+
+
+def test_labels_in_another_order_are_put_in_the_tasks(tmp_path):
+    student, swapped = tiny.bert(2, 32, seed=2), tiny.bert(2, 32, seed=1, labels=("good", "bad"))
+    data, indices = tiny.encoded(8), np.arange(8)
+    batch = collate(data, indices, pad_token_id=0)
+    out = Teacher(swapped, student=student, task=TASK).outputs(indices, batch, Needs())
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    with torch.no_grad():
+        assert torch.equal(out.logits, swapped.model(**inputs).logits.flip(-1))
+    with pytest.raises(InputError, match=r"other labels \(up, down\) than the data has \(bad, good\)"):
+        Teacher(tiny.bert(labels=("up", "down")), student=student, task=TASK)
+
+
+def test_other_head_counts_are_refused_unless_attention_weighs_nothing(tmp_path):
+    student, teacher = tiny.bert(2, 32, 2, seed=2), tiny.bert(4, 64, 4, seed=1)
+    with pytest.raises(InputError, match="student has 2 attention heads and the teacher 4") as caught:
+        go(student, tmp_path, method=FeatureMethod(), teacher=teacher)
+    assert "attention_weight to 0" in caught.value.fix
+    result, _ = go(student, tmp_path, method=FeatureMethod(attention_weight=0), teacher=teacher)
+    assert result.steps == 3
+
+
+def test_patient_needs_a_cls_token(tmp_path):
+    teacher = tiny.bert(3, kind="GPT2")
+    teacher.tokenizer.cls_token = None
+    with pytest.raises(InputError, match=r"has no \[CLS\] token"):
+        go(tiny.bert(2), tmp_path, method=PatientMethod(), teacher=teacher)
+
+
+@pytest.mark.parametrize("kind", ["DistilBert", "MobileBert", "Albert", "GPT2"])
+def test_other_families_teach_and_learn(kind, tmp_path):
+    result, _ = go(tiny.bert(2, 32, seed=2), tmp_path / "t", method=LogitMethod(), teacher=tiny.bert(3, kind=kind))
+    assert result.steps == 3
+    if kind != "GPT2":
+        method = FeatureMethod(layer_mapping=[(1, 2), (2, 3)])
+        go(tiny.bert(2, kind=kind), tmp_path / "s", method=method, teacher=tiny.bert(3, 64, seed=1))
+
+
+# --- schedule -----------------------------------------------------------------------------------------------------
+
+
+def test_learning_rate_rises_and_falls_in_each_stage():
+    rates = [schedule.learning_rate(step, 10, peak=1.0, warmup_ratio=0.2) for step in range(10)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+    assert schedule.learning_rate(0, 1, peak=2.0, warmup_ratio=0.9) == 2.0
+
+
+def test_stage_ends():
+    two = (methods.Stage("a", 0.5), methods.Stage("b", 0.5))
+    assert schedule.stage_ends(two, 10) == [5, 10] and schedule.stage_ends(two, 2) == [1, 2]
+    assert schedule.stage_ends((methods.Stage("a", 0.01), methods.Stage("b", 0.99)), 10) == [1, 10]
+    assert schedule.stage_ends((methods.Stage("a", 0.99), methods.Stage("b", 0.01)), 10) == [9, 10]
+    assert schedule.stage_ends(two, 1) == [0, 1]
