@@ -136,7 +136,7 @@ def load_data(spec: RunSpec, labels: list[str] | None) -> data.Dataset:
     Raises:
         InputError: the data can't be used, or has labels that the teacher does not know (unless it is to be finetuned).
     """
-    options = {"seed": spec.training.seed, "task": spec.task.type}
+    options: dict[str, Any] = {"seed": spec.training.seed, "task": spec.task.type}
     if labels is None:
         return data.load(spec.data, **options)
     try:

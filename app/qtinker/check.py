@@ -1,0 +1,296 @@
+"""Everything that would go wrong with a run, at once and before it starts, with an estimate of time and memory.
+
+Reads the data, config.json files and safetensors headers; no torch, no weights.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import catalog, registry, shapes
+from .data import Examples
+from .distill.mapping import feature_pairs, patient_pairs
+from .errors import Problem, QTinkerError
+from .estimate import Estimate, estimate
+from .home import home
+from .shapes import Shape
+from .spec import FeatureMethod, PatientMethod, RunSpec
+
+MANY = 8
+"""Names shown in a message before it is cut."""
+
+
+@dataclass
+class Findings:
+    """What was found out about a spec: problems (errors stop the run, warnings do not), and what it will cost."""
+
+    problems: list[Problem] = field(default_factory=list)
+    estimate: Estimate | None = None
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.level == "error"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"ok": not self.errors, "problems": [asdict(problem) for problem in self.problems],
+                "estimate": self.estimate.to_dict() if self.estimate else None}  # fmt: skip
+
+
+def check(spec: RunSpec) -> list[Problem]:
+    """Everything that would go wrong with the spec. Empty: nothing was found."""
+    return preflight(spec).problems
+
+
+def preflight(spec: RunSpec) -> Findings:
+    """Problems of the spec, and an estimate where the models and the data could be read."""
+    found = Findings()
+    teacher = _model(spec.teacher.model, "teacher.model", found) if spec.teacher else None
+    student = _student(spec, teacher, found)
+    data = _data(spec, teacher, found)
+    if spec.teacher and teacher:
+        _teacher_head(spec, teacher, found)
+    if teacher and student:
+        _pair(spec, teacher, student, found)
+    for shape in filter(None, (teacher, student)):
+        _positions(spec, shape, found)
+    _device(spec, found)
+    if data is not None:
+        _amounts(spec, data, found)
+    if student is not None and data is not None and (teacher is not None or spec.teacher is None):
+        found.estimate = estimate(spec, student=student, teacher=teacher, examples=data)
+        _room(found)
+    if spec.name and registry.unique_name("distilled" if spec.teacher else "finetuned", spec.name) != spec.name:
+        _add(found, "name", f"there is a model {spec.name!r} already.", "This one will get a number.", level="warning")
+    return found
+
+
+def anchored(spec: RunSpec) -> RunSpec:
+    """The same spec with files and folders as absolute paths, for a process that starts elsewhere."""
+    spec = spec.model_copy(deep=True)
+    if spec.data.train != "sample":
+        spec.data.train = _absolute(spec.data.train)
+    if spec.data.eval:
+        spec.data.eval = _absolute(spec.data.eval)
+    for part in (spec.student, spec.teacher) if spec.teacher else (spec.student,):
+        if part.model and catalog.find(part.model) is None and _known(part.model) is None:
+            part.model = _absolute(part.model)
+    return spec
+
+
+# --- the models --------------------------------------------------------------------------------------------------
+
+
+def _model(name: str, where: str, found: Findings) -> Shape | None:
+    try:
+        shape = shapes.read(registry.resolve(name))
+    except QTinkerError as error:
+        _add(found, where, error.message, error.fix)
+        return None
+    if shape.quantized:
+        _add(found, where, f"{shape.name} is quantized and can't be trained or learned from.", "Use its source.")
+        return None
+    return shape
+
+
+def _student(spec: RunSpec, teacher: Shape | None, found: Findings) -> Shape | None:
+    student = spec.student
+    if student.shape:
+        if spec.teacher is None:
+            _add(found, "student.shape", "a shape takes its vocabulary from a teacher, and there is none.",
+                 "Name a model instead.")  # fmt: skip
+        return shapes.named(student.shape, teacher) if teacher else None
+    source = _model(student.model, "student.model", found) if student.model else teacher
+    if source is None or student.layers is None:
+        return source
+    if source.model_type == "albert":
+        _add(found, "student.layers", f"{source.name} is an ALBERT: all its layers share their weights.",
+             "Take it whole, or another model.")  # fmt: skip
+        return None
+    if wrong := [layer for layer in student.layers if layer >= source.layers]:
+        _add(found, "student.layers", f"{source.name} has no layer {wrong[0]}: its {source.layers} layers are "
+             f"numbered 0 to {source.layers - 1}.", "Correct the layers to keep.")  # fmt: skip
+        return None
+    return shapes.cut(source, len(student.layers))
+
+
+def _teacher_head(spec: RunSpec, teacher: Shape, found: Findings) -> None:
+    assert spec.teacher is not None
+    if not teacher.trained and not spec.teacher.finetune:
+        _add(found, "teacher.model", f"{teacher.name} has no trained head: it would teach noise.",
+             f"Train it first: python3 app finetune --model {spec.teacher.model} --data {spec.data.train} "
+             "(or add --finetune-teacher).")  # fmt: skip
+
+
+def _pair(spec: RunSpec, teacher: Shape, student: Shape, found: Findings) -> None:
+    """What the method needs of the two."""
+    method = spec.method
+    if student.parameters > teacher.parameters:
+        _add(found, "student.model", f"the student ({student.parameters / 1e6:.1f}M parameters) is bigger than the "
+             f"teacher ({teacher.parameters / 1e6:.1f}M).", "Swap them, or take a smaller student.",
+             level="warning")  # fmt: skip
+    if not isinstance(method, PatientMethod | FeatureMethod):
+        return
+    pairs = patient_pairs if isinstance(method, PatientMethod) else feature_pairs
+    try:
+        pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
+    except QTinkerError as error:
+        _add(found, "method.layer_mapping", error.message, error.fix)
+    if isinstance(method, PatientMethod):
+        return
+    keys = teacher.vocabulary_key, student.vocabulary_key
+    if spec.student.model and None not in keys and keys[0] != keys[1]:
+        _add(found, "method.name", f"the method 'feature' compares token by token, and {teacher.name} and "
+             f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
+             "with the teacher's vocabulary.")  # fmt: skip
+    if not method.intermediate_share:
+        return
+    if method.attention_weight and student.heads != teacher.heads:
+        _add(found, "method.attention_weight", f"the student has {student.heads} attention heads and the teacher "
+             f"{teacher.heads}: their attention scores can't be compared head by head.", "Set it to 0, or use a "
+             "student with as many heads.")  # fmt: skip
+    if not (method.embedding_weight or method.hidden_weight or method.attention_weight):
+        _add(found, "method.embedding_weight", "all weights of the intermediate stage are 0: nothing would be "
+             "learned in it.", "Raise one, or set intermediate_share to 0.")  # fmt: skip
+
+
+def _positions(spec: RunSpec, shape: Shape, found: Findings) -> None:
+    if shape.positions and spec.data.max_length > shape.positions:
+        _add(found, "data.max_length", f"{shape.name} has {shape.positions} positions: texts are cut to that.",
+             f"Set it to {shape.positions}.", level="warning")  # fmt: skip
+
+
+# --- the data ----------------------------------------------------------------------------------------------------
+
+
+def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> Examples | None:
+    """The training examples; problems with columns, labels and files."""
+    from .data.loading import load_examples
+
+    labels = teacher.labels if teacher and not _generic(teacher.labels) else ()
+    try:
+        loaded = load_examples(spec.data, seed=spec.training.seed, task=spec.task.type)
+    except QTinkerError as error:
+        if labels and spec.teacher and not spec.teacher.finetune:  # unlabelled texts learn from a trained teacher
+            try:
+                loaded = load_examples(spec.data, seed=spec.training.seed, task=spec.task.type, labels=labels)
+            except QTinkerError as second:
+                _add(found, _where(spec, second.message), second.message, second.fix)
+                return None
+        else:
+            _add(found, _where(spec, error.message), error.message, error.fix)
+            return None
+    for text in loaded.warnings:
+        _add(found, "data.train", text, level="warning")
+    if teacher and teacher.trained and spec.teacher and not spec.teacher.finetune:
+        _labels(spec, teacher, loaded.labels, found)
+    return loaded.train
+
+
+def _labels(spec: RunSpec, teacher: Shape, wanted: tuple[str, ...], found: Findings) -> None:
+    from .data.loading import load_examples
+
+    if _generic(teacher.labels):
+        if len(teacher.labels) != len(wanted):
+            _add(found, "teacher.model", f"{teacher.name} answers with {len(teacher.labels)} labels, and the data has "
+                 f"{len(wanted)}: {_some(wanted)}.", "Finetune one on this data (--finetune-teacher).")  # fmt: skip
+        return
+    try:
+        load_examples(spec.data, seed=spec.training.seed, task=spec.task.type, labels=teacher.labels)
+    except QTinkerError as error:
+        _add(found, "teacher.model", error.message, error.fix)
+
+
+def _where(spec: RunSpec, message: str) -> str:
+    """Which field a complaint about the data is about."""
+    for name in ("text_column", "text_pair_column", "label_column"):
+        given = getattr(spec.data, name)
+        if given is not None and f"column {given!r}" in message:
+            return f"data.{name}"
+    if spec.data.eval is not None and spec.data.eval in message and spec.data.train not in message:
+        return "data.eval"
+    return "data.train"
+
+
+def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
+    if spec.training.batch_size > len(examples):
+        _add(found, "training.batch_size", f"{spec.training.batch_size} is more than the {len(examples)} training "
+             "examples: each epoch is one step.", "Lower it.", level="warning")  # fmt: skip
+    if spec.training.gradient_accumulation > spec.training.batch_size:
+        _add(found, "training.gradient_accumulation", f"{spec.training.gradient_accumulation} micro-batches can't be "
+             f"made of {spec.training.batch_size} examples.", f"At most {spec.training.batch_size}.")  # fmt: skip
+    if not examples.labelled.any() and (spec.teacher is None or spec.teacher.finetune):
+        _add(found, "data.label_column", "no training example has a label.", "Name the column with the labels.")
+    elif not examples.labelled.any() and spec.control:
+        _add(found, "control", "the control learns from labels, and no training example has one.", "Leave it out.")
+
+
+# --- the machine -------------------------------------------------------------------------------------------------
+
+
+def _device(spec: RunSpec, found: Findings) -> None:
+    device, precision = spec.training.device, spec.training.precision
+    if device == "mps" and sys.platform != "darwin":
+        _add(found, "training.device", "there is no device mps on this system.", "Use auto.")
+    if device.startswith("cuda") and not _nvidia():
+        _add(found, "training.device", f"there is no device {device}: no NVIDIA driver was found.", "Use auto.")
+    if precision == "fp16" and (device == "cpu" or (device == "auto" and not _nvidia() and sys.platform != "darwin")):
+        _add(found, "training.precision", "processors are slow at fp16.", "Use auto, bf16 or fp32.", level="warning")
+
+
+def _nvidia() -> bool:
+    if sys.platform == "darwin":
+        return False
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _room(found: Findings) -> None:
+    """Disk and memory."""
+    import psutil
+
+    assert found.estimate is not None
+    place = home()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if found.estimate.disk_bytes > free:
+        _add(found, "spec", f"the run needs about {found.estimate.disk_bytes / 1e9:.1f} GB on the disk, and "
+             f"{free / 1e9:.1f} GB are free in {place}.", "Free some, or set QTINKER_HOME.")  # fmt: skip
+    memory = psutil.virtual_memory().available
+    if found.estimate.memory_bytes > memory and not _nvidia():
+        _add(found, "training.batch_size", f"the run needs about {found.estimate.memory_bytes / 1e9:.1f} GB of memory, "
+             f"and {memory / 1e9:.1f} GB are free.", "Lower the batch size, or raise gradient_accumulation.",
+             level="warning")  # fmt: skip
+
+
+# --- small things ------------------------------------------------------------------------------------------------
+
+
+def _add(found: Findings, where: str, message: str, fix: str = "", *, level: str = "error") -> None:
+    problem = Problem(where, message, fix, level)
+    if problem not in found.problems:
+        found.problems.append(problem)
+
+
+def _generic(labels: tuple[str, ...]) -> bool:
+    return all(name.startswith("LABEL_") for name in labels)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:MANY]) + (", ..." if len(names) > MANY else "")
+
+
+def _absolute(text: str) -> str:
+    path = Path(text).expanduser()
+    return str(path.resolve()) if path.exists() else text
+
+
+def _known(name: str) -> Any:
+    try:
+        return registry.find(name)
+    except QTinkerError:
+        return name  # several: a registry name all the same
