@@ -360,7 +360,12 @@ def evaluate(work: Work) -> dict[str, Any]:
     paths = [str(work.teacher_path)] if work.spec.teacher else []
     paths += [done[phase]["path"] for phase in ("distill", "finetune", "control") if phase in done]
     paths += [each["path"] for each in done.get("quantize", {}).get("models", [])]
-    report = measuring.evaluate([Path(path) for path in dict.fromkeys(paths)], work.dataset.eval)
+    report = measuring.evaluate(
+        [Path(path) for path in dict.fromkeys(paths)], work.dataset.eval, labels=list(work.task.labels),
+        threads=work.spec.training.threads, max_length=work.max_length, isolate=False, progress=work.say,
+    )  # fmt: skip
+    for text in report.warnings:
+        work.say(text, level="warning")
     return {"models": report.to_dict()["models"]}
 
 
