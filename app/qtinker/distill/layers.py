@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -41,6 +41,8 @@ class Needs:
     """What a loss reads of a model, beside its answer."""
 
     hidden_states: bool = False
+    cls_layers: tuple[int, ...] = ()
+    """Layers, from 1, of which only the first token's state is read."""
     attention_layers: tuple[int, ...] = ()
     """Layers, from 1, whose queries, keys (and values) are read."""
     attention_parts: str = "qk"
@@ -54,6 +56,8 @@ class Outputs:
     attention_mask: Tensor
     hidden_states: tuple[Tensor, ...] = ()
     """(B, L, D) each; [0] is the embeddings' output, [l] layer l's."""
+    cls_states: dict[int, Tensor] = field(default_factory=dict)
+    """(B, D) by layer."""
     attention: AttentionReader | None = None
 
 
@@ -61,11 +65,12 @@ def run(model: nn.Module, inputs: dict[str, Tensor], needs: Needs = Needs()) -> 
     """One forward pass, reading what `needs` asks for."""
     reader = AttentionReader(model, needs.attention_layers, needs.attention_parts) if needs.attention_layers else None
     with reader or nullcontext():
-        out = model(**inputs, output_hidden_states=needs.hidden_states)
+        out = model(**inputs, output_hidden_states=needs.hidden_states or bool(needs.cls_layers))
     return Outputs(
         logits=out.logits,
         attention_mask=inputs["attention_mask"],
         hidden_states=tuple(out.hidden_states) if needs.hidden_states else (),
+        cls_states={layer: out.hidden_states[layer][:, 0] for layer in needs.cls_layers},
         attention=reader,
     )
 

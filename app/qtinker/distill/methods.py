@@ -120,15 +120,15 @@ class Patient(Logit):
         widths = layers.hidden_size(student.model), layers.hidden_size(teacher.model)
         if widths[0] != widths[1]:
             self.projections = nn.ModuleDict({str(layer): nn.Linear(*widths, bias=False) for layer, _ in self.pairs})
-        self.student_needs = {"train": Needs(hidden_states=True)}
-        self.teacher_needs = {"train": Needs(hidden_states=True)}
+        self.student_needs = {"train": Needs(cls_layers=tuple(layer for layer, _ in self.pairs))}
+        self.teacher_needs = {"train": Needs(cls_layers=tuple(layer for _, layer in self.pairs))}
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """The logit method's parts and the patient part."""
         assert teacher is not None
         parts = super().parts(stage, student, teacher, batch)
-        pulled = [self._projected(layer, student.hidden_states[layer][:, 0]) for layer, _ in self.pairs]
-        target = [teacher.hidden_states[layer][:, 0] for _, layer in self.pairs]
+        pulled = [self._projected(layer, student.cls_states[layer]) for layer, _ in self.pairs]
+        target = [teacher.cls_states[layer] for _, layer in self.pairs]
         value = losses.patient_mse(torch.stack(pulled, 1), torch.stack(target, 1), form=self.spec.beta_form)
         parts["patient"] = Part(value, self.spec.beta, "examples")
         return parts

@@ -14,6 +14,7 @@ from ..data import Encoded, collate, tokenizer_key
 from ..errors import InputError
 from . import precision as arithmetic
 from .layers import Needs, Outputs, run
+from .teacher_cache import TeacherCache, names_for
 
 
 class Teacher:
@@ -43,31 +44,62 @@ class Teacher:
         self.inputs = checkpoint.model_inputs(loaded.model)
         self.order = label_order(loaded, task)
         self.logits: np.ndarray | None = None
+        """Known answers to the training examples (N, C), in the task's order of labels; may be set."""
+        self.cache: TeacherCache | None = None
+        """Known outputs; may be set (`teacher_cache.fill`)."""
         self.device, self.precision = torch.device("cpu"), "fp32"
 
     def prepare(self, device: torch.device, precision: str) -> None:
         """Move to the device and take the arithmetic of the training."""
         self.device, self.precision = device, precision
+        checkpoint.own_memory(self.loaded.model)
         self.loaded.model.to(device).eval().requires_grad_(False)
 
     def outputs(self, indices: np.ndarray, batch: dict[str, Tensor], needs: Needs) -> Outputs:
-        """What the teacher says to the examples `indices`; fp32 logits in the task's order of labels.
+        """What the teacher says to the training examples `indices`; fp32 logits in the task's order of labels.
 
         Args:
             batch: the student's micro-batch of these examples, on the device.
         """
-        if self.logits is not None and not needs.hidden_states and not needs.attention_layers:
-            known = torch.from_numpy(np.ascontiguousarray(self.logits[indices])).to(self.device)
-            return Outputs(known, batch["attention_mask"])
+        if (known := self._known(indices, batch, needs)) is not None:
+            return known
         if self.encoded is not None:
-            own = collate(self.encoded, indices, pad_token_id=self.loaded.tokenizer.pad_token_id)
-            batch = {name: tensor.to(self.device) for name, tensor in own.items()}
+            batch = self._collate(self.encoded, indices)
+        return self._run(batch, needs)
+
+    def ask(self, encoded: Encoded, indices: np.ndarray, needs: Needs) -> dict[str, np.ndarray]:
+        """Outputs to be kept, by their names in the cache, fp32; logits in the teacher's own order of labels."""
+        out = self._run(self._collate(encoded, indices), needs, own_order=True)
+        found = {"logits": out.logits, **{f"cls-{layer}": states for layer, states in out.cls_states.items()}}
+        return {name: tensor.float().cpu().numpy() for name, tensor in found.items() if tensor is not None}
+
+    def _known(self, indices: np.ndarray, batch: dict[str, Tensor], needs: Needs) -> Outputs | None:
+        names = names_for(needs)
+        if names == ("logits",) and self.logits is not None:
+            return Outputs(self._tensor(np.ascontiguousarray(self.logits[indices])), batch["attention_mask"])
+        if self.cache is None or names is None or not set(names) <= set(self.cache.arrays):
+            return None
+        taken = {name: self._tensor(self.cache.take(name, indices)) for name in names}
+        states = {layer: taken[f"cls-{layer}"] for layer in needs.cls_layers}
+        return Outputs(self._ordered(taken["logits"]), batch["attention_mask"], cls_states=states)
+
+    def _run(self, batch: dict[str, Tensor], needs: Needs, *, own_order: bool = False) -> Outputs:
         self.loaded.model.eval()
         with torch.no_grad(), arithmetic.autocast(self.device, self.precision):
             out = run(self.loaded.model, {name: batch[name] for name in self.inputs}, needs)
         if out.logits is not None:
-            out.logits = out.logits.float() if self.order is None else out.logits.float()[..., self.order]
+            out.logits = out.logits.float() if own_order else self._ordered(out.logits.float())
         return out
+
+    def _ordered(self, logits: Tensor) -> Tensor:
+        return logits if self.order is None else logits[..., self.order]
+
+    def _collate(self, encoded: Encoded, indices: np.ndarray) -> dict[str, Tensor]:
+        batch = collate(encoded, indices, pad_token_id=self.loaded.tokenizer.pad_token_id)
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
 def label_order(teacher: Loaded, task: Any) -> list[int] | None:

@@ -1,0 +1,223 @@
+"""Teacher outputs computed once for each distinct example and kept in memory-mapped files.
+
+One folder for each teacher, tokenization and arithmetic, under `cache/teacher/`; one array for each kind of output:
+`logits` (C numbers an example, in the teacher's own order of labels) and `cls-L`, the [CLS] state of layer L. A second
+run, another method or another student finds them there. The folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from .. import model_folder
+from ..data import Encoded
+from ..errors import RunStopped
+from ..home import cache_dir
+from . import schedule
+from .layers import Needs
+
+if TYPE_CHECKING:
+    from .teacher import Teacher
+
+_FORMAT = 1
+BATCH = 64
+SAVE_SECONDS = 20.0
+
+
+@dataclass
+class TeacherCache:
+    """Arrays of teacher outputs over the training examples, mapped into memory."""
+
+    rows: np.ndarray
+    """int64 [N]: where each example's outputs are; examples of the same tokens share a place."""
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def take(self, name: str, indices: np.ndarray) -> np.ndarray:
+        """Outputs of the examples `indices`, a copy in memory."""
+        return np.ascontiguousarray(self.arrays[name][self.rows[indices]])
+
+
+def names_for(needs: Needs) -> tuple[str, ...] | None:
+    """The arrays that hold what `needs` asks for; None where it asks for more than is ever kept."""
+    if needs.hidden_states or needs.attention_layers:
+        return None
+    return ("logits", *(f"cls-{layer}" for layer in needs.cls_layers))
+
+
+def size(teacher: Teacher, examples: int, names: Sequence[str]) -> int:
+    """Bytes that the arrays take on disk, duplicates among the examples not yet counted out."""
+    return sum(4 * examples * _width(teacher, name) for name in names)
+
+
+def fill(
+    teacher: Teacher,
+    encoded: Encoded,
+    names: Sequence[str],
+    *,
+    weights: Sequence[str],
+    should_stop: Callable[[], bool] = lambda: False,
+    phase: str = "teacher-outputs",
+) -> Generator[dict[str, Any], None, TeacherCache | None]:
+    """Find the arrays in the cache, or ask the teacher; yields events and returns what is kept.
+
+    What was asked before a stop or a kill is not asked again. Where the cache can't be written (a full disk), says so
+    and returns None: the training then asks the teacher as it goes.
+
+    Args:
+        teacher: prepared (`Teacher.prepare`) for the device and arithmetic.
+        encoded: the training examples in the teacher's tokens.
+        names: such as `names_for` gives.
+        weights: hashes of the teacher's weight files, which name its part of the cache.
+
+    Raises:
+        RunStopped: `should_stop` said so.
+    """
+    content = [_FORMAT, list(weights), encoded.key, teacher.precision, teacher.device.type]
+    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+    folder = cache_dir() / "teacher" / key
+    rows, first = distinct(encoded)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        while True:
+            try:
+                lock.acquire(timeout=1)
+                break
+            except Timeout:  # another run asks the same teacher the same
+                if should_stop():
+                    raise RunStopped("Stopped while another run was asking the teacher.") from None
+        try:
+            missing = [name for name in names if _open(folder, name, (len(first), _width(teacher, name))) is None]
+            if missing:
+                yield from _ask(teacher, encoded, missing, first, folder, should_stop=should_stop, phase=phase)
+            else:
+                yield _message(phase, "info", "The teacher's answers are in the cache.")
+            arrays = {name: _open(folder, name, (len(first), _width(teacher, name))) for name in names}
+        finally:
+            lock.release()
+    except OSError as error:
+        yield _message(
+            phase, "warning", f"The teacher's answers can't be kept in {folder} ({error.strerror or error}): it is "
+            "asked anew in each epoch.",
+        )  # fmt: skip
+        return None
+    return TeacherCache(rows, {name: array for name, array in arrays.items() if array is not None})
+
+
+def distinct(encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples have the same tokens: for each its group's number [N], and each group's first example [G]."""
+    seen: dict[bytes, int] = {}
+    rows = np.zeros(len(encoded), np.int64)
+    first: list[int] = []
+    for number in range(len(encoded)):
+        cut = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
+        digest = hashlib.blake2b(encoded.input_ids[cut].tobytes(), digest_size=16)
+        if encoded.token_type_ids is not None:
+            digest.update(encoded.token_type_ids[cut].tobytes())
+        group = seen.setdefault(digest.digest(), len(first))
+        if group == len(first):
+            first.append(number)
+        rows[number] = group
+    return rows, np.asarray(first, np.int64)
+
+
+def _ask(
+    teacher: Teacher, encoded: Encoded, names: Sequence[str], first: np.ndarray, folder: Path, *,
+    should_stop: Callable[[], bool], phase: str,
+) -> Generator[dict[str, Any], None, None]:  # fmt: skip
+    """Compute arrays batch by batch, longest texts first; what a killed attempt finished is taken over."""
+    order = np.argsort(-encoded.lengths[first], kind="stable")
+    part = folder / f"part-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:12]}"
+    part.mkdir(exist_ok=True)
+    files = {name: part / f"{name}.npy" for name in names}
+    shapes = {name: (len(first), _width(teacher, name)) for name in names}
+    done = _progress(part, files, shapes)
+    mode: Any = "r+" if done else "w+"
+    arrays = {
+        name: np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shapes[name])
+        for name, file in files.items()
+    }
+    needs = Needs(cls_layers=tuple(int(name.removeprefix("cls-")) for name in names if name != "logits"))
+    batch_size, said, saved, start, begun = BATCH, 0.0, time.monotonic(), time.monotonic(), done
+    while done < len(first):
+        places = order[done : done + batch_size]
+        try:
+            answers = teacher.ask(encoded, first[places], needs)
+        except (RuntimeError, MemoryError) as error:
+            if not schedule.is_out_of_memory(error) or batch_size == 1:
+                raise
+            batch_size //= 2
+            yield _message(phase, "warning", f"Out of memory: asking the teacher {batch_size} examples at a time.")
+            continue
+        for name, array in arrays.items():
+            array[places] = answers[name]
+        done += len(places)
+        if done == len(first) or time.monotonic() - said >= 0.5:
+            said = time.monotonic()
+            speed = (done - begun) / max(said - start, 1e-9)
+            yield {
+                "time": time.time(), "kind": "step", "phase": phase, "step": done, "total_steps": len(first),
+                "epoch": None, "loss": None, "parts": {}, "learning_rate": None, "examples_per_second": speed,
+                "eta_s": (len(first) - done) / max(speed, 1e-9),
+            }  # fmt: skip
+        stopping = should_stop()
+        if stopping or time.monotonic() - saved >= SAVE_SECONDS:
+            for array in arrays.values():
+                array.flush()
+            model_folder.write_text(part / "done.json", json.dumps({"done": done}))
+            saved = time.monotonic()
+        if stopping and done < len(first):
+            raise RunStopped(f"Stopped after asking the teacher {done} of {len(first)} examples.")
+    for array in arrays.values():
+        array.flush()
+    del array
+    arrays.clear()  # Windows renames no file that is mapped
+    for name, file in files.items():
+        meta = {"format": _FORMAT, "sha256": model_folder.sha256(file)}
+        file.replace(folder / f"{name}.npy")
+        model_folder.write_text(folder / f"{name}.json", json.dumps(meta))
+    (part / "done.json").unlink(missing_ok=True)
+    part.rmdir()
+
+
+def _progress(part: Path, files: dict[str, Path], shapes: dict[str, tuple[int, int]]) -> int:
+    """How many examples an earlier attempt finished, where its files are whole."""
+    try:
+        done = int(json.loads((part / "done.json").read_text(encoding="utf-8"))["done"])
+        whole = all(np.load(file, mmap_mode="r").shape == shapes[name] for name, file in files.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return done if whole else 0
+
+
+def _open(folder: Path, name: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """A kept array, if it is whole: its SHA-256 must be the one written beside it."""
+    file = folder / f"{name}.npy"
+    try:
+        meta = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        if meta["format"] != _FORMAT or meta["sha256"] != model_folder.sha256(file):
+            return None
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    os.utime(folder)  # so that who clears the cache sees what is used
+    return array if array.shape == shape else None
+
+
+def _width(teacher: Teacher, name: str) -> int:
+    model = teacher.loaded.model
+    return int(model.config.num_labels if name == "logits" else model.config.hidden_size)
+
+
+def _message(phase: str, level: str, text: str) -> dict[str, Any]:
+    return {"time": time.time(), "kind": "message", "phase": phase, "level": level, "text": text}

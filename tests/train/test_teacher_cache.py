@@ -1,0 +1,137 @@
+"""The teacher's answers are asked once, kept whole or not used, and change nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from qtinker.data import Examples, collate, encode
+from qtinker.distill import teacher_cache
+from qtinker.distill.layers import Needs
+from qtinker.distill.teacher import Teacher
+from qtinker.distill.train import train
+from qtinker.errors import RunStopped
+from qtinker.home import cache_dir
+from qtinker.spec import LogitMethod, PatientMethod, TrainingSpec
+
+pytestmark = pytest.mark.train
+TASK = tiny.task()
+NAMES = ("logits", "cls-2", "cls-3")
+
+
+@pytest.fixture
+def teacher():
+    loaded = tiny.bert(4, 64, seed=1)
+    calls = []
+    loaded.model.register_forward_pre_hook(lambda m, a, k: calls.append(len(k["input_ids"])), with_kwargs=True)
+    made = Teacher(loaded, student=tiny.bert(2), task=TASK)
+    made.prepare(torch.device("cpu"), "fp32")
+    made.calls = calls
+    return made
+
+
+def filled(teacher, data, names=NAMES, **more):
+    events, steps = [], teacher_cache.fill(teacher, data, names, weights=["abc"], **more)
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            return end.value, events
+
+
+def test_each_distinct_example_is_asked_once(teacher):
+    texts = ["good movie", "bad movie", "good movie", "the plot was poor", "bad movie"]
+    data = encode(Examples(texts), teacher.loaded.tokenizer, 32, cache=False)
+    cache, events = filled(teacher, data)
+    assert sum(teacher.calls) == 3 and events[-1]["step"] == events[-1]["total_steps"] == 3
+    for number, text in enumerate(texts):
+        inputs = teacher.loaded.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            out = teacher.loaded.model(**inputs, output_hidden_states=True)
+        index = np.array([number])
+        assert np.allclose(cache.take("logits", index), out.logits.numpy(), atol=1e-5)
+        assert np.allclose(cache.take("cls-3", index), out.hidden_states[3][:, 0].numpy(), atol=1e-5)
+
+
+def test_a_second_run_asks_nothing_and_a_new_kind_asks_for_that_alone(teacher):
+    data = tiny.encoded(24)
+    first, _ = filled(teacher, data, ("logits",))
+    teacher.calls.clear()
+    second, events = filled(teacher, data, ("logits",))
+    assert not teacher.calls and "in the cache" in events[0]["text"]
+    assert np.array_equal(first.arrays["logits"], second.arrays["logits"])
+    filled(teacher, data, ("logits", "cls-1"))
+    assert sum(teacher.calls) == len(second.arrays["logits"])
+
+
+def test_other_weights_texts_or_arithmetic_have_their_own(teacher):
+    filled(teacher, tiny.encoded(8), ("logits",))
+    filled(teacher, tiny.encoded(9), ("logits",))
+    teacher.prepare(torch.device("cpu"), "bf16")
+    filled(teacher, tiny.encoded(8), ("logits",))
+    list(teacher_cache.fill(teacher, tiny.encoded(8), ("logits",), weights=["other"]))
+    assert len(list((cache_dir() / "teacher").iterdir())) == 4
+
+
+def test_a_damaged_array_is_asked_anew(teacher):
+    data = tiny.encoded(8)
+    first, _ = filled(teacher, data, ("logits",))
+    expected = np.array(first.arrays["logits"])
+    file = next((cache_dir() / "teacher").glob("*/logits.npy"))
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 64
+    del first
+    file.write_bytes(bytes(raw))
+    teacher.calls.clear()
+    again, _ = filled(teacher, data, ("logits",))
+    assert teacher.calls and np.array_equal(again.arrays["logits"], expected)
+
+
+def test_a_stopped_asking_goes_on_where_it_was(teacher, monkeypatch):
+    monkeypatch.setattr(teacher_cache, "BATCH", 4)
+    data = tiny.encoded(24)
+    total = len(teacher_cache.distinct(data)[1])
+    asked = iter([False, False, True])
+    with pytest.raises(RunStopped, match=f"12 of {total} examples"):
+        filled(teacher, data, should_stop=lambda: next(asked))
+    teacher.calls.clear()
+    cache, _ = filled(teacher, data)
+    assert sum(teacher.calls) == total - 12
+    batch = collate(data, np.arange(24), pad_token_id=0)
+    expected = teacher.outputs(np.arange(24), batch, Needs(cls_layers=(2,)))
+    assert np.allclose(cache.take("cls-2", np.arange(24)), expected.cls_states[2].numpy(), atol=1e-5)
+
+
+def test_a_cache_that_cant_be_written_is_done_without(teacher):
+    cache_dir().parent.mkdir(parents=True, exist_ok=True)
+    cache_dir().write_text("a file in the way", encoding="utf-8")
+    cache, events = filled(teacher, tiny.encoded(8))
+    assert cache is None and events[-1]["level"] == "warning" and "asked anew" in events[-1]["text"]
+
+
+@pytest.mark.parametrize("method", [LogitMethod(), PatientMethod(layer_mapping=[(1, 2), (2, 3)])])
+@pytest.mark.parametrize("labels", [tiny.LABELS, tiny.LABELS[::-1]])
+def test_training_is_the_same_with_and_without(method, labels, tmp_path):
+    """Label order included: the cache holds the teacher's own order, the task has its."""
+    ends, data = [], tiny.encoded(24)
+    for cached in (False, True):
+        student = tiny.bert(2, 32, seed=2, dropout=0.1)
+        teacher = Teacher(tiny.bert(4, 64, seed=1, labels=labels), student=student, task=TASK)
+        if cached:
+            teacher.prepare(torch.device("cpu"), "fp32")
+            teacher.cache, _ = filled(teacher, data)
+            teacher.loaded.model.forward = None  # must not be asked again
+        training = TrainingSpec(epochs=3, batch_size=8, learning_rate=1e-4, precision="fp32", device="cpu", threads=1)
+        steps = train(student, data, task=TASK, training=training, folder=tmp_path / str(cached), method=method,
+                      teacher=teacher)  # fmt: skip
+        list(steps)
+        ends.append(tiny.weights(student.model))
+    for key, weight in ends[0].items():
+        assert torch.allclose(weight, ends[1][key], atol=2e-5, rtol=0), key
+
+
+def test_size_is_known_beforehand(teacher):
+    assert teacher_cache.size(teacher, 1000, ("logits", "cls-1")) == 4 * 1000 * (2 + 64)
+    assert teacher_cache.names_for(Needs(cls_layers=(2, 4))) == ("logits", "cls-2", "cls-4")
+    assert teacher_cache.names_for(Needs(hidden_states=True)) is None
