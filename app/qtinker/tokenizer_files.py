@@ -23,8 +23,8 @@ PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK
 _MAX_CHARS_PER_WORD = 200  # WordpieceTokenizer's max_input_chars_per_word; `tokenizers` has 100
 # Removed by BasicTokenizer._clean_text: NUL, U+FFFD, control and format characters (tab and line ends are spaces).
 _REMOVED = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\\p{Cf}]"
-# What str.lower() makes the final sigma: after a letter, and no letter after it (marks and apostrophes aside).
-_FINAL_SIGMA = "(?<=\\p{L})\u03a3(?!['\u2019.:\u00b7\\p{M}]*\\p{L})"
+# Where str.lower() makes a final sigma: Unicode's condition Final_Sigma (SpecialCasing.txt).
+_FINAL_SIGMA = "(?<=\\p{Cased}\\p{Case_Ignorable}*)\u03a3(?!\\p{Case_Ignorable}*\\p{Cased})"
 _SPLIT = "[\\p{P}\U0002b820-\U0002b91f]"
 # Google's own names; the checkpoints' case is what its validate_case_matches_checkpoint knows.
 _LOWER = re.compile(r"(?<![a-z])(uncased|chinese_l-|chinese$|bert-base-chinese|multilingual_l-|multilingual-uncased)")
