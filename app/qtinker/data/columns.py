@@ -23,6 +23,8 @@ class Columns:
     label: str | None
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    available: tuple[str, ...] = ()
+    """Every column of the table."""
 
 
 @dataclass

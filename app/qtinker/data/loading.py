@@ -120,6 +120,7 @@ def load_examples(spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequ
     columns = find_columns(
         train_table, text=spec.text_column, pair=spec.text_pair_column, label=spec.label_column, label_needed=True
     )
+    columns.available = tuple(train_table.columns)
     train = _part(train_table, columns)
     findings = [*train_table.findings, *columns.findings]
     warnings = [*train_table.warnings, *columns.warnings]

@@ -30,13 +30,17 @@ class ClassBalance:
 
 @dataclass
 class Lengths:
-    """Percentiles of the lengths of training examples; `unit` is tokens (special ones included) or words."""
+    """Percentiles of the lengths of training examples; `unit` is tokens (special ones included) or words.
+
+    `histogram` holds [greatest length, examples] of up to 24 bins of equal width.
+    """
 
     unit: str
     percentiles: dict[str, int]
     mean: float
     cut: int | None = None
     max_length: int | None = None
+    histogram: list[list[int]] = field(default_factory=list)
 
 
 @dataclass
@@ -57,6 +61,7 @@ class DataReport:
     examples: list[dict[str, Any]]
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    available_columns: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,6 +107,7 @@ def inspect(
         examples=_examples(train, names, shown, seed),
         findings=loaded.findings,
         warnings=loaded.warnings,
+        available_columns=list(loaded.columns.available),
     )  # fmt: skip
 
 
@@ -110,16 +116,24 @@ def _lengths(examples: Examples, tokenizer: PreTrainedTokenizerBase | None, max_
         lengths = np.fromiter((len(text.split()) for text in examples.texts), np.int64, len(examples))
         if examples.pairs is not None:
             lengths += np.fromiter((len(text.split()) for text in examples.pairs), np.int64, len(examples))
-        return Lengths("words", _percentiles(lengths), round(float(lengths.mean()), 1))
+        return Lengths("words", _percentiles(lengths), round(float(lengths.mean()), 1), histogram=_histogram(lengths))
     encoded = encode(examples, tokenizer, max_length)
     return Lengths(
-        "tokens", _percentiles(encoded.lengths), round(float(encoded.lengths.mean()), 1), encoded.truncated, max_length
+        "tokens", _percentiles(encoded.lengths), round(float(encoded.lengths.mean()), 1), encoded.truncated, max_length,
+        _histogram(encoded.lengths),
     )
 
 
 def _percentiles(lengths: np.ndarray) -> dict[str, int]:
     found = np.percentile(lengths, _PERCENTILES, method="inverted_cdf").astype(int)
     return {f"p{name}" if name < 100 else "max": int(value) for name, value in zip(_PERCENTILES, found, strict=True)}
+
+
+def _histogram(lengths: np.ndarray, bins: int = 24) -> list[list[int]]:
+    """[greatest length, examples] of bins of equal width from 0 on."""
+    width = max(1, -(-int(lengths.max(initial=1)) // bins))
+    counts = np.bincount((np.maximum(lengths, 1) - 1) // width)
+    return [[(place + 1) * width, int(count)] for place, count in enumerate(counts)]
 
 
 def _examples(examples: Examples, names: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:

@@ -1,0 +1,232 @@
+"""Reading files of every format and encoding, and refusing broken ones with the line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from qtinker.data.delimited import has_header
+from qtinker.data.read import read_file
+from qtinker.errors import InputError
+
+ROWS = [("good film", "pos"), ("what a bore, truly", "neg"), ('he said "no" twice', "neg"), ("naïve but fine", "pos")]
+
+
+def written(path, rows=ROWS, header=("text", "label"), encoding="utf-8", **how):
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n", **how).writerows([header, *rows] if header else rows)
+    path.write_bytes(buffer.getvalue().encode(encoding))
+    return path
+
+
+def rows_of(table):
+    return list(zip(*(table.values(name) for name in table.columns), strict=True))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "utf-32"])
+def test_delimiters_and_encodings(tmp_path, delimiter, encoding):
+    table = read_file(written(tmp_path / "some.csv", delimiter=delimiter, encoding=encoding))
+    assert list(table.columns) == ["text", "label"] and table.header
+    assert rows_of(table) == ROWS
+
+
+def test_bytes_that_windows_does_not_define_are_latin_1(tmp_path):
+    (tmp_path / "a.csv").write_bytes("text,label\nfür \x81 alle,a\nund gut,b\n".encode("latin-1"))
+    table = read_file(tmp_path / "a.csv")
+    assert table.values("text")[0] == "für \x81 alle"
+    assert "encoding: Latin-1" in table.findings
+
+
+def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else(tmp_path):
+    lines = ["text,label"] + [f"Straße {i} über Köln,a" for i in range(30)]
+    (tmp_path / "a.csv").write_bytes("\n".join(lines).encode() + b"\nbad \xff byte,b\n")
+    table = read_file(tmp_path / "a.csv")
+    assert table.values("text")[0] == "Straße 0 über Köln"
+    assert table.values("text")[-1] == "bad \ufffd byte"
+    assert any("1 bytes are no valid UTF-8" in warning for warning in table.warnings)
+
+
+def test_glue_quotes_are_plain_characters(tmp_path):
+    # Read with CSV quotes, rows 1 to 3 would become one, and nobody would be told.
+    path = tmp_path / "train.tsv"
+    path.write_text('sentence\tlabel\n"an open quote\t1\nplain\t0\nclosed there"\t1\n" all of it "\t0\n')
+    table = read_file(path)
+    assert rows_of(table) == [
+        ('"an open quote', "1"), ("plain", "0"), ('closed there"', "1"), ('" all of it "', "0"),
+    ]  # fmt: skip
+    assert "quotes: plain characters, as in GLUE's files" in table.findings
+
+
+def test_quoted_cells_hold_delimiters_quotes_and_line_ends(tmp_path):
+    rows = [("one, two", "a"), ('say "hi"', "b"), ("first\nsecond, third", "a"), ("x\u2028y", "b")]
+    assert rows_of(read_file(written(tmp_path / "a.csv", rows))) == rows
+    assert rows_of(read_file(written(tmp_path / "b.tsv", rows, delimiter="\t"))) == rows
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(end.join(["text,label", "one thing,a", "", "two things,b", ""]).encode())
+    assert rows_of(read_file(tmp_path / "a.csv")) == [("one thing", "a"), ("two things", "b")]
+
+
+def test_quotes_that_are_not_doubled_are_read_with_a_warning(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\n"a "quoted" word",x\n"fine, too",y\n')
+    table = read_file(tmp_path / "a.csv")
+    assert table.values("label") == ["x", "y"]
+    assert "Line 2" in table.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([["text", "label"], ["I like it", "1"]], True),
+        ([["Sentence", "Label"], ["fine", "good"], ["not so", "bad"]], True),
+        ([["I like it a lot", "1"], ["not at all", "0"]], False),
+        ([["bemerkung", "klasse"], ["das war wirklich gar nichts", "5"], ["recht gut war das alles", "4"]], True),
+        ([["spam", "win a prize now"], ["ham", "see you at home"], ["spam", "last chance"]], False),
+        ([["nachricht", "art"], ["gewinnen Sie jetzt ein Auto", "spam"], ["bis heute abend dann", "ham"]], True),
+        ([["text", "a sentence."], ["text", "another one."], ["code", "x = 1"]], False),
+        ([["a lone line"]], False),
+    ],
+)
+def test_header_by_evidence(rows, expected):
+    assert has_header(rows)[0] is expected
+
+
+def test_no_header(tmp_path):
+    table = read_file(written(tmp_path / "a.tsv", header=None, delimiter="\t"))
+    assert list(table.columns) == ["column 1", "column 2"] and rows_of(table) == ROWS
+
+
+def test_names_empty_or_double(tmp_path):
+    (tmp_path / "a.csv").write_text(",text,text,label\n0,one thing,x,a\n1,two things,y,b\n")
+    assert list(read_file(tmp_path / "a.csv").columns) == ["column 1", "text", "text (2)", "label"]
+
+
+def test_jsonl_keeps_what_is_missing_missing(tmp_path):
+    lines = [{"text": "a", "label": 1}, {"text": "b", "label": None}, {"text": "c"}, {"text": "d", "label": True}]
+    (tmp_path / "a.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
+    table = read_file(tmp_path / "a.jsonl")
+    assert table.values("label") == ["1", None, None, "true"]
+
+
+def test_a_column_that_starts_late(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b", "label": "x"}\n')
+    assert read_file(tmp_path / "a.jsonl").values("label") == [None, "x"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"text": "a", "label": 0}, {"text": "b", "label": 1}],
+        {"data": [{"text": "a", "label": 0}, {"text": "b", "label": 1}]},
+        {"text": ["a", "b"], "label": [0, 1]},
+    ],
+)
+def test_json_lists(tmp_path, content):
+    (tmp_path / "a.json").write_text(json.dumps(content, indent=1))
+    assert rows_of(read_file(tmp_path / "a.json")) == [("a", "0"), ("b", "1")]
+
+
+def test_jsonl_named_json(tmp_path):
+    (tmp_path / "a.json").write_text('{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n')
+    assert rows_of(read_file(tmp_path / "a.json")) == [("a", "0"), ("b", "1")]
+
+
+def test_parquet_with_class_names_and_odd_columns(tmp_path):
+    info = {"info": {"features": {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}}}
+    table = pa.table(
+        {"text": ["a", "b", None], "label": [1, -1, 0], "score": [0.5, float("nan"), None],
+         "vector": [[0.1], [0.2], [0.3]], "blob": [b"", b"", b""],
+         "kind": pa.array(["x", "y", "x"]).dictionary_encode()}
+    ).replace_schema_metadata({"huggingface": json.dumps(info)})  # fmt: skip
+    pa.parquet.write_table(table, tmp_path / "data.bin")  # by content, not by name
+    read = read_file(tmp_path / "data.bin")
+    assert list(read.columns) == ["text", "label", "score", "kind"]
+    assert read.values("label") == ["pos", None, "neg"]
+    assert read.values("score") == ["0.5", None, None] and read.values("kind") == ["x", "y", "x"]
+
+
+def test_plain_text_is_one_text_a_line_even_with_commas(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffOne, two.\r\nThree, four.\r\n\r\nFive\u2028six, seven.\r\n".encode())
+    table = read_file(tmp_path / "a.txt")
+    assert table.values("text") == ["One, two.", "Three, four.", "", "Five\u2028six, seven."]
+
+
+def test_a_table_named_txt_and_one_without_a_suffix(tmp_path):
+    for name, delimiter in (("a.txt", "\t"), ("b", ";"), ("c.data", ",")):
+        assert rows_of(read_file(written(tmp_path / name, delimiter=delimiter))) == ROWS
+
+
+def test_gzip(tmp_path):
+    plain = written(tmp_path / "a.csv").read_bytes()
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(plain))
+    assert rows_of(read_file(tmp_path / "a.csv.gz")) == ROWS
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(plain * 50)[:-20])
+    with pytest.raises(InputError, match="damaged gzip"):
+        read_file(tmp_path / "cut.csv.gz")
+
+
+def test_many_rows_cross_the_parts(tmp_path):
+    rows = [(f"text number {i}", str(i % 3)) for i in range(45_000)]
+    assert rows_of(read_file(written(tmp_path / "a.csv", rows))) == rows
+
+
+def test_a_very_long_cell(tmp_path):
+    rows = [("long, " * 50_000, "a"), ("short, one", "b")]
+    assert rows_of(read_file(written(tmp_path / "a.csv", rows))) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"\xef\xbb\xbf", "is empty"),
+        ("a.csv", b"  \n\n", "is empty"),
+        ("a.csv", b"text,label\n", "a header and no rows"),
+        ("a.csv", b"text,label\na,1\nb,c,2\nd,0\n", "line 3: 3 fields where the first row has 2"),
+        ("a.csv", b'text,label\n"a, b",1\n"b,2\nc,3\n', "line 3: a quote is opened and never closed"),
+        ("a.csv", b"text,label\ngood,1\nb\0d,0\n", "NUL byte in line 3"),
+        ("a.tsv", b"text\tlabel\na b\t1\nc d\n", "line 3: 1 fields where the first row has 2"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: not valid JSON"),
+        ("a.jsonl", b'{"text": "a"}\n[1, 2]\n', "line 2: expected an object"),
+        ("a.json", b'{"text": "a", "label": [1}', "not valid JSON"),
+        ("a.json", b"[]", "holds no list of examples"),
+        ("a.parquet", b"PAR1 but nothing else", "damaged Parquet"),
+        ("a.parquet", b"text,label\na,1\n", "no Parquet file"),
+        ("a.xlsx", b"PK\x03\x04rest", "zip archive"),
+        ("a.csv", bytes(range(1, 32)) * 50, "binary file"),
+    ],
+)
+def test_broken_files_are_refused_by_name(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_file(path)
+    assert str(path) in caught.value.message
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(InputError, match=r"no file .*nope\.csv"):
+        read_file(tmp_path / "nope.csv")
+    written(tmp_path / "in.csv")
+    with pytest.raises(InputError, match=r"is a folder.*in\.csv"):
+        read_file(tmp_path)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("sst2/train.tsv", 67_349), ("sst2/dev.tsv", 872), ("rte/train.tsv", 2_490), ("rte/dev.tsv", 277),
+     ("stsb/train.tsv", 5_749), ("stsb/dev.tsv", 1_500), ("banking77/train.csv", 10_003), ("banking77/test.csv", 3_080),
+     ("sentence-polarity/sentence_polarity/rt-polarity.neg", 5_331)],
+)  # fmt: skip
+def test_real_files_have_all_their_rows(real_data, name, rows):
+    assert read_file(real_data / name).rows == rows
