@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from qtinker.data import collate
 from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import TrainResult, train
 from qtinker.spec import METHODS, TrainingSpec
+from safetensors.torch import save_file
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "finetune": {"gradient_accumulation": 2},
@@ -42,12 +44,12 @@ def accuracy(loaded: Any, data: Any) -> Callable[[Any], dict[str, float]]:
 
 
 def job(
-    name: str, folder: Path, *, should_stop: Callable[[], bool] = lambda: False, **more: Any
+    name: str, folder: Path, *, dropout: float = 0.1, should_stop: Callable[[], bool] = lambda: False, **more: Any
 ) -> tuple[Any, TrainResult, list[dict[str, Any]]]:
     """Train as SETTINGS says; 13 steps of dropout in two epochs and a bit. Returns model, result and events."""
     settings = dict(SETTINGS[name])
     method = None if name == "finetune" else METHODS[name](**settings.pop("method", {}))
-    student = tiny.bert(2, 32, 4, seed=2)
+    student = tiny.bert(2, 32, 4, seed=2, dropout=dropout)
     teacher = Teacher(tiny.bert(4, 64, 4, seed=1), student=student, task=tiny.task()) if method else None
     training = {
         "epochs": 2.5, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu", "threads": 1,
@@ -67,9 +69,16 @@ def job(
 
 
 def main() -> None:
-    """Run a job and die by SIGKILL: after step N (`step:N`), or at the Nth small file written (`write:N`)."""
+    """Run a job and die by SIGKILL: after step N (`step:N`), or at the Nth small file written (`write:N`); or, with
+    `share`, as one of several processes that train together without dropout and write what they end with."""
     name, folder, when = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(":")
     count = 0
+    if when[0] == "share":
+        model, _, events = job(name, folder / "state", dropout=0.0, learning_rate=1e-4)
+        rank = os.environ["RANK"]
+        save_file(tiny.weights(model), folder / f"{rank}.safetensors")
+        (folder / f"{rank}.json").write_text(json.dumps(events), encoding="utf-8")
+        return
 
     def tick() -> bool:
         nonlocal count
