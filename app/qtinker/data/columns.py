@@ -162,7 +162,7 @@ def _find_text(table: RawTable, shapes: dict[str, _Shape], taken: set[str]) -> t
     for known in TEXT_NAMES:
         if known in by_name and (free[by_name[known]].like_text or known in TEXT_NAMES[:4]):
             name = by_name[known]
-            if free[name].filled and free[name].numeric < 0.9:
+            if free[name].numeric < 0.9:
                 return name, "by name"
     candidates = [
         name for name, shape in free.items()

@@ -224,7 +224,10 @@ def _same_columns(table: RawTable, like: RawTable, columns: Columns) -> Columns:
             f"Its columns are: {', '.join(map(repr, mine))}.",
         )
 
-    return Columns(same(columns.text) or "", same(columns.pair), same(columns.label))
+    text, pair, label = same(columns.text) or "", same(columns.pair), same(columns.label)
+    if label is None:  # unlabelled training text, labelled evaluation data
+        label = find_columns(table, text=text, pair=pair).label
+    return Columns(text, pair, label)
 
 
 def _names(

@@ -144,7 +144,7 @@ def _examples(examples: Examples, names: Sequence[str], count: int, seed: int) -
     turn = np.zeros(len(order), np.int64)
     for value in range(int(rank.max(initial=0)) + 1):
         turn[rank == value] = np.arange(int((rank == value).sum()))
-    chosen = order[np.argsort(turn, kind="stable")][:count]
+    chosen = order[np.lexsort((rank, turn))][:count]
     return [
         {
             "text": examples.texts[i],

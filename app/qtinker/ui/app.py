@@ -25,14 +25,19 @@ LOGO = (
 class Shell:
     """What the pages share: the words, the tabs, the chosen run, and who wants to be told what.
 
-    `on_open[page]` are (function, inputs, outputs), called when the page is loaded and when its tab is shown.
+    `on_open[page]` are (function, inputs, outputs), called when its tab is shown; `on_load` when the page is loaded.
     """
 
     t: Texts
     tabs: gr.Tabs
     run: gr.Textbox
     on_open: dict[str, list[tuple[Callable[..., Any], list[Any], list[Any]]]] = field(default_factory=dict)
+    on_load: list[tuple[Callable[..., Any], list[Any], list[Any]]] = field(default_factory=list)
     timers: dict[str, gr.Timer] = field(default_factory=dict)
+
+    def loaded(self, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+        """Call `function` when the page is loaded, whichever tab the address names."""
+        self.on_load.append((function, inputs, outputs))
 
     def opened(self, name: str, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Call `function` whenever the page `name` comes to the front."""
@@ -96,4 +101,5 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
         tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
         for function, inputs, outputs in shell.on_open.get(name, []):
             tab.select(function, inputs, outputs, **quiet)
-            blocks.load(function, inputs, outputs, **quiet)
+    for function, inputs, outputs in shell.on_load:
+        blocks.load(function, inputs, outputs, **quiet)

@@ -1,5 +1,233 @@
+"""The Distil page: data, teacher, student, method, check, start, in this order, with the check beside it all the time."""
+
 from __future__ import annotations
+
+from typing import Any
+
 import gradio as gr
+
+from ..quantize.schemes import SCHEMES
+from ..spec import METHODS
+from . import choices, distil_logic, form, guard, page
 from .app import Shell
+from .handlers import safe
+from .tasks_view import Downloader
+from .texts import Texts
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+DATA_MORE = ("data.eval", "data.eval_fraction", "data.max_length", "data.max_examples")
+TRAINING = ("training.epochs", "training.learning_rate", "training.batch_size", "training.seed")
+TRAINING_MORE = (
+    "training.gradient_accumulation", "training.weight_decay", "training.warmup_ratio", "training.max_grad_norm",
+    "training.precision", "training.device", "training.eval_every", "training.save_every", "training.early_stopping",
+    "training.max_steps", "training.threads", "task.type", "task.metric",
+)  # fmt: skip
+
+
+class Fields:
+    """The page's inputs by their path in the spec; `look.*` are those that only steer the page."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str, Any] = {}
+
+    def add(self, path: str, component: Any) -> Any:
+        self.by_path[path] = component
+        return component
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.by_path)
+
+    @property
+    def components(self) -> list[Any]:
+        return list(self.by_path.values())
+
+
 def build(shell: Shell) -> None:
-    gr.HTML("")
+    """Draw the page and bind it."""
+    t, fields = shell.t, Fields()
+    notes: dict[str, gr.HTML] = {}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=8, min_width=320):
+            with gr.Column(elem_classes="qt-card"):
+                upload, preview = _data(fields, t)
+                notes["data"] = gr.HTML(elem_id="qt-note-data")
+            with gr.Column(elem_classes="qt-card"):
+                about_teacher, fetch_teacher = _teacher(shell, fields, t)
+                notes["teacher"] = gr.HTML(elem_id="qt-note-teacher")
+            with gr.Column(elem_classes="qt-card"):
+                fetch_student = _student(shell, fields, t)
+                notes["student"] = gr.HTML(elem_id="qt-note-student")
+            with gr.Column(elem_classes="qt-card"):
+                groups = _method(fields, t)
+                notes["method"] = gr.HTML(elem_id="qt-note-method")
+        with gr.Column(scale=4, min_width=300, elem_classes="qt-sticky"), gr.Column(elem_classes="qt-card"):
+            gr.HTML(page.step(5, t("distil.check"), t("distil.check_lead")))
+            verdict = gr.HTML(elem_id="qt-verdict")
+            start = gr.Button(t("distil.start"), variant="primary", size="lg", elem_id="qt-start")
+            with gr.Accordion(t("distil.same"), open=False):
+                command = gr.Code(label=t("distil.command"), language="shell", interactive=False, wrap_lines=True)
+                yaml = gr.Code(label=t("distil.yaml"), language="yaml", interactive=False, wrap_lines=True)
+    _bind(shell, fields, t, upload=upload, preview=preview, about_teacher=about_teacher, notes=notes, groups=groups,
+          verdict=verdict, start=start, command=command, yaml=yaml, fetchers=(fetch_teacher, fetch_student))  # fmt: skip
+
+
+def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
+    gr.HTML(page.step(1, t("distil.data"), t("distil.data_lead")))
+    fields.add("look.data", gr.Radio(
+        [(t("distil.sample"), "sample"), (t("distil.upload"), "upload"), (t("distil.path"), "path")], value="sample",
+        label=t("distil.data_from"), show_label=False, elem_id="f-look-data"))  # fmt: skip
+    upload = gr.File(
+        label=t("distil.file"), file_types=list(guard.DATA_ENDINGS), visible=False, height=130, elem_id="qt-upload"
+    )
+    label, info = form.words("data.train", t)
+    fields.add("data.train", gr.Textbox(
+        label=label, info=t("distil.path_help", folder="data/"), visible=False, max_lines=1, elem_id="f-data-train"))  # fmt: skip
+    preview = gr.HTML(elem_id="qt-preview")
+    with gr.Accordion(t("distil.columns"), open=False):
+        with gr.Row():
+            for path in ("data.text_column", "data.text_pair_column", "data.label_column"):
+                label, info = form.words(path, t)
+                fields.add(path, gr.Dropdown(choices=[], value=None, label=label, info=info, allow_custom_value=True,
+                                             min_width=180, elem_id="f-" + path.replace(".", "-")))  # fmt: skip
+        with gr.Row():
+            for path in DATA_MORE:
+                fields.add(path, form.field(path, t, min_width=180))
+    return upload, preview
+
+
+def _teacher(shell: Shell, fields: Fields, t: Texts) -> tuple[Any, Downloader]:
+    gr.HTML(page.step(2, t("distil.teacher"), t("distil.teacher_lead")))
+    label, info = form.words("teacher.model", t)
+    # Not filled in here: the list is read when the page is opened.
+    fields.add("teacher.model", gr.Dropdown(choices=[], value=None, label=label, info=t("distil.teacher_help"),
+                                            filterable=True, elem_id="f-teacher-model"))  # fmt: skip
+    about = gr.HTML(elem_id="qt-about-teacher")
+    downloader = Downloader(shell, "teacher")
+    fields.add("teacher.finetune", form.field("teacher.finetune", t))
+    with gr.Row():
+        fields.add("teacher.epochs", form.field("teacher.epochs", t))
+        fields.add("teacher.learning_rate", form.field("teacher.learning_rate", t))
+    return about, downloader
+
+
+def _student(shell: Shell, fields: Fields, t: Texts) -> Downloader:
+    gr.HTML(page.step(3, t("distil.student"), t("distil.student_lead")))
+    kinds = [(t(f"distil.student_{kind}"), kind) for kind in ("model", "layers", "shape")]
+    fields.add("look.student", gr.Radio(kinds, value="model", label=t("distil.student_kind"), show_label=False,
+                                        elem_classes="qt-choices qt-wide", elem_id="f-look-student"))  # fmt: skip
+    label, _ = form.words("student.model", t)
+    fields.add("student.model", gr.Radio([], label=label, elem_classes="qt-choices qt-list", elem_id="f-student-model"))
+    label, info = form.words("student.layers", t)
+    fields.add("look.layers", gr.Radio([], label=t("distil.layers"), visible=False, elem_classes="qt-choices",
+                                       elem_id="f-look-layers"))  # fmt: skip
+    fields.add("student.layers", gr.Textbox(label=label, info=info, visible=False, max_lines=1, elem_id="f-student-layers"))
+    label, info = form.words("student.shape", t)
+    fields.add("student.shape", gr.Dropdown(list(choices.SHAPES), value=choices.SHAPES[1], label=label, info=info,
+                                            allow_custom_value=True, visible=False, elem_id="f-student-shape"))  # fmt: skip
+    return Downloader(shell, "student")
+
+
+def _method(fields: Fields, t: Texts) -> dict[str, Any]:
+    gr.HTML(page.step(4, t("distil.method"), t("distil.method_lead")))
+    fields.add("look.preset", gr.Radio(
+        [(t(f"preset.{name}"), name) for name in distil_logic.PRESETS], value="balanced", label=t("distil.preset"),
+        elem_classes="qt-choices qt-wide", elem_id="f-look-preset"))  # fmt: skip
+    fields.add("method.name", gr.Radio(
+        [(t(f"method.{name}"), name) for name in METHODS], value="logit", label=t("distil.method_name"),
+        elem_classes="qt-choices qt-wide", elem_id="f-method-name"))  # fmt: skip
+    groups = {}
+    for name, method in METHODS.items():
+        with gr.Column(visible=name == "logit") as groups[name], gr.Accordion(t("distil.method_settings"), open=False):
+            inner = [each for each in method.model_fields if each != "name"]
+            for first in range(0, len(inner), 3):
+                with gr.Row():
+                    for each in inner[first : first + 3]:
+                        path = f"method.{name}.{each}"
+                        component = form.field(path, t, min_width=180)
+                        if each == "layer_mapping":
+                            component.value = str(method.model_fields[each].default)
+                        fields.add(path, component)
+    with gr.Row():
+        for path in TRAINING:
+            fields.add(path, form.field(path, t, min_width=130))
+    fields.add("control", form.field("control", t))
+    label, info = form.words("quantize", t)
+    fields.add("quantize", gr.CheckboxGroup(
+        [(f"{scheme.name}: {scheme.title}", scheme.name) for scheme in SCHEMES.values()], label=t("distil.quantize"),
+        info=t("distil.quantize_help"), elem_id="f-quantize"))  # fmt: skip
+    fields.add("name", form.field("name", t))
+    with gr.Accordion(t("distil.advanced"), open=False):
+        for first in range(0, len(TRAINING_MORE), 3):
+            with gr.Row():
+                for path in TRAINING_MORE[first : first + 3]:
+                    fields.add(path, form.field(path, t, min_width=180))
+    return groups
+
+
+def _bind(
+    shell: Shell, fields: Fields, t: Texts, *, upload: Any, preview: Any, about_teacher: Any, notes: dict[str, Any],
+    groups: dict[str, Any], verdict: Any, start: Any, command: Any, yaml: Any, fetchers: tuple[Downloader, Downloader],
+) -> None:  # fmt: skip
+    at, logic = fields.by_path, distil_logic.Logic(fields.paths, t)
+    everything = fields.components
+    checked = [*notes.values(), verdict, start, command, yaml]
+
+    # What is visible follows the kinds chosen.
+    at["look.data"].change(
+        lambda kind: [gr.File(visible=kind == "upload"), gr.Textbox(visible=kind != "sample")],
+        [at["look.data"]], [upload, at["data.train"]], queue=False, **QUIET,
+    )  # fmt: skip
+    at["look.student"].change(
+        lambda kind: [
+            gr.Radio(visible=kind == "model"), gr.Radio(visible=kind == "layers"), gr.Textbox(visible=kind == "layers"),
+            gr.Dropdown(visible=kind == "shape"),
+        ],
+        [at["look.student"]], [at["student.model"], at["look.layers"], at["student.layers"], at["student.shape"]],
+        queue=False, **QUIET,
+    )  # fmt: skip
+    at["look.layers"].input(lambda value: value or "", [at["look.layers"]], [at["student.layers"]], queue=False, **QUIET)
+    at["method.name"].change(
+        lambda name: [gr.Column(visible=name == each) for each in groups], [at["method.name"]], list(groups.values()),
+        queue=False, **QUIET,
+    )  # fmt: skip
+
+    upload.upload(safe(t)(logic.uploaded), [upload], [at["data.train"], upload], **QUIET)
+    data_inputs = [at[path] for path in distil_logic.PREVIEWED]
+    looked = [preview, at["data.text_column"], at["data.text_pair_column"], at["data.label_column"]]
+    gr.on(
+        [at[path].change for path in ("look.data", "data.train", "data.text_column", "data.text_pair_column",
+                                      "data.label_column", "data.max_length")],
+        safe(t)(logic.preview), data_inputs, looked, trigger_mode="always_last", show_progress="minimal",
+        show_progress_on=preview, concurrency_limit=4, api_visibility="private",
+    )  # fmt: skip
+
+    shown = [about_teacher, fetchers[0].button, at["teacher.finetune"], at["student.model"], at["look.layers"]]
+    at["teacher.model"].change(
+        safe(t)(logic.teacher_chosen), [at["teacher.model"], at["student.model"], at["teacher.finetune"]], shown, **QUIET
+    )
+    at["student.model"].change(
+        safe(t)(logic.student_chosen), [at["student.model"]], [fetchers[1].button], queue=False, **QUIET
+    )
+    at["look.preset"].input(
+        safe(t)(logic.preset), [at["look.preset"]],
+        [at[path] for path in distil_logic.PRESET_PATHS], queue=False, **QUIET,
+    )  # fmt: skip
+    gr.on(
+        [component.change for component in everything], safe(t, quiet=True)(logic.check), everything, checked,
+        trigger_mode="always_last", queue=False, **QUIET,
+    )  # fmt: skip
+
+    # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
+    shell.loaded(safe(t)(logic.load), [], [*everything, *shown[:2]])
+    shell.opened("distil", safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
+                 [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
+    for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
+        fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
+                     [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
+    begun = start.click(safe(t)(logic.start), everything, [shell.run, *checked], show_progress="hidden",
+                        api_visibility="private")  # fmt: skip
+    begun.then(
+        None, [shell.run], js="(run) => { if (run && run.startsWith('new:')) qt.go('tab=runs&run=' + run.slice(4)); }",
+        api_visibility="private",
+    )  # fmt: skip

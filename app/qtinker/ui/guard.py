@@ -92,6 +92,18 @@ def data_source(value: Any) -> str:
     return str(real)
 
 
+def hub_or_file(value: Any) -> str:
+    """As `data_source`, and the id of a data set on the Hub (`owner/name`), which training would fetch.
+
+    Raises:
+        InputError: none of these.
+    """
+    words = value.strip() if isinstance(value, str) else ""
+    if _MODEL_NAME.match(words) and "/" in words and ".." not in words and not words.lower().endswith(DATA_ENDINGS):
+        return words
+    return data_source(words)
+
+
 def _root(real: Path) -> Path:
     return uploads_dir().resolve() if real.is_relative_to(uploads_dir().resolve()) else home().resolve()
 

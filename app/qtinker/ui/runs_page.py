@@ -86,7 +86,9 @@ def build(shell: Shell) -> None:
         return clicked
 
     inputs = [shell.run, others, seen]
-    shell.opened("runs", safe(t, quiet=True)(from_address), [shell.run, others], [shell.run, *outputs])
+    begin = safe(t, quiet=True)(from_address)
+    shell.opened("runs", begin, [shell.run, others], [shell.run, *outputs])
+    shell.loaded(begin, [shell.run, others], [shell.run, *outputs])
     timer.tick(draw, inputs, outputs, queue=False, **QUIET)
     others.input(lambda chosen, over: _draw(chosen, over or [], {}, t), [shell.run, others], outputs, **QUIET)
     picked = listing.select(pick, [others], [shell.run, *outputs], **QUIET)

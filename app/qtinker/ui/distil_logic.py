@@ -1,0 +1,350 @@
+"""What the Distil page does: fills its lists, previews data, checks the settings all the time, starts the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from .. import api, catalog, jobs, runs
+from ..errors import InputError, Problem, QTinkerError, SpecError
+from ..spec import RunSpec
+from . import choices, form, guard, page, tasks
+from .charts import bars, histogram
+from .format import duration, esc, number, percent, short_number, size
+from .handlers import words_of
+from .texts import Texts
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"method.name": "logit", "training.epochs": 1, "training.early_stopping": None, "control": False},
+    "balanced": {"method.name": "logit", "training.epochs": 3, "training.early_stopping": None, "control": True},
+    "best": {"method.name": "logit", "training.epochs": 10, "training.early_stopping": 3, "control": True},
+}
+PRESET_PATHS = list(PRESETS["quick"])
+PREVIEWED = ("look.data", "data.train", "data.text_column", "data.text_pair_column", "data.label_column",
+             "data.max_length", "teacher.model")  # fmt: skip
+# Random weights need larger steps than pretrained ones: what the demo uses.
+PRACTICE: dict[str, Any] = {
+    "look.data": "sample", "teacher.finetune": True, "teacher.epochs": 8, "teacher.learning_rate": 1e-3,
+    "look.student": "shape", "student.shape": "L-2_H-64_A-2", "look.preset": "balanced", "method.name": "logit",
+    "training.epochs": 6, "training.learning_rate": 2e-3, "data.max_length": 64, "control": True,
+}  # fmt: skip
+SECTIONS = ("data", "teacher", "student", "method")
+BIG_DATA = 30_000_000
+
+
+class Logic:
+    """The handlers; `paths` are the page's fields in the order of its inputs."""
+
+    def __init__(self, paths: list[str], t: Texts) -> None:
+        self.paths, self.t = paths, t
+
+    # --- data ----------------------------------------------------------------------------------------------------
+
+    def uploaded(self, path: str) -> list[Any]:
+        """An upload is moved to where runs find it again."""
+        return [guard.keep_upload(path), gr.File(value=None)]
+
+    def preview(self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str) -> list[Any]:
+        """What training would see of the data: read in a child process."""
+        t = self.t
+        keep = [gr.skip()] * 3
+        if kind != "sample" and not (train or "").strip():
+            return ["", *keep]
+        try:
+            source = "sample" if kind == "sample" else data_source(train)
+            arguments = [source]
+            for flag, value in (("--text-column", text), ("--text-pair-column", pair), ("--label-column", label)):
+                if value and kind != "sample":
+                    arguments += [flag, str(value)]
+            model = choices.find(teacher)
+            if model and model.here and model.entry and not model.entry.broken:
+                arguments += ["--tokenizer", model.entry.full_name]
+                if max_length:
+                    arguments += ["--max-length", str(int(max_length))]
+            task = tasks.wait(tasks.start("data", arguments, label=source), timeout=300)
+            if task.status != "done" or not task.result:
+                raise InputError(task.error or t("distil.preview_late"))
+        except QTinkerError as error:
+            return [page.note(words_of(error, t), "bad"), *keep]
+        found = task.result
+        known = found.get("available_columns") or [name for name in found["columns"].values() if name]
+        boxes = [gr.Dropdown(choices=known) for _ in range(3)]
+        return [preview_html(found, t), *boxes]
+
+    # --- models --------------------------------------------------------------------------------------------------
+
+    def refresh(self, teacher: str | None, student: str | None) -> list[Any]:
+        """The lists of models as they are now, the chosen ones kept."""
+        t, names = self.t, choices.teacher_choices(self.t)
+        chosen = teacher if any(teacher == value for _, value in names) else None
+        model = choices.find(chosen)
+        students = choices.student_choices(model, t)
+        kept = student if any(student == value for _, value in students) else None
+        return [
+            gr.Dropdown(choices=names, value=chosen), gr.Radio(choices=students, value=kept),
+            teacher_html(model, t), gr.Button(visible=bool(model and not model.here)),
+        ]  # fmt: skip
+
+    def teacher_chosen(self, name: str | None, student: str | None, finetune: bool) -> list[Any]:
+        """A teacher: what it is, whether its head must be trained first, and the students that suit it."""
+        t, model = self.t, choices.find(name)
+        students = choices.student_choices(model, t)
+        kept = student if any(student == value for _, value in students) else None
+        train_first = finetune if model is None else not model.trained
+        return [
+            teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
+            gr.Radio(choices=students, value=kept), gr.Radio(choices=choices.layer_choices(model, t)),
+        ]  # fmt: skip
+
+    def student_chosen(self, name: str | None) -> list[Any]:
+        model = choices.find(name)
+        return [gr.Button(visible=bool(model and not model.here))]
+
+    def preset(self, name: str) -> list[Any]:
+        return [PRESETS[name][path] for path in PRESET_PATHS]
+
+    # --- loading -------------------------------------------------------------------------------------------------
+
+    def load(self, request: gr.Request) -> list[Any]:
+        """The first state of the page: defaults, then what the address asks for (a run to repeat, or advice)."""
+        query = dict(request.query_params)
+        values: dict[str, Any] = {}
+        if wanted := query.get("from"):
+            values = self.values_of(runs.open(wanted).spec())
+        elif query.get("practice"):
+            values = dict(PRACTICE)
+        names = choices.teacher_choices(self.t)
+        known = {value for _, value in names}
+        teacher = values.get("teacher.model") or query.get("teacher")
+        if teacher not in known:
+            here = [value for _, value in names if (found := choices.find(value)) and found.here]
+            teacher = here[0] if here else ("bert-base-uncased" if "bert-base-uncased" in known else None)
+        values["teacher.model"] = teacher
+        model = choices.find(teacher)
+        if "teacher.finetune" not in values and model:
+            values["teacher.finetune"] = not model.trained
+        if query.get("method") in ("logit", "patient", "feature"):
+            values["method.name"] = query["method"]
+        if (chosen := query.get("preset")) in PRESETS:
+            values |= {"look.preset": chosen} | {path: PRESETS[chosen][path] for path in PRESET_PATHS if path != "method.name"}
+        students = choices.student_choices(model, self.t)
+        student = values.get("student.model") or query.get("student")
+        values["student.model"] = student if any(student == value for _, value in students) else None
+        if values["student.model"] and "look.student" not in values:
+            values["look.student"] = "model"
+        if not values.get("look.student") and not any(each.here for each in map(choices.find, [v for _, v in students]) if each):
+            values["look.student"] = "layers" if not query.get("student") else "model"
+        if not values.get("student.layers"):
+            presets = choices.layer_choices(model, self.t)
+            values["student.layers"] = values["look.layers"] = presets[0][1] if presets else ""
+        return [*[self._update(path, values, names, students, model) for path in self.paths],
+                teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here))]  # fmt: skip
+
+    def _update(self, path: str, values: dict[str, Any], names: Any, students: Any, model: Any) -> Any:
+        value = values.get(path)
+        if path == "teacher.model":
+            return gr.Dropdown(choices=names, value=value)
+        if path == "student.model":
+            return gr.Radio(choices=students, value=value)
+        if path == "look.layers":
+            return gr.Radio(choices=choices.layer_choices(model, self.t), value=value)
+        return value if path in values else gr.skip()
+
+    def values_of(self, spec: RunSpec) -> dict[str, Any]:
+        """The form's values for a run's spec."""
+        values = form.from_spec(spec, self.paths)
+        values["look.data"] = "sample" if spec.data.train == "sample" else "path"
+        values["look.student"] = "shape" if spec.student.shape else "layers" if spec.student.layers else "model"
+        for path in ("teacher.model", "student.model"):
+            if found := choices.find(values.get(path)):
+                values[path] = found.name
+        return values
+
+    # --- check and start -----------------------------------------------------------------------------------------
+
+    def check(self, *values: Any) -> list[Any]:
+        """Everything wrong at once, beside the part it belongs to; what it will cost; the same as command and YAML."""
+        t = self.t
+        spec, problems = self._spec(values)
+        estimate = None
+        if spec is not None:
+            problems, estimate = self._preflight(spec)
+        notes = [self._notes(problems, section) for section in SECTIONS]
+        errors = [each for each in problems if each.level == "error"]
+        verdict = self._verdict(spec, problems, errors, estimate)
+        command = form.command_line(spec) if spec else ""
+        yaml = spec.to_yaml() if spec else ""
+        return [*notes, verdict, gr.Button(interactive=not errors), gr.Code(value=command, label=t("distil.command")),
+                gr.Code(value=yaml, label=t("distil.yaml"))]  # fmt: skip
+
+    def start(self, *values: Any) -> list[Any]:
+        """Start the run, or say why not."""
+        spec, problems = self._spec(values)
+        if spec is None:
+            gr.Warning(self.t("distil.not_yet"), title=self.t("error.title"))
+            return [gr.skip(), *self.check(*values)]
+        del problems
+        try:
+            run = api.create_run(spec)
+        except SpecError as error:
+            gr.Warning(esc(" ".join(map(str, error.problems[:2]))), title=self.t("error.title"))
+            return [gr.skip(), *self.check(*values)]
+        jobs.start(run.id)
+        return [f"new:{run.id}", *[gr.skip()] * 8]
+
+    def _spec(self, values: tuple[Any, ...]) -> tuple[RunSpec | None, list[Problem]]:
+        """The spec that the form amounts to, or its problems; names and paths are held to what a page may ask."""
+        given = dict(zip(self.paths, values, strict=True))
+        problems: list[Problem] = []
+        kind, source = given.pop("look.student"), given.pop("look.data")
+        for path in ("look.layers", "look.preset"):
+            given.pop(path)
+        keep = {"model": "student.model", "layers": "student.layers", "shape": "student.shape"}
+        for name, path in keep.items():
+            if name != kind:
+                given[path] = None
+        if source == "sample":
+            given |= {"data.train": "sample", "data.text_column": None, "data.text_pair_column": None,
+                      "data.label_column": None, "data.eval": None}  # fmt: skip
+        for path, check in (("data.train", data_source), ("data.eval", data_source), ("teacher.model", guard.model_name),
+                            ("student.model", guard.model_name)):  # fmt: skip
+            if given.get(path) or path in ("data.train", "teacher.model") or path == keep.get(str(kind)):
+                try:
+                    given[path] = check(given.get(path)) if path != keep.get(str(kind)) or path == "student.model" else given[path]
+                except QTinkerError as error:
+                    problems.append(Problem(path, error.message, error.fix))
+        if problems:
+            return None, problems
+        if kind == "layers" and not given.get("student.layers"):
+            return None, [Problem("student.layers", self.t("distil.no_layers"))]
+        data = form.to_spec(given)
+        data["quantize"] = [{"scheme": scheme} for scheme in data.get("quantize") or []]
+        if not (data.get("teacher") or {}).get("finetune"):
+            data["teacher"] = {"model": data["teacher"]["model"]}
+        try:
+            return RunSpec.parse(data), []
+        except SpecError as error:
+            return None, error.problems
+
+    def _preflight(self, spec: RunSpec) -> tuple[list[Problem], Any]:
+        from .. import check
+
+        found = check.preflight(spec)
+        return found.problems, found.estimate
+
+    def _notes(self, problems: list[Problem], section: str) -> str:
+        own = {"data": ("data",), "teacher": ("teacher",), "student": ("student",)}.get(section)
+        rest = ("data", "teacher", "student")
+        mine = [
+            each for each in problems
+            if (each.field.split(".")[0] in own if own else each.field.split(".")[0] not in rest)
+        ]  # fmt: skip
+        return "".join(self._note(each) for each in mine)
+
+    def _note(self, problem: Problem) -> str:
+        return page.note(problem.message, "bad" if problem.level == "error" else "warn",
+                         head=self._title(problem.field), fix=self._fix(problem))  # fmt: skip
+
+    def _title(self, field: str) -> str:
+        path = field
+        if field.startswith("method.") and field.count(".") == 1:
+            found = next((each for each in self.paths if each.startswith("method.") and each.endswith(field[6:])), "")
+            path = found if found.count(".") == 2 else field
+        try:
+            return form.words(path, self.t)[0]
+        except (KeyError, IndexError):
+            return field
+
+    def _fix(self, problem: Problem) -> str:
+        """On this page a fix is a button or a box, not a command."""
+        if problem.field in ("teacher.model", "student.model") and "app download" in problem.fix:
+            return self.t("distil.fix_download")
+        if problem.field == "teacher.model" and "finetune" in problem.fix:
+            return self.t("distil.fix_finetune")
+        return problem.fix
+
+    def _verdict(self, spec: RunSpec | None, problems: list[Problem], errors: list[Problem], estimate: Any) -> str:
+        t, parts = self.t, []
+        if errors:
+            items = "".join(f"<li>{esc(self._title(each.field))}: {esc(each.message)}</li>" for each in errors)
+            head = t("distil.problems", n=len(errors)) if len(errors) > 1 else t("distil.problem")
+            parts.append(f'<div class="qt-note bad" role="alert"><b>{esc(head)}</b><ul style="margin:4px 0 0;'
+                         f'padding-left:18px">{items}</ul></div>')  # fmt: skip
+        elif spec is not None:
+            busy = jobs.active()
+            words = t("distil.ready_queue") if busy else t("distil.ready")
+            parts.append(page.note(words, "good"))
+        if estimate is not None:
+            facts = [
+                (t("distil.time"), t("distil.about", value=duration(estimate.seconds))),
+                (t("distil.memory"), size(estimate.memory_bytes)), (t("distil.disk"), size(estimate.disk_bytes)),
+                (t("distil.steps"), number(estimate.steps)),
+                (t("distil.student_size"), short_number(estimate.student_parameters)),
+            ]  # fmt: skip
+            if estimate.teacher_parameters:
+                ratio = estimate.student_parameters / estimate.teacher_parameters
+                facts.append((t("distil.of_teacher"), percent(ratio)))
+            if estimate.speed_up:
+                facts.append((t("distil.speed_up"), f"≈ {estimate.speed_up:.1f}×"))
+            parts.append(page.facts(facts))
+            parts.append(f'<p class="qt-small qt-muted">{esc(t("distil.estimate_note"))}</p>')
+        return '<div style="display:grid;gap:12px">' + "".join(parts) + "</div>"
+
+
+def data_source(value: Any) -> str:
+    """A data file that the page may read, `sample`, or a Hub data set's id."""
+    return guard.hub_or_file(value)
+
+
+def teacher_html(model: choices.Model | None, t: Texts) -> str:
+    """What the chosen teacher is."""
+    if model is None:
+        return ""
+    facts = [
+        (t("models.parameters"), short_number(model.parameters)), (t("models.layers"), number(model.layers)),
+        (t("models.hidden"), number(model.hidden)), (t("models.size"), size(model.bytes)),
+    ]  # fmt: skip
+    if model.licence:
+        facts.append((t("models.licence"), model.licence))
+    state = t("distil.teacher_trained") if model.trained else t("distil.teacher_untrained")
+    about = f'<p class="qt-small qt-muted">{esc(model.about)}</p>' if model.about else ""
+    kind = "good" if model.trained else ""
+    return f"{page.facts(facts)}{about}<div style='margin-top:8px'>{page.note(state, kind)}</div>"
+
+
+def preview_html(found: dict[str, Any], t: Texts) -> str:
+    """Rows, balance, lengths, examples, and what is odd."""
+    classes, lengths = found["classes"], found["lengths"]
+    facts = [
+        (t("data.train"), number(found["train"])), (t("data.eval"), number(found["eval"])),
+        (t("data.classes"), number(len(classes))), (t("data.unlabelled"), number(found["unlabelled"])),
+        (t("data.median"), t(f"data.{lengths['unit']}", n=number(lengths["percentiles"].get("p50")))),
+        (t("data.longest"), t(f"data.{lengths['unit']}", n=number(lengths["percentiles"].get("max")))),
+    ]  # fmt: skip
+    total = sum(each["train"] for each in classes) or 1
+    rows = sorted(((c["label"], float(c["train"]), f"{number(c['train'])} · {percent(c['train'] / total, 0)}")
+                   for c in classes), key=lambda row: -row[1])  # fmt: skip
+    figures = [bars(rows, title=t("data.balance"))] if rows else []
+    if counts := lengths.get("histogram"):
+        shown = [(str(edge), int(count)) for edge, count in counts]
+        percentiles = lengths["percentiles"]
+        summary = t("data.lengths_summary", half=percentiles.get("p50"), most=percentiles.get("p95"))
+        figures.append(histogram(shown, title=t("data.lengths", unit=t(f"data.unit_{lengths['unit']}")), summary=summary))
+    examples = [
+        [f'<span class="clip">{esc(each["text"])}</span>'
+         + (f'<span class="clip qt-muted">{esc(each["text_pair"])}</span>' if each.get("text_pair") else ""),
+         page.pill(str(each["label"])) if each["label"] is not None else ""]
+        for each in found["examples"]
+    ]  # fmt: skip
+    parts = [page.note(words, "warn") for words in found["warnings"]]
+    parts += [page.facts(facts), f'<div class="qt-charts">{"".join(figures)}</div>']
+    parts.append(page.table([(t("data.text"), False), (t("data.label"), False)], examples, label=t("data.examples")))
+    said = "".join(f"<li>{esc(words)}</li>" for words in found["findings"])
+    parts.append(f'<details><summary class="qt-small">{esc(t("data.found"))}</summary><ul class="qt-small qt-muted">{said}</ul></details>')
+    return '<div style="display:grid;gap:14px">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
+
+
+def default_teacher() -> str | None:
+    """What a first visitor most likely wants: BERT-Base, whether here or to be fetched."""
+    return "bert-base-uncased" if catalog.find("bert-base-uncased") else None
