@@ -6,12 +6,10 @@ Models enter the registry whole, under names that a resumed run finds again. Her
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,19 +17,23 @@ import torch
 from . import checkpoint, data, model_folder, pipeline, registry
 from .checkpoint import Loaded
 from .data import Encoded, Examples
-from .distill import precision
+from .distill import methods, precision, teacher_cache
 from .distill.processes import pick_device
 from .distill.students import build_student
 from .distill.teacher import Teacher
-from .distill.train import TrainResult, train
+from .distill.train import train
 from .errors import InputError, RunStopped
-from .home import cache_dir
+from .home import home
+from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .predict import length_batches
 from .runs import Run
 from .spec import RunSpec, StudentSpec, TrainingSpec
 
 Event = dict[str, Any]
+T = TypeVar("T")
 EVAL_BATCH = 64
+CACHE_SHARE = 0.2
+"""Of the free disk space, how much the teacher's outputs may take."""
 
 
 class Work:
@@ -80,13 +82,15 @@ class Work:
         """Training (or other) examples in a model's tokens."""
         return data.encode(self.dataset.train if examples is None else examples, loaded.tokenizer, self.max_length)
 
-    def drive(self, steps: Generator[Event, None, TrainResult]) -> TrainResult:
-        """Run a training to its end, passing its events on."""
+    def drive(self, steps: Generator[Event, None, T], *, quiet: bool = False) -> T:
+        """Run a training (or another generator of events) to its end, passing on its events, or just the warnings."""
         while True:
             try:
-                self.emit(next(steps))
+                event = next(steps)
             except StopIteration as end:
                 return end.value
+            if not quiet or event.get("level") == "warning":
+                self.emit(event)
 
     def states(self, phase: str) -> Path:
         """Where a training keeps what resuming needs."""
@@ -222,34 +226,33 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
 
 
 def teacher_outputs(work: Work) -> dict[str, Any]:
-    """The teacher's logits for all training examples, computed once and kept in the cache by content."""
-    student = _tokenizer_only(work)
+    """What the method asks of the teacher for every example, computed once and kept in the cache by content."""
+    student = build_student(work.spec.student, work.teacher(), task=work.task, seed=work.spec.training.seed)
     teaching = work.teaching(student)
+    known = work.drive(ask(work, teaching, student))
+    return {"kept": sorted(known.arrays) if known else []}
+
+
+def ask(work: Work, teaching: Teacher, student: Loaded) -> Generator[Event, None, teacher_cache.TeacherCache | None]:
+    """Fill the teacher's cache with what the method reads, where all of it can be kept."""
+    spec = work.spec
+    method = methods.build(
+        spec.method, task=work.task, student=student, teacher=teaching.loaded, same_tokens=teaching.same_tokens,
+        seed=spec.training.seed,
+    )  # fmt: skip
+    asked = [teacher_cache.names_for(needs) for needs in method.teacher_needs.values() if needs is not None]
+    names = list(dict.fromkeys(name for each in asked if each for name in each))
     encoded = teaching.encoded or work.encode(student)
-    device = pick_device(work.spec.training.device)
-    arithmetic = precision.choose(work.spec.training.precision, work.teacher().model, device)
-    key = content_key(weights_key(work.teacher_path), encoded.key, work.task.to_meta(), arithmetic)
-    file = cache_dir() / "teacher-outputs" / f"{key}.npy"
-    if (known := _read_outputs(file, len(encoded), work.task.num_outputs)) is not None:
-        work.say("The teacher's answers are in the cache.")
-        return {"file": str(file), "examples": len(known)}
-    teaching.prepare(device, arithmetic)
-    logits = np.zeros((len(encoded), work.task.num_outputs), np.float32)
-    batches = length_batches(encoded.lengths, EVAL_BATCH)
-    for number, indices in enumerate(batches, 1):
-        batch = data.collate(encoded, indices, pad_token_id=work.teacher().tokenizer.pad_token_id)
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
-        out = teaching.outputs(indices, batch, _answers_only())
-        logits[indices] = out.logits.cpu().numpy()  # type: ignore[union-attr]
-        if number % 20 == 0 or number == len(batches):
-            _tell_step(work, number, len(batches))
-        if work.should_stop():
-            raise RunStopped("Stopped while asking the teacher.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    made = file.with_name(f".{file.stem}-{work.run.id}.npy")
-    np.save(made, logits, allow_pickle=False)
-    made.replace(file)
-    return {"file": str(file), "examples": len(logits)}
+    bytes_needed = teacher_cache.size(teaching, len(encoded), names)
+    if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
+        return None
+    device = pick_device(spec.training.device)
+    teaching.prepare(device, precision.choose(spec.training.precision, teaching.loaded.model, device))
+    return (
+        yield from teacher_cache.fill(
+            teaching, encoded, names, weights=weights_key(work.teacher_path), should_stop=work.should_stop
+        )
+    )
 
 
 def distill(work: Work) -> dict[str, Any]:
@@ -258,12 +261,8 @@ def distill(work: Work) -> dict[str, Any]:
     student = build_student(spec.student, teacher, task=work.task, seed=spec.training.seed)
     encoded = work.encode(student)
     teaching = work.teaching(student)
-    if outputs := work.record.done.get("teacher-outputs"):
-        teaching.logits = _read_outputs(Path(outputs["file"]), len(encoded), work.task.num_outputs)
-        if teaching.logits is None:  # the cache was emptied meanwhile: the same answers again
-            work.record.finish("teacher-outputs", teacher_outputs(work))
-            file = Path(work.record.done["teacher-outputs"]["file"])
-            teaching.logits = _read_outputs(file, len(encoded), work.task.num_outputs)
+    if work.record.done.get("teacher-outputs", {}).get("kept"):
+        teaching.cache = work.drive(ask(work, teaching, student), quiet=True)
     result = work.drive(
         train(
             student, encoded, task=work.task, training=spec.training, folder=work.states("distill"),
@@ -271,7 +270,7 @@ def distill(work: Work) -> dict[str, Any]:
             phase="distill",
         )
     )  # fmt: skip
-    base = spec.name or _student_name(work)
+    base = spec.name or student_name(work)
     path = keep(work, student, "distilled", base, kind="distilled", result=result, source=student.path)
     return {"path": str(path), **summary(result)}
 
@@ -316,9 +315,9 @@ def control_start(work: Work) -> StudentSpec:
     if spec.student.layers is None or spec.student.model:
         return spec.student
     source = model_folder.read_meta(work.teacher_path).get("source") or {}
-    name = source.get("path") or source.get("model")
-    if name and Path(name).is_dir():
-        return StudentSpec(model=str(name), layers=spec.student.layers)
+    name = source.get("model")
+    if isinstance(name, str) and (registry.find(name) is not None or Path(name).is_dir()):
+        return StudentSpec(model=name, layers=spec.student.layers)
     work.say(
         "The control starts from the finetuned teacher's layers, as the student does: what the teacher was finetuned "
         "from is not here.",
@@ -338,7 +337,7 @@ def quantize(work: Work) -> dict[str, Any]:
         if work.should_stop():
             raise RunStopped("Stopped while quantizing.")
         name = f"{Path(path).name}-{each.scheme}"
-        known = _made_before(work, "quantized", "quantized", name)
+        known = made_before(work, "quantized", "quantized", name)
         if known is None:
             name = registry.unique_name("quantized", name)
             made.append(
@@ -381,88 +380,7 @@ PHASES: dict[str, Callable[[Work], dict[str, Any]]] = {
 }
 
 
-# --- names, keys, keeping ----------------------------------------------------------------------------------------
-
-
-def keep(
-    work: Work, loaded: Loaded, group: str, base: str, *, kind: str, result: TrainResult, source: Path | None,
-    **more: Any,
-) -> Path:  # fmt: skip
-    """Put a trained model into the registry; one that a killed attempt put there is found again."""
-    name = registry.unique_name(group, base)
-    if (known := _made_before(work, group, kind, base)) is not None:
-        return known
-    meta = {
-        "name": name, "kind": kind, "run": work.run.id, "task": work.task.to_meta(), "max_length": work.max_length,
-        "metrics": result.metrics, "licence": loaded.meta.get("licence"),
-        "source": {"model": _known_name(source), "path": str(source)} if source else {"model": loaded.name},
-        "teacher": _known_name(work.teacher_path) if kind == "distilled" else None,
-        "training": summary(result) | {"method": work.spec.method.model_dump() if kind == "distilled" else None},
-        **more,
-    }  # fmt: skip
-    with registry.staged(group, name) as folder:
-        checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
-    return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
-
-
-def _made_before(work: Work, group: str, kind: str, base: str) -> Path | None:
-    """What an earlier attempt of this run kept just before it was killed."""
-    for entry in registry.list_models():
-        mine = entry.group == group and entry.run == work.run.id and entry.kind == kind
-        if mine and entry.name.startswith(registry.unique_name(".none", base)) and not entry.broken:
-            return entry.path
-    return None
-
-
-def _known_name(path: Path | None) -> str | None:
-    """A model's name in the registry, else its folder."""
-    if path is None:
-        return None
-    return next((entry.full_name for entry in registry.list_models() if entry.path == path), str(path))
-
-
-def data_name(spec: RunSpec) -> str:
-    """A short name of the data for the names of models."""
-    return Path(spec.data.train).name.split(".")[0] or "data"
-
-
-def _student_name(work: Work) -> str:
-    spec, teacher = work.spec.student, work.teacher_path.name
-    layers = f"-L{'-'.join(map(str, spec.layers))}" if spec.layers else ""
-    if spec.layers and not spec.model:
-        return f"{teacher}{layers}-{work.spec.method.name}"
-    base = spec.shape or registry.resolve(str(spec.model)).name
-    return f"{base}{layers}-from-{teacher}-{work.spec.method.name}"
-
-
-def summary(result: TrainResult) -> dict[str, Any]:
-    """A training in a few figures."""
-    return {
-        "steps": result.steps, "total_steps": result.total_steps, "best_step": result.best_step,
-        "metrics": result.metrics, "history": result.history, "precision": result.precision,
-        "device": result.device, "examples_per_second": round(result.examples_per_second, 2),
-        "stopped_early": result.stopped_early,
-    }  # fmt: skip
-
-
-def content_key(*parts: Any) -> str:
-    """A hash of everything that decides a result."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part, sort_keys=True).encode()
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    return digest.hexdigest()[:32]
-
-
-def weights_key(path: Path) -> list[str]:
-    """What tells a model's weights from all others: the hashes of its files, recorded or computed."""
-    recorded = model_folder.recorded_files(model_folder.read_meta(path))
-    keys = []
-    for file in model_folder.safetensors_files(path):
-        known = recorded.get(file.name, {})
-        fresh = known.get("bytes") == file.stat().st_size and known.get("sha256")
-        keys.append(str(known["sha256"]) if fresh else model_folder.sha256(file))
-    return keys
+# --- small things ------------------------------------------------------------------------------------------------
 
 
 def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, float]]:
@@ -483,32 +401,8 @@ def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, 
     return score
 
 
-def _tokenizer_only(work: Work) -> Loaded:
-    """The student's tokenizer without its weights: where it is the teacher's, the texts are cut once."""
-    spec = work.spec.student
-    if not spec.model:
-        return work.teacher()
-    from .runtime.base import load_tokenizer
-
-    return Loaded(work.teacher().model, load_tokenizer(registry.resolve(spec.model)))
-
-
 def _outputs(path: Path) -> int:
     return len(model_folder.read_json(path / model_folder.CONFIG).get("id2label") or {}) or 2
-
-
-def _answers_only() -> Any:
-    from .distill.layers import Needs
-
-    return Needs()
-
-
-def _read_outputs(file: Path, count: int, outputs: int) -> np.ndarray | None:
-    try:
-        logits = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return logits if logits.shape == (count, outputs) else None
 
 
 def _tell_step(work: Work, step: int, total: int) -> None:

@@ -53,8 +53,8 @@ def plan(spec: RunSpec) -> list[Phase]:
 
 
 def asks_once(spec: RunSpec) -> bool:
-    """Whether the teacher's answers are computed once beforehand: where a stage of the method needs nothing else."""
-    return spec.teacher is not None and spec.method.kd_weight > 0 and spec.method.name in ("logit", "feature")
+    """Whether the teacher is asked once beforehand: where a stage of the method reads no more than can be kept."""
+    return spec.teacher is not None and (spec.method.kd_weight > 0 or spec.method.name == "patient")
 
 
 class Record:

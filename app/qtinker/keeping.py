@@ -1,0 +1,99 @@
+"""How what a run makes is named, recognised and kept: names of models, hashes of content, entries of the registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import checkpoint, model_folder, registry
+from .checkpoint import Loaded
+from .spec import RunSpec
+
+if TYPE_CHECKING:
+    from .distill.train import TrainResult
+    from .phases import Work
+
+
+def keep(
+    work: Work, loaded: Loaded, group: str, base: str, *, kind: str, result: TrainResult, source: Path | None,
+    **more: Any,
+) -> Path:  # fmt: skip
+    """Put a trained model into the registry; one that a killed attempt put there is found again."""
+    name = registry.unique_name(group, base)
+    if (known := made_before(work, group, kind, base)) is not None:
+        return known
+    meta = {
+        "name": name, "kind": kind, "run": work.run.id, "task": work.task.to_meta(), "max_length": work.max_length,
+        "metrics": result.metrics, "licence": loaded.meta.get("licence"),
+        "source": {"model": known_name(source) if source else loaded.name},
+        "teacher": known_name(work.teacher_path) if kind == "distilled" else None,
+        "training": summary(result) | {"method": work.spec.method.model_dump() if kind == "distilled" else None},
+        **more,
+    }  # fmt: skip
+    with registry.staged(group, name) as folder:
+        checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
+    return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
+
+
+def made_before(work: Work, group: str, kind: str, base: str) -> Path | None:
+    """What an earlier attempt of this run kept just before it was killed."""
+    for entry in registry.list_models():
+        mine = entry.group == group and entry.run == work.run.id and entry.kind == kind
+        if mine and entry.name.startswith(registry.unique_name(".none", base)) and not entry.broken:
+            return entry.path
+    return None
+
+
+def known_name(path: Path | None) -> str | None:
+    """A model's name in the registry, else its folder."""
+    if path is None:
+        return None
+    return next((entry.full_name for entry in registry.list_models() if entry.path == path), str(path))
+
+
+def data_name(spec: RunSpec) -> str:
+    """A short name of the data for the names of models."""
+    return Path(spec.data.train).name.split(".")[0] or "data"
+
+
+def student_name(work: Work) -> str:
+    spec, teacher = work.spec.student, work.teacher_path.name
+    layers = f"-L{'-'.join(map(str, spec.layers))}" if spec.layers else ""
+    if spec.layers and not spec.model:
+        return f"{teacher}{layers}-{work.spec.method.name}"
+    base = spec.shape or registry.resolve(str(spec.model)).name
+    return f"{base}{layers}-from-{teacher}-{work.spec.method.name}"
+
+
+def summary(result: TrainResult) -> dict[str, Any]:
+    """A training in a few figures."""
+    return {
+        "steps": result.steps, "total_steps": result.total_steps, "best_step": result.best_step,
+        "metrics": result.metrics, "history": result.history, "precision": result.precision,
+        "device": result.device, "examples_per_second": round(result.examples_per_second, 2),
+        "stopped_early": result.stopped_early,
+    }  # fmt: skip
+
+
+def content_key(*parts: Any) -> str:
+    """A hash of everything that decides a result."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part, sort_keys=True).encode()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()[:32]
+
+
+def weights_key(path: Path) -> list[str]:
+    """What tells a model's weights from all others: the hashes of its files, recorded or computed."""
+    recorded = model_folder.recorded_files(model_folder.read_meta(path))
+    keys = []
+    for file in model_folder.safetensors_files(path):
+        known = recorded.get(file.name, {})
+        fresh = known.get("bytes") == file.stat().st_size and known.get("sha256")
+        keys.append(str(known["sha256"]) if fresh else model_folder.sha256(file))
+    return keys
