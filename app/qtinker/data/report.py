@@ -119,7 +119,11 @@ def _lengths(examples: Examples, tokenizer: PreTrainedTokenizerBase | None, max_
         return Lengths("words", _percentiles(lengths), round(float(lengths.mean()), 1), histogram=_histogram(lengths))
     encoded = encode(examples, tokenizer, max_length)
     return Lengths(
-        "tokens", _percentiles(encoded.lengths), round(float(encoded.lengths.mean()), 1), encoded.truncated, max_length,
+        "tokens",
+        _percentiles(encoded.lengths),
+        round(float(encoded.lengths.mean()), 1),
+        encoded.truncated,
+        max_length,
         _histogram(encoded.lengths),
     )
 

@@ -1,0 +1,138 @@
+"""Which column is what, and what labels mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qtinker.data.columns import find_columns
+from qtinker.data.labels import aligned, canonical, label_set, order
+from qtinker.data.table import RawTable, TableBuilder
+from qtinker.errors import InputError
+
+TEXTS = ["the film was good fun", "nothing of it made sense", "I have seen worse things", "you may well like it"] * 3
+SECONDS = ["it was a good film", "it made no sense at all", "it was the worst thing", "everybody likes this film"] * 3
+
+
+def table(header=True, **columns):
+    builder = TableBuilder(columns)
+    for row in zip(*columns.values(), strict=True):
+        builder.add(row)
+    return RawTable("data.csv", builder.finish(), header)
+
+
+def numbered(prefix="", count=12):
+    return [f"{prefix}{i}" for i in range(count)]
+
+
+def chosen(data, **how):
+    found = find_columns(data, **how)
+    return found.text, found.pair, found.label
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"text": TEXTS, "category": list("ab") * 6}, ("text", None, "category")),
+        ({"sentence": TEXTS, "label": list("01") * 6}, ("sentence", None, "label")),
+        ({"index": numbered(), "sentence1": TEXTS, "sentence2": SECONDS, "label": list("ab") * 6},
+         ("sentence1", "sentence2", "label")),
+        ({"pairID": numbered("n"), "Premise": TEXTS, "Hypothesis": SECONDS, "gold_label": list("abc") * 4},
+         ("Premise", "Hypothesis", "gold_label")),
+        ({"question": TEXTS, "sentence": SECONDS, "label": list("ab") * 6}, ("question", "sentence", "label")),
+        ({"id": numbered("tweet number "), "tweet": TEXTS, "class": list("01") * 6}, ("tweet", None, "class")),
+        ({"filename": numbered("a long file name "), "bemerkung": TEXTS, "art": list("ab") * 6},
+         ("bemerkung", None, "art")),
+        ({"title": SECONDS, "content": TEXTS, "label": list("01") * 6}, ("content", None, "label")),
+        ({"question": TEXTS, "answer": list("ab") * 6}, ("question", None, "answer")),
+        ({"label": list("01") * 6, "text": TEXTS, "label_text": ["neg", "pos"] * 6}, ("text", None, "label")),
+    ],
+)  # fmt: skip
+def test_columns_are_found(columns, expected):
+    assert chosen(table(**columns)) == expected
+
+
+def test_without_a_header_content_decides():
+    assert chosen(table(False, **{"column 1": list("01") * 6, "column 2": TEXTS})) == ("column 2", None, "column 1")
+    found = find_columns(table(False, **{"column 1": TEXTS, "column 2": SECONDS, "column 3": list("ab") * 6}))
+    assert (found.text, found.pair, found.label) == ("column 1", "column 2", "column 3")
+    assert "pairs of texts" in found.warnings[0]
+
+
+def test_what_the_user_names_wins():
+    data = table(title=SECONDS, content=TEXTS, label=list("01") * 6, topic=list("ab") * 6)
+    assert chosen(data, text="title", pair="content", label="topic") == ("title", "content", "topic")
+    assert chosen(data, text="TITLE")[0] == "title"
+    nameless = table(False, **{"column 1": TEXTS, "column 2": list("ab") * 6})
+    assert chosen(nameless, text="1", label="2") == ("column 1", None, "column 2")
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(InputError, match=r"no column 'txt'.*'text', 'label'"):
+        find_columns(table(text=TEXTS, label=list("01") * 6), text="txt")
+
+
+def test_two_possible_labels_are_said():
+    found = find_columns(table(text=TEXTS, farbe=list("ab") * 6, form=list("cd") * 6))
+    assert found.label == "farbe" and "'form' could be it too" in found.warnings[0]
+
+
+def test_no_text_column():
+    with pytest.raises(InputError, match="No column of data.csv looks like text.*'a', 'b'"):
+        find_columns(table(a=list("01") * 6, b=list("23") * 6))
+
+
+def test_findings_say_which_and_why():
+    found = find_columns(table(sentence=TEXTS, label=list("01") * 6, subject=SECONDS))
+    assert found.findings == [
+        "text: column 'sentence' (by name)", "label: column 'label' (by name)", "not used: 'subject'",
+    ]  # fmt: skip
+
+
+def test_labels_as_numbers_are_ordered_by_size_and_written_one_way():
+    values = canonical(["10", "1.0", " 0 ", "1", "", None, "nan", "-100", "2"])
+    assert values == ["10", "1", "0", "1", None, None, None, None, "2"]
+    assert label_set(values, "data.csv").names == ("0", "1", "2", "10")
+
+
+def test_labels_as_words():
+    assert canonical(["b", "None", "null", "NaN", " a "]) == ["b", "None", None, None, "a"]
+    assert order({"b", "B", "10", "a"}) == ("10", "B", "a", "b")
+    assert canonical(["True", "false", "TRUE"]) == ["true", "false", "true"]
+    assert label_set(["true", "false"], "x").names == ("false", "true")
+    assert canonical(["0.5", "1.50", "yes"]) == ["0.5", "1.50", "yes"]
+    assert label_set(["-1", "0.5", "1"], "x").names == ("-1", "0.5", "1")
+
+
+def test_labels_that_differ_in_case_are_pointed_out():
+    assert "'Spam', 'spam'" in label_set(["Spam", "spam", "ham"], "x").warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([None, None], "has no labels"),
+        (["a", "a"], "All labels of data.csv are 'a'"),
+        ([str(i / 7) for i in range(50)], "look like scores"),
+        ([f"text number {i}" for i in range(100)], "100 different values in 100 rows"),
+    ],
+)
+def test_labels_that_are_none_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        label_set(values, "data.csv")
+
+
+def test_alignment_is_by_name():
+    indices, notes = aligned(["pos", None, "neg"], ["neg", "neutral", "pos"], "data.csv")
+    assert indices.tolist() == [2, -100, 0] and indices.dtype == np.int64
+    assert notes == ["1 of the model's 3 labels do not occur in data.csv"]
+    assert aligned(["POS", "Neg"], ["neg", "pos"], "x")[0].tolist() == [1, 0]
+    assert aligned(["1", "0"], ["0.0", "1.0"], "x")[0].tolist() == [1, 0]
+    assert aligned(["1", "0"], ["LABEL_0", "LABEL_1"], "x")[0].tolist() == [1, 0]
+
+
+def test_labels_the_model_does_not_know_are_named():
+    with pytest.raises(InputError, match=r"does not know: 'meh', 'ok'.*'neg', 'pos'"):
+        aligned(["ok", "meh", "pos"], ["neg", "pos"], "data.csv")
+    with pytest.raises(InputError, match="'0', '1'"):  # which of two words 0 means is not guessed
+        aligned(["0", "1"], ["neg", "pos"], "data.csv")
