@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 
 from ..errors import DownloadError
 from ..model_folder import write_text
@@ -154,15 +155,15 @@ class _Transfer:
         self.advance("download", have, total)
         try:
             with self.part.open("ab") as file:
-                for piece in response.iter_content(_PIECE):
-                    self.cancel.check()
+                for piece in _pieces(response):
                     file.write(piece)
                     have += len(piece)
+                    self.cancel.check()
                     self.furthest = max(self.furthest, have)
                     if total is not None and have > total:
                         raise DownloadError(f"{public(self.url)} sends more bytes than it announced.", "Try a mirror.")
                     self.advance("download", have, total)
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             self.cancel.check()
             raise Again(f"the line broke after {have:,} bytes ({short(error)})") from None
         except OSError as error:
@@ -174,6 +175,16 @@ class _Transfer:
         # A read that was cut by `set` may look like an orderly end.
         self.cancel.check()
         return have
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body as it comes: each piece is what one read of the socket gave, so that nothing that came is lost when
+    the line breaks. A body that a proxy compressed against our wish is decompressed by requests."""
+    if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
+        yield from response.iter_content(_PIECE)
+        return
+    while piece := response.raw.read1(_PIECE):
+        yield piece
 
 
 def _all_headers(response: requests.Response) -> dict[str, str]:
