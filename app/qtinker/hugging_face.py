@@ -189,7 +189,10 @@ def bring_tokenizer(source: Path, folder: Path, config: dict[str, Any], do_lower
             folder, vocabulary, do_lower_case=do_lower_case, max_length=length if isinstance(length, int) else 512
         )
     elif not _reads_alike(folder):
-        options["tokenizer_class"] = "PreTrainedTokenizerFast"
+        options |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+        # The general class knows no names of special tokens by itself, as BertTokenizer does.
+        for token in tokenizer_files.SPECIAL:
+            options.setdefault(f"{token[1:-1].lower()}_token", token)
         model_folder.write_text(settings, json.dumps(options, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -192,7 +192,7 @@ def _load_once(folder: Path, given: Path, progress: Progress) -> None:
         batch = {key: value for key, value in tokenizer("hello", return_tensors="pt").items() if key in wanted}
         with torch.inference_mode():
             first = loaded.model(**batch)[0]
-    except CheckpointError as error:
+    except InputError as error:
         raise CheckpointError(error.message.replace(str(folder), str(given)), error.fix) from None
     if not torch.isfinite(first).all():
         raise CheckpointError(f"{given} answers with NaN or infinity: its weights are broken.", "Fetch it again.")

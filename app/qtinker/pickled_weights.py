@@ -90,7 +90,7 @@ def _tensors(path: Path, content: Any) -> dict[str, torch.Tensor]:
                 break
         if content and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()):
             return content
-    kind = "nothing" if not content and isinstance(content, dict) else f"a {type(content).__name__}"
+    kind = "an empty table" if isinstance(content, dict) and not content else f"a {type(content).__name__}"
     raise CheckpointError(
         f"{path} holds {kind} where a table of named tensors is expected.", "Save the model's state_dict."
     )

@@ -1,0 +1,384 @@
+"""import PATH: every kind of source, and everything that is refused, with the registry left as it was."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtinker import registry
+from qtinker.errors import CheckpointError, InputError, QTinkerError
+from qtinker.importer import import_model
+from qtinker.tokenizer_files import SPECIAL, write_tokenizer
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "tf"
+WORDS = [*SPECIAL, *"abcdefghijklmnopqrstuvwxyz", "Hello", "hello", "world", "##s"]
+
+
+class Payload:
+    """What a hostile pickle does: it calls a function when it is read."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("pwned",))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A BERT folder as transformers writes it, with a cased tokenizer."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("tiny") / "my-bert"
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=200, id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1},
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    write_tokenizer(folder, WORDS, do_lower_case=False, max_length=200)
+    return folder
+
+
+@pytest.fixture
+def model(tiny, tmp_path) -> Path:
+    """A copy to be changed."""
+    return Path(shutil.copytree(tiny, tmp_path / "my-bert"))
+
+
+def change(path: Path, **changes) -> None:
+    content = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}), encoding="utf-8")
+
+
+def refusal(path: Path, kind: type[QTinkerError] = CheckpointError, **options) -> QTinkerError:
+    """The error; and the registry must hold nothing, no staging folder either."""
+    with pytest.raises(kind) as caught:
+        import_model(path, **options)
+    left = [p for p in registry.models_dir().rglob("*") if p.is_file() and p.suffix not in (".lock", ".md")]
+    assert left == [] and registry.list_models() == []
+    return caught.value
+
+
+def state(folder: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    return {k: v for file in sorted(folder.glob("*.safetensors")) for k, v in load_file(file).items()}
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+
+
+# --- Google's ------------------------------------------------------------------------------------------------------
+
+
+def test_a_google_folder(tmp_path):
+    source = Path(shutil.copytree(FIXTURES / "pretraining", tmp_path / "cased_L-2_H-16_A-2"))
+    told: list[str] = []
+    folder = import_model(source, progress=lambda stage, done, total: told.append(stage))
+    assert folder == registry.models_dir() / "bert_small" / "cased_L-2_H-16_A-2"
+    assert {"README.md", "config.json", "model.safetensors", "qtinker.json", "tokenizer.json"} < {
+        path.name for path in folder.iterdir()
+    }
+    meta = registry.read_meta(folder)
+    assert meta["kind"] == "imported" and meta["parameters"] == 5594 and meta["max_length"] == 20
+    assert meta["source"] == {"type": "import", "path": "cased_L-2_H-16_A-2", "format": "tensorflow"}
+    assert meta["do_lower_case"] is False and meta["files"]["model.safetensors"]["bytes"] > 4 * 5594
+    assert list(dict.fromkeys(told)) == ["convert", "load"]
+    assert registry.find("cased_L-2_H-16_A-2").broken is None
+
+
+@pytest.mark.parametrize("inside", ["", "uncased_L-2_H-16_A-2/"])
+def test_a_google_zip(tmp_path, inside):
+    archive = tmp_path / "uncased_L-2_H-16_A-2.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for path in (FIXTURES / "pretraining").iterdir():
+            zipped.write(path, inside + path.name)
+    folder = import_model(archive, name="mine")
+    assert folder.name == "mine" and registry.read_meta(folder)["source"]["path"] == archive.name
+    assert registry.read_meta(folder)["do_lower_case"] is True
+    assert [p.name for p in registry.models_dir().iterdir() if p.is_dir() and any(p.rglob("*"))] == ["bert_small"]
+
+
+def test_a_folder_around_a_checkpoint_and_a_prefix(tmp_path):
+    shutil.copytree(FIXTURES / "classifier", tmp_path / "around" / "cls")
+    assert import_model(tmp_path / "around").name == "around"
+    folder = import_model(tmp_path / "around" / "cls" / "bert_model.ckpt")
+    assert folder.name == "cls-bert_model.ckpt"
+    assert registry.read_meta(folder)["task"]["labels"] == ["LABEL_0", "LABEL_1", "LABEL_2"]
+
+
+def test_a_damaged_google_folder_leaves_nothing(tmp_path):
+    source = Path(shutil.copytree(FIXTURES / "pretraining", tmp_path / "g"))
+    data = source / "bert_model.ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-100])
+    assert "is cut off" in refusal(source).message
+
+
+# --- Hugging Face folders ------------------------------------------------------------------------------------------
+
+
+def test_a_hugging_face_folder(model):
+    (model / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n", encoding="utf-8")
+    (model / "optimizer.pt").write_bytes(b"x")
+    (model / "custom.py").write_text("print('run')", encoding="utf-8")
+    folder = import_model(model)
+    assert folder == registry.models_dir() / "hub" / "my-bert"
+    assert same(state(folder), state(model))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "config.json", "model.safetensors", "qtinker.json", "tokenizer.json", "tokenizer_config.json",
+        "vocab.txt",
+    ]  # fmt: skip
+    entry = registry.find("my-bert")
+    assert entry.licence == "mit" and entry.kind == "imported" and entry.labels == ["no", "yes"]
+    assert import_model(model).name == "my-bert-2"
+
+
+def test_a_name_that_is_taken(model):
+    import_model(model, name="one")
+    with pytest.raises(InputError) as caught:
+        import_model(model, name="one")
+    assert "one" in caught.value.message
+
+
+def test_pickled_weights_become_safetensors(model):
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(model / "model.safetensors")
+    before = state(model)
+    (model / "model.safetensors").unlink()
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in weights.items()}
+    torch.save(old, model / "pytorch_model.bin")
+    folder = import_model(model)
+    assert same(state(folder), before) and not list(folder.glob("*.bin"))
+
+
+def test_a_training_checkpoint_in_a_pt_file(model):
+    import torch
+    from safetensors.torch import load_file
+
+    before = state(model)
+    weights = {f"module.{k}": v for k, v in load_file(model / "model.safetensors").items()}
+    (model / "model.safetensors").unlink()
+    torch.save({"model_state_dict": weights, "epoch": 3}, model / "last.pt", _use_new_zipfile_serialization=False)
+    torch.save({"lr": 1}, model / "optimizer.pt")
+    assert same(state(import_model(model)), before)
+
+
+def test_sharded_weights_of_both_kinds(model, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForSequenceClassification
+
+    before = state(model)
+    loaded = AutoModelForSequenceClassification.from_pretrained(model)
+    (model / "model.safetensors").unlink()
+    loaded.save_pretrained(model, max_shard_size="2KB")
+    shards = sorted(model.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    folder = import_model(model, name="shards")
+    assert same(state(folder), before) and registry.find("shards").broken is None
+    index = json.loads((model / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    for number, shard in enumerate(shards):
+        torch.save(load_file(shard), model / f"pytorch_model-{number}.bin")
+        index["weight_map"] = {
+            k: f"pytorch_model-{number}.bin" if v == shard.name else v for k, v in index["weight_map"].items()
+        }
+        shard.unlink()
+    (model / "model.safetensors.index.json").unlink()
+    (model / "pytorch_model.bin.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert same(state(import_model(model, name="pickles")), before)
+
+
+def test_a_config_without_model_type_is_known_by_its_tensors(model):
+    change(model / "config.json", model_type=None)
+    folder = import_model(model)
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"] == "bert"
+
+
+def tokens(folder: Path, text: str) -> list[str]:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder).tokenize(text)
+
+
+def test_a_vocabulary_alone_gets_its_case_right(model):
+    """transformers would lowercase it: its default for BERT."""
+    (model / "tokenizer.json").unlink()
+    (model / "tokenizer_config.json").unlink()
+    (model / "vocab.txt").write_bytes("\r\n".join(WORDS).encode())
+    assert tokens(import_model(model), "Hello worlds") == ["Hello", "world", "##s"]
+    assert tokens(import_model(model, name="lower", do_lower_case=True), "Hello worlds") == ["hello", "world", "##s"]
+    (model / "tokenizer_config.json").write_text('{"do_lower_case": true}', encoding="utf-8")
+    assert tokens(import_model(model, name="said"), "Hello worlds") == ["hello", "world", "##s"]
+
+
+def test_a_cased_tokenizer_beside_a_bare_config_stays_cased(model):
+    (model / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}', encoding="utf-8")
+    assert tokens(model, "Hello") == ["hello"]  # the trap
+    assert tokens(import_model(model), "Hello") == ["Hello"]
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "albert", "mobilebert", "gpt2"])
+def test_the_other_supported_kinds(kind, tmp_path):
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+    layers = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8, "embedding_size": 4}
+    sizes = {
+        "distilbert": {"dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 16},
+        "albert": layers | {"intermediate_size": 16},
+        "mobilebert": layers | {"intermediate_size": 8, "intra_bottleneck_size": 8, "true_hidden_size": 8},
+        "gpt2": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 64},
+    }  # fmt: skip
+    folder = tmp_path / kind
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=len(WORDS), **sizes[kind])).save_pretrained(folder)
+    if kind in ("distilbert", "mobilebert"):
+        (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    else:
+        ids = {word: number for number, word in enumerate(WORDS)}
+        backend = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.Whitespace()
+        PreTrainedTokenizerFast(
+            tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]", eos_token="[SEP]"
+        ).save_pretrained(folder)
+    made = import_model(folder)
+    assert registry.find(kind).model_type == kind and same(state(made), state(folder))
+
+
+# --- refused -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_the_really_truncated_file_is_refused_with_its_bytes(real_data):
+    error = refusal(real_data / "truncated" / "victorniga-truncated-safetensors")
+    assert "model.safetensors is truncated: 851,968 of 90,868,376 bytes are there" in error.message
+
+
+def test_pickles_that_want_to_run_code(model, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as Pinokio sets it
+    (model / "model.safetensors").unlink()
+    for new in (True, False):
+        torch.save({"w": Payload()}, model / "pytorch_model.bin", _use_new_zipfile_serialization=new)
+        error = refusal(model)
+        assert "pytorch_model.bin needs code to be executed (" in error.message and "mkdir" in error.message
+        assert "safetensors" in error.fix
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged or no PyTorch file"),
+        (b"PK\x03\x04rest", "is damaged or no PyTorch file"),
+        (b"hello" * 9, "is damaged"),
+    ],
+)
+def test_damaged_pickles(model, content, message):
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin").write_bytes(content)
+    assert "pytorch_model.bin" in (found := refusal(model).message) and message in found
+
+
+def test_pickles_of_something_else(model):
+    import torch
+
+    (model / "model.safetensors").unlink()
+    torch.save(collections.OrderedDict(a=3), model / "pytorch_model.bin")
+    assert "pytorch_model.bin holds a OrderedDict where a table of named tensors" in refusal(model).message
+    torch.save(torch.ones(3), model / "pytorch_model.bin")
+    assert "holds a Tensor where" in refusal(model).message
+
+
+def test_code_of_the_models_own(model):
+    change(model / "config.json", auto_map={"AutoModel": "modeling_evil.Evil"})
+    error = refusal(model)
+    assert "config.json asks for code of the model's own (auto_map: modeling_evil.Evil)" in error.message
+    change(model / "config.json", auto_map=None)
+    change(model / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tok.Evil", None]})
+    assert "tokenizer_config.json asks for code of the model's own (auto_map: tok.Evil)" in refusal(model).message
+
+
+def test_kinds_that_are_not_supported(model):
+    change(model / "config.json", model_type="llama")
+    error = refusal(model)
+    assert "'llama' are not supported" in error.message
+    assert error.fix == "Supported are bert, distilbert, albert, mobilebert, gpt2."
+    change(model / "config.json", model_type="bert", quantization_config={"quant_method": "gptq"})
+    assert "the weights are quantized (gptq)" in refusal(model).message
+
+
+def test_configs_that_are_no_configs(model):
+    for content, message in [("{", "can't be read"), ("[]", "holds a JSON list"), ("", "can't be read")]:
+        (model / "config.json").write_text(content, encoding="utf-8")
+        assert f"{model}: config.json {message}" in refusal(model).message
+
+
+def test_missing_and_foreign_weights(model):
+    (model / "model.safetensors").unlink()
+    assert "has no weights (model.safetensors is missing)" in refusal(model).message
+    (model / "tf_model.h5").write_bytes(b"1")
+    assert "has its weights only as tf_model.h5" in refusal(model).message
+    for name in ("a.pt", "b.pt"):
+        (model / name).write_bytes(b"1")
+    assert "holds 2 files of weights: a.pt, b.pt" in refusal(model).message
+    (model / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    assert "model.safetensors is a Git LFS pointer" in refusal(model).message
+
+
+def test_a_missing_shard(model):
+    (model / "model.safetensors").rename(model / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert "model-00002-of-00002.safetensors is missing" in refusal(model).message
+    index["weight_map"]["b"] = "../../secret.safetensors"
+    (model / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert "'../../secret.safetensors', which is not in the folder" in refusal(model).message
+
+
+def test_incomplete_and_mismatched_weights(model):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / "model.safetensors")
+    name = "bert.encoder.layer.0.output.dense.weight"
+    save_file({k: v for k, v in weights.items() if k != name}, model / "model.safetensors", metadata={"format": "pt"})
+    message = refusal(model).message
+    assert str(model) in message and "encoder.layer.0.output.dense.weight" in message and ".staging" not in message
+    weights[name] = weights[name] * float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    assert "NaN or infinity" in refusal(model).message
+
+
+def test_tokenizers_that_are_missing_or_too_large(model):
+    change(model / "config.json", vocab_size=len(WORDS))
+    write_tokenizer(model, [*WORDS, "more"], do_lower_case=False, max_length=20)
+    assert f"the tokenizer has {len(WORDS) + 1} tokens, the model {len(WORDS)}" in refusal(model).message
+    (model / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert "tokenizer.json" in refusal(model).message
+    for name in ("tokenizer.json", "vocab.txt"):
+        (model / name).unlink()
+    assert "has no tokenizer (tokenizer.json or vocab.txt)" in refusal(model).message
+
+
+def test_paths_that_hold_no_model(tmp_path, model):
+    assert "There is no file or folder" in refusal(tmp_path / "nothing", InputError).message
+    (tmp_path / "empty").mkdir()
+    assert "only nothing." in refusal(tmp_path / "empty", InputError).message
+    (tmp_path / "empty" / "cat.jpg").write_bytes(b"1")
+    assert "is no model: it has neither" in (m := refusal(tmp_path / "empty", InputError).message) and "cat.jpg" in m
+    error = refusal(model / "model.safetensors", InputError)
+    assert "is one file of a model" in error.message and str(model) in error.fix
+    shutil.copytree(model, tmp_path / "two" / "a")
+    shutil.copytree(model, tmp_path / "two" / "b")
+    assert "holds 2 models: a, b." in refusal(tmp_path / "two", InputError).message
