@@ -11,7 +11,7 @@ from ..spec import METHODS
 from . import choices, distil_logic, form, guard, page
 from .app import Shell
 from .handlers import safe
-from .tasks_view import Downloader
+from .tasks_view import Starter, downloader
 from .texts import Texts
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -53,7 +53,7 @@ def build(shell: Shell) -> None:
                 upload, preview = _data(fields, t)
                 notes["data"] = gr.HTML(elem_id="qt-note-data")
             with gr.Column(elem_classes="qt-card"):
-                about_teacher, fetch_teacher = _teacher(shell, fields, t)
+                about_teacher, fetch_teacher, practice = _teacher(shell, fields, t)
                 notes["teacher"] = gr.HTML(elem_id="qt-note-teacher")
             with gr.Column(elem_classes="qt-card"):
                 fetch_student = _student(shell, fields, t)
@@ -70,6 +70,7 @@ def build(shell: Shell) -> None:
                 yaml = gr.Code(label=t("distil.yaml"), language="yaml", interactive=False, wrap_lines=True)
     _bind(shell, fields, t, upload=upload, preview=preview, about_teacher=about_teacher, notes=notes, groups=groups,
           verdict=verdict, start=start, command=command, yaml=yaml, fetchers=(fetch_teacher, fetch_student))  # fmt: skip
+    practice.bind([], None, [], [], js="(ended) => { if (ended) qt.go('tab=distil&practice=1'); }")
 
 
 def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
@@ -96,22 +97,23 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
     return upload, preview
 
 
-def _teacher(shell: Shell, fields: Fields, t: Texts) -> tuple[Any, Downloader]:
+def _teacher(shell: Shell, fields: Fields, t: Texts) -> tuple[Any, Starter, Starter]:
     gr.HTML(page.step(2, t("distil.teacher"), t("distil.teacher_lead")))
     label, info = form.words("teacher.model", t)
     # Not filled in here: the list is read when the page is opened.
     fields.add("teacher.model", gr.Dropdown(choices=[], value=None, label=label, info=t("distil.teacher_help"),
                                             filterable=True, elem_id="f-teacher-model"))  # fmt: skip
     about = gr.HTML(elem_id="qt-about-teacher")
-    downloader = Downloader(shell, "teacher")
+    fetch = downloader(shell, "teacher")
+    practice = Starter(shell, "practice", verb="practice", label=t("distil.practice"), begin=distil_logic.practice)
     fields.add("teacher.finetune", form.field("teacher.finetune", t))
     with gr.Row():
         fields.add("teacher.epochs", form.field("teacher.epochs", t))
         fields.add("teacher.learning_rate", form.field("teacher.learning_rate", t))
-    return about, downloader
+    return about, fetch, practice
 
 
-def _student(shell: Shell, fields: Fields, t: Texts) -> Downloader:
+def _student(shell: Shell, fields: Fields, t: Texts) -> Starter:
     gr.HTML(page.step(3, t("distil.student"), t("distil.student_lead")))
     kinds = [(t(f"distil.student_{kind}"), kind) for kind in ("model", "layers", "shape")]
     fields.add("look.student", gr.Radio(kinds, value="model", label=t("distil.student_kind"), show_label=False,
@@ -125,7 +127,7 @@ def _student(shell: Shell, fields: Fields, t: Texts) -> Downloader:
     label, info = form.words("student.shape", t)
     fields.add("student.shape", gr.Dropdown(list(choices.SHAPES), value=choices.SHAPES[1], label=label, info=info,
                                             allow_custom_value=True, visible=False, elem_id="f-student-shape"))  # fmt: skip
-    return Downloader(shell, "student")
+    return downloader(shell, "student")
 
 
 def _method(fields: Fields, t: Texts) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def _method(fields: Fields, t: Texts) -> dict[str, Any]:
 
 def _bind(
     shell: Shell, fields: Fields, t: Texts, *, upload: Any, preview: Any, about_teacher: Any, notes: dict[str, Any],
-    groups: dict[str, Any], verdict: Any, start: Any, command: Any, yaml: Any, fetchers: tuple[Downloader, Downloader],
+    groups: dict[str, Any], verdict: Any, start: Any, command: Any, yaml: Any, fetchers: tuple[Starter, Starter],
 ) -> None:  # fmt: skip
     at, logic = fields.by_path, distil_logic.Logic(fields.paths, t)
     everything = fields.components
@@ -194,11 +196,12 @@ def _bind(
 
     upload.upload(safe(t)(logic.uploaded), [upload], [at["data.train"], upload], **QUIET)
     data_inputs = [at[path] for path in distil_logic.PREVIEWED]
+    looks = safe(t)(logic.preview)
     looked = [preview, at["data.text_column"], at["data.text_pair_column"], at["data.label_column"]]
     gr.on(
         [at[path].change for path in ("look.data", "data.train", "data.text_column", "data.text_pair_column",
-                                      "data.label_column", "data.max_length")],
-        safe(t)(logic.preview), data_inputs, looked, trigger_mode="always_last", show_progress="minimal",
+                                      "data.label_column", "data.max_length", "teacher.model")],
+        looks, data_inputs, looked, trigger_mode="always_last", show_progress="minimal",
         show_progress_on=preview, concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
 
@@ -220,6 +223,7 @@ def _bind(
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
     shell.loaded(safe(t)(logic.load), [], [*everything, *shown[:2]])
+    shell.loaded(looks, data_inputs, looked)
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
                  [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):

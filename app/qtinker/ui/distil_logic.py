@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import api, catalog, jobs, runs
+from .. import api, jobs, runs
 from ..errors import InputError, Problem, QTinkerError, SpecError
 from ..spec import RunSpec
 from . import choices, form, guard, page, tasks
@@ -77,12 +77,9 @@ class Logic:
     def refresh(self, teacher: str | None, student: str | None) -> list[Any]:
         """The lists of models as they are now, the chosen ones kept."""
         t, names = self.t, choices.teacher_choices(self.t)
-        chosen = teacher if any(teacher == value for _, value in names) else None
-        model = choices.find(chosen)
-        students = choices.student_choices(model, t)
-        kept = student if any(student == value for _, value in students) else None
+        model = choices.find(teacher)
         return [
-            gr.Dropdown(choices=names, value=chosen), gr.Radio(choices=students, value=kept),
+            gr.Dropdown(choices=names), gr.Radio(choices=choices.student_choices(model, t)),
             teacher_html(model, t), gr.Button(visible=bool(model and not model.here)),
         ]  # fmt: skip
 
@@ -113,7 +110,7 @@ class Logic:
         if wanted := query.get("from"):
             values = self.values_of(runs.open(wanted).spec())
         elif query.get("practice"):
-            values = dict(PRACTICE)
+            values = PRACTICE | {"teacher.model": "practice-bert"}
         names = choices.teacher_choices(self.t)
         known = {value for _, value in names}
         teacher = values.get("teacher.model") or query.get("teacher")
@@ -130,6 +127,7 @@ class Logic:
             values |= {"look.preset": chosen} | {path: PRESETS[chosen][path] for path in PRESET_PATHS if path != "method.name"}
         students = choices.student_choices(model, self.t)
         student = values.get("student.model") or query.get("student")
+        values.setdefault("control", True)
         values["student.model"] = student if any(student == value for _, value in students) else None
         if values["student.model"] and "look.student" not in values:
             values["look.student"] = "model"
@@ -292,6 +290,12 @@ class Logic:
         return '<div style="display:grid;gap:12px">' + "".join(parts) + "</div>"
 
 
+def practice() -> str:
+    """Begin to make the practice model."""
+    running = tasks.going_on("practice")
+    return running[0].id if running else tasks.start("practice", label="practice-bert", module="qtinker.ui.practice")
+
+
 def data_source(value: Any) -> str:
     """A data file that the page may read, `sample`, or a Hub data set's id."""
     return guard.hub_or_file(value)
@@ -344,7 +348,3 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
     parts.append(f'<details><summary class="qt-small">{esc(t("data.found"))}</summary><ul class="qt-small qt-muted">{said}</ul></details>')
     return '<div style="display:grid;gap:14px">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
 
-
-def default_teacher() -> str | None:
-    """What a first visitor most likely wants: BERT-Base, whether here or to be fetched."""
-    return "bert-base-uncased" if catalog.find("bert-base-uncased") else None

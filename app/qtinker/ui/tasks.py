@@ -56,13 +56,16 @@ def tasks_dir() -> Path:
     return cache_dir() / "tasks"
 
 
-def start(verb: str, arguments: Sequence[str], *, label: str = "") -> str:
-    """Start `qtinker VERB ARGUMENTS --json`; returns the task's id at once."""
+def start(verb: str, arguments: Sequence[str] = (), *, label: str = "", module: str | None = None) -> str:
+    """Start `qtinker VERB ARGUMENTS --json` (or another module of ours, alone); returns the task's id at once."""
     _forget_old()
     task_id = f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = tasks_dir() / task_id
     folder.mkdir(parents=True)
-    request = {"verb": verb, "arguments": [verb, *arguments, "--json"], "label": label, "started": time.time()}
+    request = {
+        "verb": verb, "module": module or "qtinker",
+               "arguments": list(arguments) if module else [verb, *arguments, "--json"], "label": label, "started": time.time(),
+    }  # fmt: skip
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     child = subprocess.Popen(
         [sys.executable, "-m", "qtinker.ui.child", str(folder)],
@@ -120,7 +123,9 @@ def read(task_id: str) -> Task:
         task.status = "stopped"
     else:
         task.status = "failed"
-        task.error = _words(errors) or "The process ended without saying why."
+        said = (task.result or {}).get("error")
+        words = " ".join(filter(None, (said.get("message"), said.get("fix")))) if isinstance(said, dict) else ""
+        task.error = words or _words(errors) or "The process ended without saying why."
     return task
 
 

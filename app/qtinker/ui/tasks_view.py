@@ -47,41 +47,53 @@ def progress_html(task: tasks.Task, t: Texts) -> str:
     return page.progress(share, f"{words} · {percent(share, 0)}", " · ".join(details), label=words)
 
 
-class Downloader:
-    """A Download button with its bar: fetches the model that a field names, in place.
+class Starter:
+    """A button that starts a task, with its bar and a Stop button below.
 
-    The task's id is kept by the browser, so a reload or a restarted server goes on showing it.
+    The task's id is kept by the browser and found again on disk, so a reload or a restarted server goes on showing it.
     """
 
-    def __init__(self, shell: Any, key: str) -> None:
+    def __init__(
+        self, shell: Any, key: str, *, verb: str, label: str, begin: Callable[..., str], visible: bool = True,
+        variant: Any = "secondary", done: Callable[[tasks.Task], str] | None = None,
+    ) -> None:  # fmt: skip
         self.t: Texts = shell.t
+        self.verb, self.begin, self.done = verb, begin, done
         with gr.Row(elem_classes="qt-actions"):
-            self.button = gr.Button(self.t("task.download"), visible=False, size="sm", elem_id=f"qt-download-{key}")
+            self.button = gr.Button(
+                label, visible=visible, size="sm" if variant == "secondary" else "md", variant=variant, elem_id=f"qt-do-{key}"
+            )
             self.stop = gr.Button(self.t("task.stop"), visible=False, size="sm", variant="stop")
-        self.view = gr.HTML(elem_id=f"qt-downloading-{key}")
+        self.view = gr.HTML(elem_id=f"qt-doing-{key}")
         self.task = gr.Textbox(visible=False)
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         shell.loaded(safe(self.t, quiet=True)(self.find), [], [self.task, self.timer])
 
-    def bind(self, source: list[Any], done: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
-        """Start on a click with the field's model; when it is here, call `done`."""
+    def bind(
+        self, source: list[Any], done: Callable[..., Any] | None, inputs: list[Any], outputs: list[Any], *, js: str | None = None
+    ) -> None:
+        """Start on a click with the values of `source`; when the task has ended, call `done`."""
         mine = [self.task, self.view, self.timer, self.stop]
         self.button.click(safe(self.t)(self.start), source, mine, **QUIET)
         ticked = self.timer.tick(safe(self.t, quiet=True)(self.tick), [self.task], mine, queue=False, **QUIET)
-        ended = gr.State(False)
-        ticked.then(lambda task: not _going_on(task), [self.task], [ended], queue=False, **QUIET)
-        ended.change(done, inputs, outputs, **QUIET)
+        ended = gr.Textbox(visible=False)  # the id of the task that ended last
+        ticked.then(self.has_ended, [self.task], [ended], queue=False, **QUIET)
+        ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **QUIET)
         self.stop.click(safe(self.t)(self.end), [self.task], mine, **QUIET)
 
-    def start(self, name: str) -> list[Any]:
-        """Begin, or join the download of this model that goes on already."""
-        name = guard.model_name(name)
-        running = next((task for task in tasks.going_on("download") if task.label == name), None)
-        task_id = running.id if running else tasks.start("download", [name], label=name)
-        return self.show(task_id)
+    def start(self, *values: Any) -> list[Any]:
+        """Begin the task."""
+        return self.show(self.begin(*values))
 
     def tick(self, task_id: str) -> list[Any]:
-        return self.show(task_id) if task_id else [gr.skip(), "", gr.Timer(active=False), gr.Button(visible=False)]
+        return self.show(task_id) if task_id else ["", "", gr.Timer(active=False), gr.Button(visible=False)]
+
+    def has_ended(self, task_id: str) -> Any:
+        """The id, once the task has ended well."""
+        try:
+            return task_id if task_id and tasks.read(task_id).status == "done" else gr.skip()
+        except QTinkerError:
+            return gr.skip()
 
     def end(self, task_id: str) -> list[Any]:
         tasks.stop(task_id)
@@ -93,17 +105,25 @@ class Downloader:
         except QTinkerError:
             return ["", "", gr.Timer(active=False), gr.Button(visible=False)]
         return [
-            task_id, task_html(task, self.t), gr.Timer(active=task.going_on), gr.Button(visible=task.going_on)
+            task_id, task_html(task, self.t, done=self._words(task)), gr.Timer(active=task.going_on), gr.Button(visible=task.going_on)
         ]  # fmt: skip
 
+    def _words(self, task: tasks.Task) -> str:
+        return self.done(task) if self.done and task.status == "done" else ""
+
     def find(self) -> list[Any]:
-        """On loading the page: a download that goes on is shown again."""
-        running = tasks.going_on("download")
+        """On loading the page: a task of this kind that goes on is shown again."""
+        running = tasks.going_on(self.verb)
         return [running[0].id, gr.Timer(active=True)] if running else [gr.skip(), gr.skip()]
 
 
-def _going_on(task_id: str) -> bool:
-    try:
-        return bool(task_id) and tasks.read(task_id).going_on
-    except QTinkerError:
-        return False
+def download(name: str) -> str:
+    """Begin a download, or join the one of this model that goes on already."""
+    name = guard.model_name(name)
+    running = next((task for task in tasks.going_on("download") if task.label == name), None)
+    return running.id if running else tasks.start("download", [name], label=name)
+
+
+def downloader(shell: Any, key: str) -> Starter:
+    """A Download button: fetches the model that a field names, in place."""
+    return Starter(shell, key, verb="download", label=shell.t("task.download"), begin=download, visible=False)
