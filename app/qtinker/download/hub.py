@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import requests
 
-from .. import model_folder, tokenizer_files
+from .. import hugging_face, model_folder, pickled_weights
 from ..catalog import CatalogEntry
 from ..errors import CheckpointError, DownloadError
 from .checksums import Promise
@@ -163,7 +163,7 @@ def install_files(entry: CatalogEntry, work: Path, out: Path, *, files: HubFiles
             (work / name).replace(out / name)
     if _PICKLE in files.received:
         report("convert", _PICKLE, 0, None)
-        pickle_to_safetensors(work / _PICKLE, out / model_folder.WEIGHTS)
+        pickled_weights.to_safetensors([work / _PICKLE], out / model_folder.WEIGHTS)
     cancel.check()
     _complete(entry, out)
     if reason := model_folder.damage(out):
@@ -182,43 +182,15 @@ def install_files(entry: CatalogEntry, work: Path, out: Path, *, files: HubFiles
 
 def _complete(entry: CatalogEntry, out: Path) -> None:
     """Old repositories lack what today's loaders ask for: the kind of model, and whether the tokenizer lowercases."""
-    config = model_folder.read_json(out / "config.json")
-    if config.setdefault("model_type", entry.model_type) != entry.model_type:
+    config = hugging_face.read_config(out)
+    if config.get("model_type", entry.model_type) != entry.model_type:
         raise CheckpointError(
             f"What came is not {entry.name}: it is a {config['model_type']} model, not {entry.model_type}.",
             "Try another HF_ENDPOINT.",
         )
-    model_folder.write_text(out / "config.json", json.dumps(config, indent=2) + "\n")
-    if (out / "vocab.txt").is_file() and not (out / "tokenizer.json").is_file():
-        # Read from the vocabulary alone, the tokenizer would guess whether to lowercase, and guess wrong.
-        tokenizer_files.write_tokenizer(
-            out, tokenizer_files.read_vocabulary(out / "vocab.txt"), do_lower_case=entry.lower_case, max_length=512
-        )
-
-
-def pickle_to_safetensors(pickle: Path, out: Path) -> None:
-    """Rewrite a PyTorch file as safetensors; it is read with weights_only, so nothing in it is executed.
-
-    Raises:
-        CheckpointError: it is damaged, or holds anything but tensors.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    try:
-        state = torch.load(pickle, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{pickle.name} can't be read as plain weights: {reason}.") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(f"{pickle.name} holds something else than a table of tensors.")
-    tensors, seen = {}, set()
-    for name, tensor in state.items():
-        # TensorFlow's names for LayerNorm, which the first conversions kept.
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
-        name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
-        key = (tensor.data_ptr(), tensor.shape)
-        # Tied weights share memory, which safetensors refuses: kept twice here, tied again by the config on loading.
-        tensors[name] = tensor.clone() if tensor.numel() and key in seen else tensor.contiguous()
-        seen.add(key)
-    save_file(tensors, out, metadata={"format": "pt"})
+    if "model_type" not in config:
+        config["model_type"] = entry.model_type
+        model_folder.write_text(out / "config.json", json.dumps(config, indent=2) + "\n")
+    # From a vocabulary alone, loaders guess whether to lowercase; the catalog knows.
+    lower_case = None if (out / "tokenizer.json").is_file() else entry.lower_case
+    hugging_face.bring_tokenizer(out, out, config, lower_case, entry.name)
