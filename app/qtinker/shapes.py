@@ -11,6 +11,7 @@ from typing import Any
 
 from . import checkpoint, model_folder
 from .spec import SHAPE
+from .tokenizer_files import token_rules
 
 # Some families call the same things otherwise.
 _NAMES = {
@@ -102,10 +103,7 @@ def vocabulary_key(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     ordered = sorted(vocab.items()) if isinstance(vocab, dict) else vocab
-    normalizer = content.get("normalizer") or {}
-    if normalizer.get("type") == "BertNormalizer" and normalizer.get("strip_accents") is None:
-        normalizer["strip_accents"] = normalizer.get("lowercase")  # what None means there
-    rules = [model.get("type"), model.get("continuing_subword_prefix"), normalizer, content.get("pre_tokenizer")]
+    rules = token_rules({**content, "model": {**model, "vocab": None}})
     return hashlib.sha256(json.dumps([ordered, rules], sort_keys=True).encode()).hexdigest()[:32]
 
 

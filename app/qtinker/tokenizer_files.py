@@ -125,3 +125,33 @@ def write_tokenizer(folder: Path, vocabulary: list[str], *, do_lower_case: bool,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "vocab.txt").write_bytes("".join(f"{token}\n" for token in vocabulary).encode())
+
+
+def token_rules(state: dict[str, Any]) -> dict[str, Any]:
+    """What of a tokenizer.json, its vocabulary aside, decides how ordinary text is cut: to compare two tokenizers.
+
+    The exact rules written here count as the plain ones of BertTokenizer, so that a Google checkpoint and a model of
+    the Hub with its vocabulary count as alike: they differ in words past 100 characters and a few rare characters.
+    """
+    normalizer, splitter = state.get("normalizer") or {}, state.get("pre_tokenizer") or {}
+    model = {
+        key: value for key, value in (state.get("model") or {}).items() if key != "vocab" or isinstance(value, list)
+    }
+    steps = normalizer.get("normalizers") or []
+    plain = [step for step in steps if step.get("type") == "BertNormalizer"]
+    ours = {_REMOVED, _FINAL_SIGMA, "\\p{Mn}"}
+    if len(plain) == 1 and all(_pattern(step) in ours for step in steps if step not in plain):
+        normalizer = {**plain[0], "clean_text": True}
+    parts = splitter.get("pretokenizers") or []
+    if [part.get("type") for part in parts] == ["Split", "BertPreTokenizer"] and _pattern(parts[0]) == _SPLIT:
+        splitter = parts[1]
+    if normalizer.get("type") == "BertNormalizer" and normalizer.get("strip_accents") is None:
+        normalizer = {**normalizer, "strip_accents": normalizer.get("lowercase")}  # what None means there
+    if model.get("type") == "WordPiece":
+        model.pop("max_input_chars_per_word", None)
+    return {"normalizer": normalizer, "pre_tokenizer": splitter, "model": model}
+
+
+def _pattern(step: dict[str, Any]) -> str | None:
+    pattern = step.get("pattern")
+    return pattern.get("Regex") if isinstance(pattern, dict) else None

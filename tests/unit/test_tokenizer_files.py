@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from google_tokenizer import tokens
 from qtinker.errors import CheckpointError
-from qtinker.tokenizer_files import SPECIAL, build_tokenizer, lower_cases, read_vocabulary, write_tokenizer
+from qtinker.tokenizer_files import SPECIAL, build_tokenizer, lower_cases, read_vocabulary, token_rules, write_tokenizer
 
 VOCABULARIES = {
     "bert-base-uncased": True,
@@ -175,3 +175,18 @@ def test_what_is_written_says_the_case(tmp_path):
         config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
         assert config["do_lower_case"] is lower and config["model_max_length"] == 20
     assert Path(tmp_path / "vocab.txt").read_bytes() == "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nA\ná\n".encode()
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_the_exact_rules_count_as_the_plain_ones(tmp_path, lower):
+    """So that a converted checkpoint and a Hub model with the same vocabulary can teach each other."""
+    from transformers import BertTokenizer
+
+    vocabulary = [*SPECIAL, "a", "A"]
+    plain = BertTokenizer(vocab={token: number for number, token in enumerate(vocabulary)}, do_lower_case=lower)
+    plain_rules = token_rules(json.loads(plain.backend_tokenizer.to_str()))
+    assert token_rules(json.loads(build_tokenizer(vocabulary, do_lower_case=lower).to_str())) == plain_rules
+    assert token_rules(json.loads(build_tokenizer(vocabulary, do_lower_case=not lower).to_str())) != plain_rules
+    other = json.loads(plain.backend_tokenizer.to_str())
+    other["normalizer"] = {"type": "Sequence", "normalizers": [other["normalizer"], {"type": "NFKC"}]}
+    assert token_rules(other) != plain_rules

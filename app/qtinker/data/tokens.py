@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ..home import cache_dir
+from ..tokenizer_files import token_rules
 from .examples import NO_LABEL, Examples
 
 if TYPE_CHECKING:
@@ -75,14 +76,8 @@ def tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:
         content["class"] = type(tokenizer).__name__
         content["lower"] = getattr(tokenizer, "do_lower_case", None)
         return _digest(content)
-    state = json.loads(backend.to_str())
-    normalizer = state.get("normalizer")
-    if normalizer and normalizer.get("type") == "BertNormalizer" and normalizer.get("strip_accents") is None:
-        normalizer["strip_accents"] = normalizer.get("lowercase")  # what None means there
-    model = state["model"]
-    if isinstance(model.get("vocab"), dict):
-        model.pop("vocab")  # counted above, with the added tokens; Unigram's list keeps its scores
-    return _digest({**content, "normalizer": normalizer, "pre_tokenizer": state.get("pre_tokenizer"), "model": model})
+    # The vocabulary is counted above, with the added tokens.
+    return _digest({**content, **token_rules(json.loads(backend.to_str()))})
 
 
 def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int, *, cache: bool = True) -> Encoded:
@@ -314,7 +309,8 @@ def _encoding_key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_le
     rules: dict[str, Any] = {} if backend is None else json.loads(backend.to_str())
     settings = {
         "format": _FORMAT, "max_length": max_length, "examples": len(examples), "tokenizer": tokenizer_key(tokenizer),
-        "post_processor": rules.get("post_processor"), "added_tokens": rules.get("added_tokens"),
+        **{key: rules.get(key) for key in ("normalizer", "pre_tokenizer", "post_processor", "added_tokens")},
+        "longest_word": rules.get("model", {}).get("max_input_chars_per_word"),
         "truncation_side": tokenizer.truncation_side, "pair": examples.pairs is not None,
     }  # fmt: skip
     digest.update(_digest(settings).encode())
