@@ -87,6 +87,9 @@ class Drawing:
         shown = ", ".join(f"{name} {number(value)}" for name, value in event.get("metrics", {}).items())
         self.say(f"  step {event.get('step')}: {shown}{' (best so far)' if event.get('best') else ''}")
 
+    def _heading(self, event: dict[str, Any]) -> None:
+        self.say(f"\n{event['text']}")
+
     def _message(self, event: dict[str, Any]) -> None:
         prefix = "warning: " if event.get("level") == "warning" else ""
         self.say(f"  {prefix}{event.get('text', '')}")

@@ -184,10 +184,10 @@ def distill_options() -> list[SettingOption]:
 
 
 def finetune_options() -> list[SettingOption]:
-    """Every option of `finetune` beside the model: a run without a teacher."""
-    shape = [each for each in part_options("student") if each.path[-1] != "model"]
+    """Every option of `finetune` beside the model: a run without a teacher (whose vocabulary a shape would need)."""
+    layers = [each for each in part_options("student") if each.path[-1] == "layers"]
     return [
-        *shape, *part_options("data"), *part_options("task"), *part_options("training"),
+        *layers, *part_options("data"), *part_options("task"), *part_options("training"),
         *run_options("name", "quantize"),
     ]  # fmt: skip
 

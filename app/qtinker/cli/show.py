@@ -195,3 +195,18 @@ def doctor(result: Data) -> None:
     print("Libraries: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in result["libraries"].items()))
     if result["ok"]:
         print("All is well.")
+
+
+def demo(result: Data) -> None:
+    """The closing table, where things are, and what to type next."""
+    rows = [each | {"name": f"{each['name']} ({each['role']})"} for each in result["models"]]
+    print(models_table(rows))
+    print(
+        f"\nThe best student is {result['best']}. Everything is in {result['folders']['home']}:\n"
+        f"  models in bert_models/ (see MODEL_REGISTRY.md), runs in runs/: {', '.join(result['runs'])}\n\n"
+        "What to type next:\n"
+        f'  python3 app predict {result["best"]} "My parcel came, but the lamp is broken."\n'
+        f"  python3 app runs show {result['runs'][-1]}\n"
+        "  python3 app download --set recommended        real BERTs\n"
+        "  python3 app data your.csv                     your own data"
+    )

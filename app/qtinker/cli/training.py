@@ -125,9 +125,9 @@ def finetune(
     if model and named:
         raise InputError(f"Two models are named: {model} and {named}.", "Name one.")
     model = model or named
-    if model is None and not settings.get("student__shape"):
+    if model is None:
         raise InputError("Name the model to train.", "For example: python3 app finetune bert-small --data FILE")
-    spec = spec_of(options, settings, student={"model": model} if model else {})
+    spec = spec_of(options, settings, student={"model": model})
     return print_spec(spec) if print_spec_only else execute(spec)
 
 
