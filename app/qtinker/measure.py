@@ -204,7 +204,8 @@ def _main(folder: Path) -> int:
     rows = [json.loads(line) for line in (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()]
     pairs = [pair for _, pair in rows] if rows and rows[0][1] is not None else None
     try:
-        from . import predict, runtime  # noqa: F401  (what is imported is not the model's memory)
+        from . import predict  # noqa: F401  (what is imported is not the model's memory)
+        from .runtime import pytorch  # noqa: F401
 
         before = psutil.Process().memory_info().rss
         result = measure(job, Examples([text for text, _ in rows], pairs))

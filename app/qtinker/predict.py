@@ -97,15 +97,20 @@ def as_examples(texts: Iterable[Text]) -> data.Examples:
     seconds: list[str] = []
     for item in texts:
         if isinstance(item, str):
-            firsts.append(item)
+            firsts.append(_clean(item))
         elif isinstance(item, Sequence) and len(item) == 2 and all(isinstance(part, str) for part in item):
-            firsts.append(item[0])
-            seconds.append(item[1])
+            firsts.append(_clean(item[0]))
+            seconds.append(_clean(item[1]))
         else:
             raise InputError(f"Expected a text or a pair of texts, not {str(item)[:80]!r}.")
     if seconds and len(seconds) != len(firsts):
         raise InputError("Some of these are texts and some are pairs of texts.", "Give all as texts or all as pairs.")
     return data.Examples(firsts, seconds or None)
+
+
+def _clean(text: str) -> str:
+    """Half surrogates, which no file can hold, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def logits_of(

@@ -55,7 +55,9 @@ def select_layers(model: torch.nn.Module) -> Layers:
             if any(type(module).__name__ == "Conv1D" for module in base.modules())
             else "Choose a model with a Transformer encoder.",
         )
-    embeddings = [name for name in found[torch.nn.Embedding] if len(model.get_submodule(name).weight) >= FEWEST_ROWS]
+    embeddings = [
+        name for name in found[torch.nn.Embedding] if model.get_parameter(f"{name}.weight").shape[0] >= FEWEST_ROWS
+    ]
     return Layers(embeddings, found[torch.nn.Linear])
 
 

@@ -63,8 +63,8 @@ def make(
         new_meta = {
             key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
         }  # fmt: skip
-        new_meta |= {"name": name, "kind": "quantized", "task": runtime.task, "source": {"model": source_name}, "parameters": parameters,
-                     "quantization": record}  # fmt: skip
+        new_meta |= {"name": name, "kind": "quantized", "task": runtime.task, "source": {"model": source_name},
+                     "parameters": parameters, "quantization": record}  # fmt: skip
         model_folder.write_meta(folder, new_meta)
         progress("Loading it again and comparing it with its source")
         verdict = verify_folder(

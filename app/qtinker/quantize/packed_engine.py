@@ -103,6 +103,18 @@ def group_parameters(weight: Any, size: int, *, bits: int, symmetric: bool) -> t
     """
     import torch
 
+    # A few rows at a time stay in the processor's cache: several times faster for large embeddings.
+    parts = [
+        _part_parameters(rows, size, bits=bits, symmetric=symmetric)
+        for rows in weight.split(max(1, 2**17 // len(weight[0])))
+    ]
+    return torch.cat([scale for scale, _ in parts]), torch.cat([zero for _, zero in parts])
+
+
+def _part_parameters(weight: Any, size: int, *, bits: int, symmetric: bool) -> tuple[Any, Any]:
+    """`group_parameters` of a few rows."""
+    import torch
+
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     groups = weight.reshape(weight.shape[0], -1, size)
     smallest = groups.amin(-1).clamp(max=0)

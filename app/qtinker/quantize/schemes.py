@@ -37,7 +37,7 @@ class Scheme:
     def weight_bytes(self, rows: int, columns: int, *, group: int | None = None) -> int:
         """Bytes of one matrix [rows, columns] by the size formula, scales and zero points included."""
         if self.bits == 8:
-            return rows * columns + 4 * rows
+            return rows * columns + 5 * rows
         groups = columns // (group or self.group or columns)
         return rows * columns * self.bits // 8 + rows * groups * 2 + -(-rows // 8) * 4 * groups
 
@@ -59,7 +59,7 @@ SCHEMES: dict[str, Scheme] = {
             touches="Linear layers of the encoder (int8 weights, int8 activations with one scale a token) and all "
             "embeddings (int8 weights)",
             keeps=_KEEPS,
-            size="1 byte a weight + 4 bytes a row",
+            size="1 byte a weight + 5 bytes a row (scale and zero point)",
             needs="torchao; nothing to calibrate",
             suits="large encoders; on a CPU the matrices must be big before it is faster than float",
             agreement=0.9,

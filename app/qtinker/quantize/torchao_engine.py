@@ -7,13 +7,29 @@ into config.json, and the model gets the quantizer object that transformers woul
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtra
 from .layers import Layers, patterns
 from .schemes import Scheme
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of transformers on the terminal."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def quantize_model(model: Any, layers: Layers, scheme: Scheme, folder: Path) -> dict[str, Any]:
@@ -32,7 +48,8 @@ def quantize_model(model: Any, layers: Layers, scheme: Scheme, folder: Path) -> 
     quantize_(model, config, filter_fn=None)
     model.config.quantization_config = TorchAoConfig(config)
     model.hf_quantizer = TorchAoHfQuantizer(model.config.quantization_config)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     return {"activations": "int8, one scale a token"}
 
 

@@ -50,7 +50,7 @@ class Runtime(ABC):
         self.meta = model_folder.read_meta(path)
         self.config = model_folder.read_json(path / model_folder.CONFIG)
         self.tokenizer = load_tokenizer(path)
-        self.labels = self._labels()
+        self.labels = labels_of(path)
         self.input_names: set[str] = {"input_ids", "attention_mask"}
 
     @abstractmethod
@@ -91,14 +91,17 @@ class Runtime(ABC):
     def pad_token_id(self) -> int:
         return self.tokenizer.pad_token_id or 0
 
-    def _labels(self) -> list[str]:
-        task = self.meta.get("task")
-        if isinstance(task, dict) and task.get("labels"):
-            return [str(label) for label in task["labels"]]
-        id2label = self.config.get("id2label")
-        if isinstance(id2label, dict) and id2label:
-            return [str(id2label[key]) for key in sorted(id2label, key=int)]
-        return [f"LABEL_{number}" for number in range(int(self.config.get("num_labels") or 2))]
+
+def labels_of(path: Path) -> list[str]:
+    """Names of a model's outputs in their order, without loading it."""
+    task = model_folder.read_meta(path).get("task")
+    if isinstance(task, dict) and task.get("labels"):
+        return [str(label) for label in task["labels"]]
+    config = model_folder.read_json(path / model_folder.CONFIG)
+    id2label = config.get("id2label")
+    if isinstance(id2label, dict) and id2label:
+        return [str(id2label[key]) for key in sorted(id2label, key=int)]
+    return [f"LABEL_{number}" for number in range(int(config.get("num_labels") or 2))]
 
 
 def load_tokenizer(path: Path) -> Any:

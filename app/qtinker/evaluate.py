@@ -1,0 +1,244 @@
+"""Measures models side by side on the same examples: quality, agreement, size, latency, throughput, memory.
+
+Each model is measured in a process of its own, so that its memory can be told, and with its own tokenizer. Answers are
+compared by the names of the labels, never by their numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import data as data_module
+from . import model_folder, registry
+from .data import Examples
+from .errors import InputError
+from .measure import Job, Measurement, measure, measure_in_child
+from .quantize.layers import bytes_by_part
+from .quantize.verify import compare_logits
+from .report import ModelReport, Report
+from .runtime import engine_of, weight_files, weights_bytes
+from .runtime.base import labels_of
+from .spec import DataSpec
+
+SLOWER = 0.95
+"""A quantized model below this share of its source's speed is called slower; nearer ones are the clock's noise."""
+_GENERIC = re.compile(r"LABEL_\d+$")
+
+
+def evaluate(
+    models: Sequence[str | Path],
+    data: DataSpec | Examples | None,
+    *,
+    labels: Sequence[str] | None = None,
+    batch_size: int = 32,
+    threads: int | None = None,
+    device: str = "cpu",
+    calls: int = 50,
+    throughput_examples: int = 256,
+    max_examples: int | None = None,
+    max_length: int | None = None,
+    isolate: bool = True,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Measure models on the same examples; the first is what the others are compared with.
+
+    Args:
+        models: registry names, catalog names or folders, of any engine.
+        data: where the examples are (the evaluation file where the spec names one, else all rows of its data), or the
+            examples themselves, or None for the bundled sample's texts without their labels.
+        labels: names of the label numbers in `Examples`; left out: the first model's. With a DataSpec the file's own
+            labels are matched by name.
+        calls: timed calls at batch 1; 0 measures no speed.
+        throughput_examples: examples timed at `batch_size`.
+        max_examples: use only so many examples, chosen by seed.
+        max_length: tokens texts are cut to; None: what each model was trained with.
+        isolate: measure each model in a fresh process, memory included; False saves starting one.
+        progress: called with a line before each model.
+
+    Raises:
+        InputError: there is no model, no example, or two models have different labels.
+        CheckpointError: a model is damaged or has no trained head.
+        MissingExtra: a model needs an engine that is not installed.
+    """
+    if not models:
+        raise InputError("There is no model to measure.", "Name at least one.")
+    paths = [registry.resolve(model) for model in models]
+    for path in paths:
+        engine_of(path)
+    reference = labels_of(paths[0])
+    examples, names, facts = _examples(data, paths[0], reference if labels is None else list(labels))
+    if max_examples is not None and max_examples < len(examples):
+        chosen = np.sort(np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:max_examples])
+        examples = examples.select(chosen)
+    if not len(examples):
+        raise InputError("There are no examples to measure on.", "Give data with at least one row.")
+    warnings: list[str] = []
+    orders = [label_order(labels_of(path), names, _name(path), warnings) for path in paths]
+
+    measured = []
+    for path in paths:
+        if progress:
+            progress(f"Measuring {_name(path)}")
+        job = Job(
+            path=str(path), device=device, threads=threads, batch_size=batch_size, calls=calls,
+            throughput_examples=min(throughput_examples, 4 * len(examples)), max_length=max_length, seed=seed,
+        )  # fmt: skip
+        measured.append((measure_in_child if isolate else measure)(job, examples))
+    logits = [one.logits[:, order] for one, order in zip(measured, orders, strict=True)]
+    reports = [
+        _model_report(path, one, answers, logits[0], examples, names)
+        for path, one, answers in zip(paths, measured, logits, strict=True)
+    ]
+    _compare_speed(reports, warnings)
+    return Report(
+        models=reports,
+        data=facts | {"examples": len(examples), "labelled": int(examples.labelled.sum()), "labels": names},
+        environment=environment(measured[0].threads),
+        settings={"batch_size": batch_size, "device": device, "calls": calls, "isolated": isolate, "seed": seed,
+                  "max_length": max_length, "throughput_examples": throughput_examples},
+        warnings=warnings,
+    )  # fmt: skip
+
+
+def label_order(own: Sequence[str], reference: Sequence[str], name: str, warnings: list[str]) -> list[int]:
+    """For each label of the reference, the number of the model's output that means it.
+
+    Names are compared exactly, then without regard to case. A model whose labels have only numbers (LABEL_0, ...) is
+    taken in its own order, with a warning.
+
+    Raises:
+        InputError: the labels are different ones.
+    """
+    for same in (str, str.casefold):
+        numbers = {same(label): number for number, label in enumerate(own)}
+        if len(numbers) == len(own) == len(reference) and all(same(label) in numbers for label in reference):
+            return [numbers[same(label)] for label in reference]
+    if list(own) == [f"LABEL_{label}" for label in reference]:
+        return list(range(len(own)))
+    nameless = all(_GENERIC.match(label) for label in own) or all(_GENERIC.match(label) for label in reference)
+    if nameless and len(own) == len(reference):
+        warnings.append(f"{name}: its labels have numbers instead of names; they are taken in order.")
+        return list(range(len(own)))
+    raise InputError(
+        f"{name} answers {_some(own)}, but what it is compared with has {_some(reference)}.",
+        "Compare models that were trained for the same labels.",
+    )
+
+
+def environment(threads: int | None) -> dict[str, Any]:
+    """What the figures depend on: processor, its features that matter here, threads, versions."""
+    import torch
+
+    versions = {}
+    for package in ("torch", "transformers", "torchao", "compressed-tensors", "onnxruntime", "openvino", "nncf"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "cpu": cpu_name(), "cores": os.cpu_count(), "threads": threads,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(), "cpu_features": cpu_features(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(), "python": platform.python_version(), "versions": versions,
+    }  # fmt: skip
+
+
+def cpu_name() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cpu_features() -> list[str]:
+    """Which instructions for low precision the processor has, where the system tells (Linux)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    flags = set(next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "").split())
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp", "i8mm")
+    return [name for name in wanted if name in flags]
+
+
+def _examples(data: DataSpec | Examples | None, path: Path, names: list[str]) -> tuple[Examples, list[str], dict]:
+    if isinstance(data, Examples):
+        return data, names, {"source": "examples"}
+    if data is None:
+        sample = data_module.load_eval("sample")
+        return Examples(sample.texts, sample.pairs), names, {"source": "sample, without its labels"}
+    source = data.eval or data.train
+    task = model_folder.read_meta(path).get("task") or {}
+    if all(_GENERIC.match(name) for name in names):
+        names = [name.removeprefix("LABEL_") for name in names]  # data without names counts from 0 as well
+    examples = data_module.load_eval(
+        source, text_column=data.text_column, text_pair_column=data.text_pair_column, label_column=data.label_column,
+        labels=names, pair=task.get("pair"), task=task.get("type", "auto"),
+    )  # fmt: skip
+    return examples, names, {"source": source}
+
+
+def _model_report(
+    path: Path, one: Measurement, logits: np.ndarray, first: np.ndarray, examples: Examples, names: list[str]
+) -> ModelReport:
+    from .tasks import Task
+
+    meta = model_folder.read_meta(path)
+    metrics: dict[str, float] = {}
+    if examples.labelled.any():
+        task = Task.from_meta({**one.task, "labels": names, "metric": ""})
+        metrics = task.metrics(logits, examples.labels)
+    verdict = compare_logits(first, logits, problem_type=one.problem_type)
+    quantization = meta.get("quantization")
+    return ModelReport(
+        name=_name(path), path=str(path), engine=one.engine, metrics=metrics, agreement=verdict.agreement,
+        max_logit_difference=verdict.max_logit_difference, bytes=weights_bytes(path),
+        bytes_by_part=bytes_by_part(path) if one.engine == "torch" else (quantization or {}).get("bytes_after"),
+        weight_files=[file.name for file in weight_files(path)], parameters=one.parameters,
+        latency_ms=one.latency_ms, batch_latency_ms=one.batch_latency_ms,
+        examples_per_second=one.examples_per_second, load_seconds=one.load_seconds,
+        peak_memory_bytes=one.peak_memory_bytes, model_memory_bytes=one.model_memory_bytes,
+        quantization=quantization, source=(quantization or {}).get("source"), threads=one.threads,
+    )  # fmt: skip
+
+
+def _compare_speed(reports: list[ModelReport], warnings: list[str]) -> None:
+    """Set against its source each quantized model, and say it where that is not faster: never silently."""
+    for report in reports:
+        if not report.quantization or report.latency_ms is None:
+            continue
+        floats = [other for other in reports if not other.quantization and other.latency_ms]
+        source = next((other for other in floats if report.source in (other.name, other.path)), None)
+        source = source or next((other for other in floats if other.parameters == report.parameters), None)
+        if source is None or source.latency_ms is None:
+            continue
+        report.speedup = source.latency_ms["p50"] / report.latency_ms["p50"]
+        throughput = (report.examples_per_second or 0) / (source.examples_per_second or 1)
+        slow = [
+            f"{1 / ratio:.1f} times slower {where}"
+            for ratio, where in ((report.speedup, "for one example"), (throughput, "in batches"))
+            if ratio < SLOWER
+        ]
+        if slow:
+            warnings.append(f"{report.name} is {' and '.join(slow)} than its source {source.name} on this processor.")
+
+
+def _name(path: Path) -> str:
+    return str(model_folder.read_meta(path).get("name") or path.name)
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:6]) + (f", ... ({len(labels)})" if len(labels) > 6 else "")

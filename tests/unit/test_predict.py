@@ -1,0 +1,98 @@
+"""Answers: right label and probability for each text in its own place, whatever the batch; bad input is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from qtinker import checkpoint, home, registry
+from qtinker.errors import CheckpointError, InputError
+from qtinker.predict import Predictor, as_examples, length_batches, predict
+
+
+@pytest.fixture
+def model():
+    loaded = tiny.bert(2, 32)
+    with torch.no_grad():
+        for weight in loaded.model.parameters():
+            weight.mul_(5 if weight.ndim == 2 else 1)
+    with registry.staged("distilled", "answers") as folder:
+        checkpoint.save(
+            loaded.model, loaded.tokenizer, folder, meta={"name": "answers", "task": tiny.task().to_meta()}
+        )  # fmt: skip
+    return loaded.model, loaded.tokenizer
+
+
+def test_answers_are_those_of_the_plain_model(model):
+    network, tokenizer = model
+    texts = ["the movie was very good", "awful", "a plot and a scene but not the film", "good"]
+    answers = predict("answers", texts, batch_size=2)
+    assert [answer["text"] for answer in answers] == texts
+    for text, answer in zip(texts, answers, strict=True):
+        with torch.no_grad():
+            shares = network(**tokenizer(text, return_tensors="pt")).logits[0].double().softmax(-1)
+        assert answer["probabilities"] == pytest.approx({"bad": shares[0].item(), "good": shares[1].item()}, abs=1e-5)
+        assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+        assert answer["score"] == answer["probabilities"][answer["label"]]
+
+
+def test_empty_long_and_odd_texts_are_answered(model):
+    texts = ["", " ", "good " * 5000, "\u2028\x00\ud800 good", "ありがとう", "🎬" * 300]
+    answers = predict("answers", texts)
+    assert len(answers) == len(texts)
+    assert all(sum(answer["probabilities"].values()) == pytest.approx(1) for answer in answers)
+    longest = Predictor("answers").predict(["good " * 62])[0]
+    assert answers[2]["probabilities"] == pytest.approx(longest["probabilities"], abs=1e-5)
+
+
+def test_pairs_are_answered_as_pairs(model):
+    network, tokenizer = model
+    [answer] = predict("answers", [("the movie was good", "a very bad film")])
+    assert (answer["text"], answer["pair"]) == ("the movie was good", "a very bad film")
+    with torch.no_grad():
+        inputs = tokenizer("the movie was good", "a very bad film", return_tensors="pt")
+        shares = network(**inputs).logits[0].softmax(-1)
+    assert answer["probabilities"]["good"] == pytest.approx(shares[1].item(), abs=1e-5)
+
+
+def test_no_text_no_answer(model):
+    assert predict("answers", []) == []
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(InputError, match="some are pairs"):
+        as_examples(["one", ("two", "three")])
+    for wrong in (5, ("one", "two", "three"), None, ["one", 2]):
+        with pytest.raises(InputError, match="text or a pair of texts"):
+            as_examples([wrong])
+    assert list(as_examples("one text").texts) == ["one text"]
+
+
+def test_an_untrained_head_is_refused_with_the_command_that_trains_it(tmp_path):
+    loaded = tiny.bert()
+    loaded.model.bert.save_pretrained(tmp_path / "encoder")
+    loaded.tokenizer.save_pretrained(tmp_path / "encoder")
+    with pytest.raises(CheckpointError, match="no trained head") as caught:
+        predict(tmp_path / "encoder", ["good"])
+    assert caught.value.fix == "Train it first: python3 app finetune encoder --data FILE"
+
+
+def test_devices_that_are_not_there_are_refused(model):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match=r"no NVIDIA GPU.*--device cpu"):
+        predict("answers", ["good"], device="cuda")
+
+
+def test_a_folder_without_weights_is_refused(model):
+    folder = home.models_dir() / "distilled" / "answers"
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
+        predict("answers", ["good"])
+
+
+def test_batches_hold_each_example_once_longest_first():
+    batches = length_batches([3, 9, 1, 9, 5], 2)
+    assert [batch.tolist() for batch in batches] == [[1, 3], [4, 0], [2]]
+    assert sorted(np.concatenate(length_batches(range(1000), 32))) == list(range(1000))

@@ -1,0 +1,50 @@
+"""The table of schemes: torch-free, its size formula against files, its refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+from qtinker.errors import InputError
+from qtinker.quantize.schemes import SCHEMES, choose_engine, find
+from qtinker.spec import Scheme
+
+
+def test_the_spec_and_the_table_name_the_same_schemes():
+    assert set(get_args(Scheme)) == set(SCHEMES)
+
+
+def test_each_scheme_says_what_it_does():
+    for scheme in SCHEMES.values():
+        words = (scheme.title, scheme.touches, scheme.keeps, scheme.size, scheme.needs, scheme.suits)
+        assert all(len(text) > 10 for text in words), scheme.name
+        assert scheme.engines and scheme.to_dict()["name"] == scheme.name
+
+
+def test_the_table_needs_no_torch():
+    code = "import sys, qtinker.quantize; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=_environment(), check=False).returncode == 0
+
+
+def test_size_formula_worked_out_by_hand():
+    # 256 rows of 64: one byte a weight; a row has a float scale and a byte of zero point
+    assert find("int8-dynamic").weight_bytes(256, 64) == 256 * 64 + 256 * 5
+    # half a byte a weight; two groups of 32 a row, each a half-precision scale and four bits of zero point
+    assert find("int4-weight-only").weight_bytes(256, 64) == 256 * 32 + 256 * 2 * 2 + 256 * 2 // 2
+
+
+def test_unknown_scheme_and_engine_are_refused():
+    with pytest.raises(InputError, match=r"no scheme 'int3'.*int8-dynamic, int4-weight-only"):
+        find("int3")
+    assert choose_engine(find("int8-dynamic"), "auto") == "torchao"
+    with pytest.raises(InputError, match=r"'abacus' can't make int8-dynamic.*--engine torchao"):
+        choose_engine(find("int8-dynamic"), "abacus")
+
+
+def _environment() -> dict[str, str]:
+    import os
+    from pathlib import Path
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "app")}
