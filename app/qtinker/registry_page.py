@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .registry import RegistryEntry
 
 PAGE = "MODEL_REGISTRY.md"
+# Addresses that may stay links: those that the catalog itself gives.
+_KNOWN_PLACE = re.compile(r"^https://(storage\.googleapis\.com|huggingface\.co)/[A-Za-z0-9./_-]+\Z")
 _HEADS = {
     "classification": "AutoModelForSequenceClassification",
     "multi-label": "AutoModelForSequenceClassification",
@@ -99,7 +101,9 @@ def render(entries: Sequence[RegistryEntry], models: Path) -> str:
             entry.name, entry.group, entry.kind, entry.task or "", count(entry.parameters), size(entry.bytes),
             entry.licence or "not stated", entry.source or "",
         )  # fmt: skip
-        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
+        known = bool(entry.source and _KNOWN_PLACE.match(entry.source))
+        shown = [*map(escape, cells[:-1]), cells[-1] if known else escape(cells[-1])]
+        lines.append("| " + " | ".join(shown) + " |")
     if broken := [entry for entry in entries if entry.broken]:
         lines += ["", "## Broken", ""]
         lines += [f"- {escape(entry.full_name)}: {escape(entry.broken)}" for entry in broken]

@@ -50,7 +50,11 @@ def flush(folder: Path) -> None:
     """Everything on the disk before the rename, or a power cut could leave a complete-looking folder of empty files."""
     for parent, _, files in os.walk(folder):
         for name in files:
-            with Path(parent, name).open("r+b") as file:
+            # Windows flushes only what is open for writing, which a read-only file refuses; others need no such right.
+            with (
+                contextlib.suppress(PermissionError),
+                Path(parent, name).open("r+b" if os.name == "nt" else "rb") as file,
+            ):
                 os.fsync(file.fileno())
         _flush_folder(Path(parent))
 
