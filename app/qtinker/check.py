@@ -18,7 +18,7 @@ from .errors import Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .shapes import Shape
-from .spec import FeatureMethod, PatientMethod, RunSpec
+from .spec import FeatureMethod, PatientMethod, RelationsMethod, RunSpec
 
 MANY = 8
 """Names shown in a message before it is cut."""
@@ -133,26 +133,30 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, found: Findings) -> Non
         _add(found, "student.model", f"the student ({student.parameters / 1e6:.1f}M parameters) is bigger than the "
              f"teacher ({teacher.parameters / 1e6:.1f}M).", "Swap them, or take a smaller student.",
              level="warning")  # fmt: skip
-    if not isinstance(method, PatientMethod | FeatureMethod):
-        return
-    pairs = patient_pairs if isinstance(method, PatientMethod) else feature_pairs
-    try:
-        pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
-    except QTinkerError as error:
-        _add(found, "method.layer_mapping", error.message, error.fix)
-    if isinstance(method, PatientMethod):
+    if isinstance(method, PatientMethod | FeatureMethod):
+        pairs = patient_pairs if isinstance(method, PatientMethod) else feature_pairs
+        try:
+            pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
+        except QTinkerError as error:
+            _add(found, "method.layer_mapping", error.message, error.fix)
+    if not isinstance(method, FeatureMethod | RelationsMethod):
         return
     keys = teacher.vocabulary_key, student.vocabulary_key
     if spec.student.model and None not in keys and keys[0] != keys[1]:
-        _add(found, "method.name", f"the method 'feature' compares token by token, and {teacher.name} and "
+        _add(found, "method.name", f"the method '{method.name}' compares token by token, and {teacher.name} and "
              f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
              "with the teacher's vocabulary.")  # fmt: skip
+    if isinstance(method, RelationsMethod):
+        if (method.teacher_layer or 1) > teacher.layers:
+            _add(found, "method.teacher_layer", f"{teacher.name} has no layer {method.teacher_layer}: its layers are "
+                 f"numbered 1 to {teacher.layers}.", "Correct it, or leave it out.")  # fmt: skip
+        return
     if not method.intermediate_share:
         return
     if method.attention_weight and student.heads != teacher.heads:
         _add(found, "method.attention_weight", f"the student has {student.heads} attention heads and the teacher "
-             f"{teacher.heads}: their attention scores can't be compared head by head.", "Set it to 0, or use a "
-             "student with as many heads.")  # fmt: skip
+             f"{teacher.heads}: their attention scores can't be compared head by head.", "Use the method "
+             "'relations', set it to 0, or use a student with as many heads.")  # fmt: skip
     if not (method.embedding_weight or method.hidden_weight or method.attention_weight):
         _add(found, "method.embedding_weight", "all weights of the intermediate stage are 0: nothing would be "
              "learned in it.", "Raise one, or set intermediate_share to 0.")  # fmt: skip

@@ -218,8 +218,28 @@ class FeatureMethod(SoftTargets):
     _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
 
 
-Method = Annotated[Union[LogitMethod, PatientMethod, FeatureMethod], Field(discriminator="name")]
-METHODS: dict[str, type[SoftTargets]] = {"logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod}
+class RelationsMethod(SoftTargets):
+    """Imitates how the words of a text relate to each other in one teacher layer, then the answer. Needs neither equal
+    widths nor equal heads (MiniLMv2, Wang et al. 2021)."""
+
+    name: Literal["relations"] = "relations"
+    relation_heads: int | None = setting(
+        None, "Relation heads", "Into how many heads queries, keys and values are split anew; must divide the width of "
+        "both models. Left out: the most that do, up to 48 (64 for teachers wider than 768).", ge=1, level="advanced",
+    )
+    teacher_layer: int | None = setting(
+        None, "Teacher layer", "The teacher layer, counted from 1, that the student's last layer learns from. Left "
+        "out: the last; 21 of 24.", ge=1, level="advanced",
+    )
+    intermediate_share: float = setting(
+        0.5, "Intermediate stage", "Share of the epochs for the relations; the rest is for the answers.", ge=0, lt=1
+    )
+
+
+Method = Annotated[Union[LogitMethod, PatientMethod, FeatureMethod, RelationsMethod], Field(discriminator="name")]
+METHODS: dict[str, type[SoftTargets]] = {
+    "logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod, "relations": RelationsMethod
+}  # fmt: skip
 
 
 class TrainingSpec(Part):

@@ -17,7 +17,7 @@ from training_job import accuracy
 
 pytestmark = pytest.mark.train
 TASK = tiny.task()
-ALL = ["finetune", "logit", "patient", "feature"]
+ALL = ["finetune", "logit", "patient", "feature", "relations"]
 OPTIONS = {"patient": {"layer_mapping": [(1, 3)]}}
 
 
@@ -67,7 +67,7 @@ def test_every_method_trains_and_improves_its_loss(name, tmp_path):
     student = tiny.bert(2, 32, seed=2)
     teacher = None if name == "finetune" else tiny.bert(4, 64, seed=1)
     data = tiny.encoded(48)
-    method = spec(name, **({"intermediate_share": 0.9} if name == "feature" else {}))
+    method = spec(name, **({"intermediate_share": 0.9} if name in ("feature", "relations") else {}))
     result, events = go(
         student, tmp_path, method=method, teacher=teacher, data=data, epochs=12, evaluate=accuracy(student, data)
     )
@@ -76,6 +76,8 @@ def test_every_method_trains_and_improves_its_loss(name, tmp_path):
     assert result.steps == result.total_steps == 72 == steps[-1]["step"]
     if name == "feature":
         assert set(first) == {"embedding", "hidden", "attention"} and set(steps[-1]["parts"]) == {"soft"}
+    elif name == "relations":
+        assert set(first) == {"q-q", "k-k", "v-v"} and set(steps[-1]["parts"]) == {"soft", "hard"}
     elif name == "patient":
         assert set(first) == {"soft", "hard", "patient"}
         assert steps[-1]["parts"]["patient"] < 0.5 * first["patient"]
@@ -88,10 +90,11 @@ def test_a_method_with_a_perfect_student_has_no_loss(tmp_path):
     """A copy of the teacher, without dropout, differs from it in nothing that any method compares."""
     teacher = tiny.bert(2, 32, seed=1)
     for name, expected in [("logit", {"soft"}), ("patient", {"soft", "patient"}),
-                           ("feature", {"embedding", "hidden", "attention"})]:  # fmt: skip
+                           ("feature", {"embedding", "hidden", "attention"}),
+                           ("relations", {"q-q", "k-k", "v-v"})]:  # fmt: skip
         student = tiny.bert(2, 32, seed=1, dropout=0.0)
         options = {"ce_weight": 0.0, "layer_mapping": [(1, 1), (2, 2)]}
-        if name == "logit":
+        if name in ("logit", "relations"):
             del options["layer_mapping"]
         _, events = go(student, tmp_path / name, method=METHODS[name](**options), teacher=teacher, max_steps=2)
         assert set(events[0]["parts"]) == expected
@@ -341,6 +344,55 @@ def test_other_families_teach_and_learn(kind, tmp_path):
     if kind != "GPT2":
         method = FeatureMethod(layer_mapping=[(1, 2), (2, 3)])
         go(tiny.bert(2, kind=kind), tmp_path / "s", method=method, teacher=tiny.bert(3, 64, seed=1))
+
+
+# --- relations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "heads"),
+    [(768, 768, 48), (384, 768, 48), (128, 768, 32), (512, 768, 32), (768, 1024, 64), (256, 1024, 64), (312, 768, 24)],
+)
+def test_relation_heads_divide_both_widths(student, teacher, heads):
+    assert methods.relation_heads(student, teacher) == heads
+
+
+def test_relations_are_those_of_the_models_own_projections(tmp_path):
+    """Against queries, keys and values worked out by hand from the hidden states and weights."""
+    student, teacher = tiny.bert(2, 32, 2, seed=2, dropout=0.0), tiny.bert(4, 48, 4, seed=1)
+    data = tiny.encoded(8)
+    batch = collate(data, np.arange(8), pad_token_id=0)
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+    def relations(loaded, layer, part):
+        with torch.no_grad():
+            states = loaded.model(**inputs, output_hidden_states=True).hidden_states[layer - 1]
+            vectors = getattr(loaded.model.bert.encoder.layer[layer - 1].attention.self, part)(states)
+        split = vectors.view(8, -1, 16, vectors.shape[-1] // 16).transpose(1, 2)
+        scores = split @ split.transpose(-1, -2) / split.shape[-1] ** 0.5
+        return scores.masked_fill(batch["attention_mask"][:, None, None] == 0, -1e30).softmax(-1)
+
+    _, events = go(student, tmp_path, method=METHODS["relations"](), teacher=teacher, data=data, epochs=2)
+    fresh = tiny.bert(2, 32, 2, seed=2, dropout=0.0)
+    for part, name in (("query", "q-q"), ("key", "k-k"), ("value", "v-v")):
+        p, q = relations(teacher, 4, part), relations(fresh, 2, part)
+        rows = (p * ((p + 1e-30) / (q + 1e-30)).log()).sum(-1).mean(1)
+        expected = (rows * batch["attention_mask"]).sum() / batch["attention_mask"].sum()
+        assert events[0]["parts"][name] == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_relations_refuse_what_cant_be(tmp_path):
+    student, teacher = tiny.bert(2, 32, 2, seed=2), tiny.bert(4, 48, 4, seed=1)
+    with pytest.raises(
+        InputError, match=r"5 relation heads don't divide the widths of student \(32\) and teacher \(48\)"
+    ):
+        go(student, tmp_path, method=METHODS["relations"](relation_heads=5), teacher=teacher)
+    with pytest.raises(InputError, match="no layer 5: its layers are numbered 1 to 4"):
+        go(student, tmp_path, method=METHODS["relations"](teacher_layer=5), teacher=teacher)
+    loaded, encoded = other_vocabulary()
+    with pytest.raises(InputError, match="'relations' compares teacher and student token by token"):
+        go(student, tmp_path, method=METHODS["relations"](),
+           teacher=Teacher(loaded, student=student, task=TASK, encoded=encoded))  # fmt: skip
 
 
 # --- schedule -----------------------------------------------------------------------------------------------------

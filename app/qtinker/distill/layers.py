@@ -36,6 +36,17 @@ def hidden_size(model: nn.Module) -> int:
     return int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
 
+def attention_width(model: nn.Module) -> int:
+    """Width of queries, keys and values, all heads side by side; it is the hidden size but for MobileBERT.
+
+    Raises:
+        InputError: the architecture keeps them in a form that is not known here.
+    """
+    module, third = _projection_modules(model, "q")[0]
+    weight: Tensor = module.weight  # type: ignore[assignment]
+    return int(weight.shape[0] if third is None else weight.shape[1] // 3)
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a loss reads of a model, beside its answer."""

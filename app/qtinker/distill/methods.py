@@ -6,6 +6,7 @@ outputs into parts of the loss. Adding one is adding a class here and its settin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..spec import FeatureMethod, LogitMethod, PatientMethod
+from ..spec import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod
 from . import layers, losses
 from .layers import Needs, Outputs
 
@@ -147,12 +148,7 @@ class Feature(Logit):
 
     def __init__(self, spec: FeatureMethod, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
         super().__init__(spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
-        if not same_tokens:
-            raise InputError(
-                "The method 'feature' compares teacher and student token by token, and their vocabularies differ: "
-                f"{teacher.name} and {student.name} cut the same text into different tokens.",
-                "Use the method 'logit' or 'patient', or a student with the teacher's vocabulary.",
-            )
+        _same_tokens(spec.name, same_tokens, student=student, teacher=teacher)
         self.pairs = layers.feature_pairs(
             spec.layer_mapping,
             student=layers.layer_count(student.model),
@@ -166,7 +162,7 @@ class Feature(Logit):
                 raise InputError(
                     f"The student has {heads[0]} attention heads and the teacher {heads[1]}: their attention scores "
                     "can't be compared head by head.",
-                    "Set attention_weight to 0, or use a student with as many heads.",
+                    "Use the method 'relations', set attention_weight to 0, or use a student with as many heads.",
                 )
             reads = Needs(hidden_states=True, attention_layers=tuple(layer for layer, _ in self.pairs))
             targets = Needs(hidden_states=True, attention_layers=tuple(layer for _, layer in self.pairs))
@@ -217,7 +213,76 @@ class Feature(Logit):
         return self.projections[name](states.float()) if len(self.projections) else states
 
 
-_METHODS: dict[type, type[Logit]] = {LogitMethod: Logit, PatientMethod: Patient, FeatureMethod: Feature}
+class Relations(Logit):
+    """Query, key and value relations of one teacher layer first, then the answer (MiniLMv2, Wang et al. 2021).
+
+    The student's last layer learns from the teacher's last (21 of 24, as the paper finds best for Large). The paper's
+    is a stage of its own, on unlabelled text; here it is on the texts of the task, and the logit method follows, with
+    a learning-rate schedule and optimizer state of its own. Nothing is projected: widths and heads may differ.
+    """
+
+    def __init__(self, spec: RelationsMethod, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
+        super().__init__(spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
+        _same_tokens(spec.name, same_tokens, student=student, teacher=teacher)
+        depth = layers.layer_count(teacher.model)
+        self.layer = layers.layer_count(student.model)
+        self.teacher_layer = spec.teacher_layer or (21 if depth == 24 else depth)
+        if self.teacher_layer > depth:
+            raise InputError(
+                f"The teacher has no layer {self.teacher_layer}: its layers are numbered 1 to {depth}.",
+                "Correct teacher_layer, or leave it out.",
+            )
+        widths = [layers.attention_width(loaded.model) for loaded in (student, teacher)]
+        self.heads = spec.relation_heads or relation_heads(*widths)
+        if any(width % self.heads for width in widths):
+            raise InputError(
+                f"{self.heads} relation heads don't divide the widths of student ({widths[0]}) and teacher "
+                f"({widths[1]}).",
+                f"Use a divisor of {math.gcd(*widths)}, or leave relation_heads out.",
+            )
+        self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
+        if spec.intermediate_share:
+            self.stages = (Stage("intermediate", spec.intermediate_share, judged=False), *self.stages)
+        reads, targets = (
+            Needs(attention_layers=(layer,), attention_parts="qkv") for layer in (self.layer, self.teacher_layer)
+        )
+        self.student_needs = {"intermediate": reads, "prediction": Needs()}
+        self.teacher_needs = {"intermediate": targets, "prediction": self.teacher_needs["train"]}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """The parts of the stage."""
+        if stage == "prediction":
+            return super().parts(stage, student, teacher, batch)
+        assert teacher is not None and student.attention is not None and teacher.attention is not None
+        mine, its = student.attention.taken, teacher.attention.taken
+        values = {
+            part: losses.relation_kl(
+                mine[part][self.layer], its[part][self.teacher_layer], student.attention_mask,
+                relation_heads=self.heads,
+            )
+            for part in "qkv"
+        }  # fmt: skip
+        return {f"{part}-{part}": Part(value, 1.0, "tokens") for part, value in values.items()}
+
+
+def relation_heads(student_width: int, teacher_width: int) -> int:
+    """The most relation heads that divide both widths, up to the paper's 48 (64 for teachers wider than 768)."""
+    most, common = (64 if teacher_width > 768 else 48), math.gcd(student_width, teacher_width)
+    return max(heads for heads in range(1, most + 1) if common % heads == 0)
+
+
+def _same_tokens(method: str, same: bool, *, student: Any, teacher: Any) -> None:
+    if not same:
+        raise InputError(
+            f"The method '{method}' compares teacher and student token by token, and their vocabularies differ: "
+            f"{teacher.name} and {student.name} cut the same text into different tokens.",
+            "Use the method 'logit' or 'patient', or a student with the teacher's vocabulary.",
+        )
+
+
+_METHODS: dict[type, type[Logit]] = {
+    LogitMethod: Logit, PatientMethod: Patient, FeatureMethod: Feature, RelationsMethod: Relations
+}  # fmt: skip
 
 
 def build(spec: Any, *, task: Any, student: Any, teacher: Any = None, same_tokens: bool = True, seed: int) -> Finetune:
