@@ -99,7 +99,7 @@ def _base_name(path: Path) -> str:
 
 def _import_zip(path: Path, name: str | None, do_lower_case: bool | None, progress: Progress) -> Path:
     with staging.box(models_dir()) as box:
-        folder = unpack.unpack(path, box / path.stem, progress=_stage(progress, "unpack"))
+        folder = unpack.unpack(path, box / "checkpoint", progress=_stage(progress, "unpack"))
         return _import_google(folder, path, name, do_lower_case, progress)
 
 
