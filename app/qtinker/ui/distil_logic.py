@@ -8,7 +8,7 @@ import gradio as gr
 
 from .. import api, jobs, runs
 from ..errors import InputError, Problem, QTinkerError, SpecError
-from ..spec import RunSpec
+from ..spec import METHODS, RunSpec
 from . import choices, form, guard, page, tasks
 from .charts import bars, histogram
 from .format import duration, esc, number, percent, short_number, size
@@ -80,7 +80,7 @@ class Logic:
         model = choices.find(teacher)
         return [
             gr.Dropdown(choices=names), gr.Radio(choices=choices.student_choices(model, t)),
-            teacher_html(model, t), gr.Button(visible=bool(model and not model.here)),
+            teacher_html(model, t) if model else gr.skip(), gr.Button(visible=bool(model and not model.here)),
         ]  # fmt: skip
 
     def teacher_chosen(self, name: str | None, student: str | None, finetune: bool) -> list[Any]:
@@ -121,7 +121,7 @@ class Logic:
         model = choices.find(teacher)
         if "teacher.finetune" not in values and model:
             values["teacher.finetune"] = not model.trained
-        if query.get("method") in ("logit", "patient", "feature"):
+        if query.get("method") in METHODS:
             values["method.name"] = query["method"]
         if (chosen := query.get("preset")) in PRESETS:
             values |= {"look.preset": chosen} | {path: PRESETS[chosen][path] for path in PRESET_PATHS if path != "method.name"}

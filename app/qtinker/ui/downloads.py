@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 
 from .. import model_folder, runs
 from ..errors import QTinkerError
-from . import guard
+from . import guard, tasks
 from .texts import Texts
 
 CHUNK = 1 << 20
@@ -66,6 +66,21 @@ def run_report(run_id: str, ending: str, lang: str = "en") -> Response:
             report_page(run, report, Texts(lang if lang in ("en", "zh") else "en")), media_type="text/html",
             headers=headers,
         )  # fmt: skip
+    return PlainTextResponse("There is no such form.", 404)
+
+
+@router.get("/task/{task_id}/comparison.{ending}")
+def comparison(task_id: str, ending: str) -> Response:
+    """A measurement made on the page, as JSON or CSV."""
+    try:
+        result = tasks.read(task_id).result or {}
+    except QTinkerError as error:
+        return _refuse(error)
+    headers = {"content-disposition": f'attachment; filename="qtinker-comparison.{ending}"'}
+    if ending == "json":
+        return JSONResponse(result, headers=headers)
+    if ending == "csv":
+        return Response(models_csv(result.get("models") or []), media_type="text/csv; charset=utf-8", headers=headers)
     return PlainTextResponse("There is no such form.", 404)
 
 

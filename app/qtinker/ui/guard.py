@@ -47,6 +47,11 @@ def model_name(value: Any) -> str:
     return name
 
 
+def is_plain_name(value: str) -> bool:
+    """Could it name a new model?"""
+    return len(value) <= 100 and _MODEL_NAME.match(value) is not None and "/" not in value and ".." not in value
+
+
 def local_model(value: Any) -> registry.RegistryEntry:
     """The registry entry of a whole model that is here.
 

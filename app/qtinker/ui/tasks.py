@@ -174,6 +174,13 @@ def wait(task_id: str, timeout: float = 600) -> Task:
     return task
 
 
+def scratch(parent: Path) -> Path:
+    """A new empty folder."""
+    folder = parent / f"import-{secrets.token_hex(6)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
 def _folder(task_id: Any) -> Path:
     if not isinstance(task_id, str) or not _ID.match(task_id):
         raise InputError("That is no task's id.")

@@ -8,7 +8,11 @@
     try { localStorage.setItem("qtinker-theme", next); } catch { /* private window */ }
     applyTheme(next);
   };
+  // Drawing the page selects its first tab too: only what a person did may change the address.
+  let touched = false;
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { touched = true; }, true);
   qt.set = (values) => {
+    if (!touched) return;
     const url = new URL(window.location.href);
     for (const [key, value] of Object.entries(values)) {
       if (value) url.searchParams.set(key, value); else url.searchParams.delete(key);
