@@ -1,4 +1,4 @@
-"""What a step gets: its stage, learning rate, random seed; the optimizer; and how running out of memory looks."""
+"""What a step gets: its stage, learning rate and random seed; and the optimizer."""
 
 from __future__ import annotations
 
@@ -50,9 +50,3 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     """
     digest = hashlib.blake2b(f"{seed}/{step}/{rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out; on CPUs torch raises a plain RuntimeError."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)

@@ -23,7 +23,7 @@ from .. import model_folder
 from ..data import Encoded
 from ..errors import RunStopped
 from ..home import cache_dir
-from . import schedule
+from . import troubles
 from .layers import Needs
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _ask(
         try:
             answers = teacher.ask(encoded, first[places], needs)
         except (RuntimeError, MemoryError) as error:
-            if not schedule.is_out_of_memory(error) or batch_size == 1:
+            if not troubles.is_out_of_memory(error) or batch_size == 1:
                 raise
             batch_size //= 2
             yield _message(phase, "warning", f"Out of memory: asking the teacher {batch_size} examples at a time.")

@@ -8,12 +8,9 @@ cut and resumed does exactly what an uninterrupted one does.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +21,12 @@ from torch import Tensor, nn
 from .. import checkpoint
 from ..checkpoint import Loaded
 from ..data import Encoded, collate, epoch_batches
-from ..errors import InputError, RunFailed, RunStopped
+from ..errors import InputError, RunStopped
 from ..spec import TrainingSpec
-from . import methods, precision, schedule
+from . import methods, precision, schedule, troubles
 from .layers import run
 from .processes import Processes
+from .progress import Progress, TrainResult, fingerprint
 from .state import StateFolder, copy_weights, optimizer_tensors, restore_optimizer, weights_of
 from .teacher import Teacher
 
@@ -37,44 +35,6 @@ EVENT_SECONDS = 0.5
 """Least time between two step events."""
 SAVE_SECONDS = 60.0
 """Time between two saved states, where the spec names no number of steps; more where saving takes long."""
-
-
-@dataclass
-class TrainResult:
-    """How a training ended; the student itself was trained in place and holds its best weights."""
-
-    steps: int
-    total_steps: int
-    best_step: int | None
-    metrics: dict[str, float] | None
-    """Of the best evaluation, or None where nothing was evaluated."""
-    history: list[dict[str, Any]]
-    """Every evaluation: step, metrics."""
-    precision: str
-    device: str
-    examples_per_second: float
-    stopped_early: bool
-
-
-@dataclass
-class _Progress:
-    """Everything that a resumed training must know beside tensors."""
-
-    step: int = 0
-    epoch: int = 0
-    batch_in_epoch: int = 0
-    stage: int = 0
-    micro_batch: int = 0
-    best: float | None = None
-    best_step: int | None = None
-    best_file: str | None = None
-    best_metrics: dict[str, float] | None = None
-    without_improvement: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-    examples: int = 0
-    finished: bool = False
-    stopped_early: bool = False
 
 
 def train(
@@ -145,8 +105,10 @@ class _Training:
         steps = max(1, math.ceil(training.epochs * self.steps_per_epoch - 1e-9))
         self.total_steps = min(steps, training.max_steps or steps)
         self.stage_ends = schedule.stage_ends(self.method.stages, self.total_steps)
-        self.progress = _Progress(micro_batch=-(-training.batch_size // training.gradient_accumulation))
-        self.fingerprint = self._fingerprint(method)
+        self.progress = Progress(micro_batch=-(-training.batch_size // training.gradient_accumulation))
+        self.fingerprint = fingerprint(
+            training, method, data, task=task, model=self.model, processes=self.processes.count
+        )
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +195,7 @@ class _Training:
             try:
                 totals = self._gradients(mine)
             except (RuntimeError, MemoryError) as error:
-                if not schedule.is_out_of_memory(error):
+                if not troubles.is_out_of_memory(error):
                     raise
                 out_of_memory = True
             (out_of_memory,) = self.processes.any(out_of_memory)
@@ -296,7 +258,12 @@ class _Training:
             self._refuse(f"loss became {loss}" if not math.isfinite(loss) else "gradient is not finite")
         if finite and self.training.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(self.trainable, self.training.max_grad_norm, norm)
-        self.scaler.step(self.optimizer)
+        try:
+            self.scaler.step(self.optimizer)
+        except (RuntimeError, MemoryError) as error:
+            if troubles.is_out_of_memory(error):  # the moments, made at the first step: nothing left to halve
+                raise troubles.too_big(self.progress.step + 1, "in the optimizer") from error
+            raise
         self.scaler.update()
         if self.scaler.is_enabled() and self.scaler.get_scale() < 2**-14:
             self._refuse("gradient overflows fp16 at every scale")
@@ -362,7 +329,9 @@ class _Training:
         self._make_optimizer()
 
     def _restore(self, groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
-        self.progress = _Progress(**counters["progress"])
+        self.progress = Progress(**counters["progress"])
+        if self.progress.finished and self.progress.best_file:
+            return  # the best weights are all that counts
         self._make_optimizer()
         copy_weights(self.model, groups["student"])
         copy_weights(self.method.projections, groups.get("projections", {}))
@@ -382,7 +351,7 @@ class _Training:
         if self.processes.is_main:
             self.states.save(
                 {
-                    "student": weights_of(self.model),
+                    "student": {} if self.progress.finished and self.progress.best_file else weights_of(self.model),
                     "projections": weights_of(self.method.projections),
                     "optimizer": {} if self.progress.finished else optimizer_tensors(self.optimizer),
                 },
@@ -398,16 +367,6 @@ class _Training:
         self.processes.wait()
         self._last_save = time.monotonic()
         self._save_interval = max(SAVE_SECONDS, 20 * (self._last_save - start))
-
-    def _fingerprint(self, method: Any) -> str:
-        """Hash of all that decides the result, to tell a resumed training from another one."""
-        settings = self.training.model_dump(exclude={"threads", "device", "save_every"})
-        labels = hashlib.sha256(np.ascontiguousarray(self.data.labels).tobytes()).hexdigest()
-        content = [
-            settings, method.model_dump() if method is not None else None, self.data.key, labels, self.task.to_meta(),
-            {name: list(tensor.shape) for name, tensor in weights_of(self.model).items()}, self.processes.count,
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _result(self) -> TrainResult:
         progress = self.progress
@@ -429,10 +388,7 @@ class _Training:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.progress.micro_batch == 1:
-            raise RunFailed(
-                f"Out of memory at step {self.progress.step + 1} with one example at a time.",
-                "Use a smaller student or teacher, a shorter max_length, or another device.",
-            )
+            raise troubles.too_big(self.progress.step + 1, "with one example at a time")
         self.progress.micro_batch = -(-self.progress.micro_batch // 2)
         return self._event(
             "message", level="warning",
@@ -441,17 +397,11 @@ class _Training:
         )  # fmt: skip
 
     def _refuse(self, what: str) -> None:
-        step = self.progress.step + 1
-        kept = "No earlier state was saved."
+        step, kept = self.progress.step + 1, "No earlier state was saved."
         if self.progress.best_file:
-            kept = f"The best weights, of step {self.progress.best_step}, are in " \
-                   f"{self.states.folder / self.progress.best_file}."  # fmt: skip
-        tries = [f"a lower learning rate ({self.training.learning_rate / 3:.0e})"]
-        if self.precision != "fp32":
-            tries.append("precision fp32")
-        if not self.training.max_grad_norm:
-            tries.append("gradient clipping (max_grad_norm 1)")
-        raise RunFailed(f"The {what} at step {step}. {kept}", f"Try {', '.join(tries)}.")
+            file = self.states.folder / self.progress.best_file
+            kept = f"The best weights, of step {self.progress.best_step}, are in {file}."
+        raise troubles.not_finite(what, step=step, kept=kept, training=self.training, precision=self.precision)
 
     # --- small things -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,70 @@
+"""What a training knows of itself: how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ..data import Encoded
+from ..spec import TrainingSpec
+from .state import weights_of
+
+
+@dataclass
+class TrainResult:
+    """How a training ended; the student itself was trained in place and holds its best weights."""
+
+    steps: int
+    total_steps: int
+    best_step: int | None
+    metrics: dict[str, float] | None
+    """Of the best evaluation, or None where nothing was evaluated."""
+    history: list[dict[str, Any]]
+    """Every evaluation: step, metrics."""
+    precision: str
+    device: str
+    examples_per_second: float
+    stopped_early: bool
+
+
+@dataclass
+class Progress:
+    """Everything that a resumed training must know beside tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    batch_in_epoch: int = 0
+    stage: int = 0
+    micro_batch: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    best_file: str | None = None
+    best_metrics: dict[str, float] | None = None
+    without_improvement: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    examples: int = 0
+    finished: bool = False
+    stopped_early: bool = False
+
+
+def fingerprint(
+    training: TrainingSpec, method: Any, data: Encoded, *, task: Any, model: nn.Module, processes: int
+) -> str:
+    """Hash of all that decides a training's result, to tell a resumed training from another one."""
+    labels = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes()).hexdigest()
+    content = [
+        training.model_dump(exclude={"threads", "device", "save_every"}),
+        method.model_dump() if method is not None else None,
+        data.key,
+        labels,
+        task.to_meta(),
+        {name: list(tensor.shape) for name, tensor in weights_of(model).items()},
+        processes,
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
