@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import measuring, models, project, training
+from . import measuring, models, page, project, training
 from .border import Json, Outcome
 from .runs import app as runs_app
 
@@ -19,6 +19,7 @@ def build() -> typer.Typer:
     models.register(app)
     training.register(app)
     measuring.register(app)
+    page.register(app)
     app.add_typer(runs_app, name="runs")
     return app
 

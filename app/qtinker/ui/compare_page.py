@@ -29,9 +29,9 @@ def build(shell: Shell) -> None:
                                  info=t("compare.models_help"), min_width=300, scale=3, elem_id="qt-compare-models")  # fmt: skip
             data = gr.Textbox("sample", label=t("compare.data"), info=t("compare.data_help"), max_lines=1, min_width=200,
                               scale=2, elem_id="qt-compare-data")  # fmt: skip
-            most = gr.Number(None, label=t("compare.most"), info=t("compare.most_help"), precision=0, minimum=1,
-                             min_width=140, scale=1)  # fmt: skip
-        upload = gr.File(label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=110)
+            most = gr.Textbox("", label=t("compare.most"), info=t("compare.most_help"), max_lines=1,
+                              placeholder=t("compare.all"), min_width=140, scale=1)  # fmt: skip
+        upload = gr.File(label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=96, elem_classes="qt-drop")
         measure = Starter(shell, "compare", verb="evaluate", label=t("compare.measure"), begin=begin, variant="primary")
         table = gr.HTML(elem_id="qt-compare-table")
     with gr.Column(elem_classes="qt-card"):
@@ -83,12 +83,14 @@ def entries(models: list[str] | None, least: int = 1) -> list[Any]:
     return [guard.local_model(name) for name in chosen]
 
 
-def begin(models: list[str], data: str, most: float | None) -> str:
+def begin(models: list[str], data: str, most: str) -> str:
     """Start measuring."""
     found, source = entries(models), guard.hub_or_file(data)
     arguments = [*[entry.full_name for entry in found], "--data", source]
-    if most:
-        arguments += ["--max-examples", str(int(most))]
+    if count := (most or "").strip():
+        if not count.isdecimal() or not 0 < int(count) < 10**9:
+            raise InputError(f"{count[:20]!r} is no number of examples.", "Leave it empty for all.")
+        arguments += ["--max-examples", count]
     return tasks.start("evaluate", arguments, label=", ".join(entry.name for entry in found))
 
 

@@ -79,7 +79,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
         [(t("distil.sample"), "sample"), (t("distil.upload"), "upload"), (t("distil.path"), "path")], value="sample",
         label=t("distil.data_from"), show_label=False, elem_id="f-look-data"))  # fmt: skip
     upload = gr.File(
-        label=t("distil.file"), file_types=list(guard.DATA_ENDINGS), visible=False, height=130, elem_id="qt-upload"
+        label=t("distil.file"), file_types=list(guard.DATA_ENDINGS), visible=False, height=96, elem_classes="qt-drop", elem_id="qt-upload"
     )
     label, info = form.words("data.train", t)
     fields.add("data.train", gr.Textbox(
@@ -156,7 +156,7 @@ def _method(fields: Fields, t: Texts) -> dict[str, Any]:
     fields.add("control", form.field("control", t))
     label, info = form.words("quantize", t)
     fields.add("quantize", gr.CheckboxGroup(
-        [(f"{scheme.name}: {scheme.title}", scheme.name) for scheme in SCHEMES.values()], label=t("distil.quantize"),
+        [(t.get(f"scheme.{scheme.name}.title", scheme.title), scheme.name) for scheme in SCHEMES.values()], label=t("distil.quantize"),
         info=t("distil.quantize_help"), elem_id="f-quantize"))  # fmt: skip
     fields.add("name", form.field("name", t))
     with gr.Accordion(t("distil.advanced"), open=False):

@@ -57,6 +57,8 @@ def field(path: str, t: Texts, **more: Any) -> Any:
         return gr.Checkbox(value=bool(default), **common)
     if get_origin(kind) is Literal:
         return gr.Dropdown(choices=[str(value) for value in get_args(kind)], value=default, **common)
+    if kind in (int, float) and default is None:  # a number box would show 0 for "left out"
+        return gr.Textbox(value="", placeholder=t("app.left_out"), max_lines=1, **common)
     if kind in (int, float):
         low, high = limits(info)
         return gr.Number(
@@ -129,6 +131,8 @@ def from_spec(spec: RunSpec, paths: list[str]) -> Values:
 
 def shown(path: str, value: Any) -> Any:
     """A spec's value as its component shows it."""
+    if path != "quantize" and value is not None and not isinstance(value, bool) and _is_optional_number(path):
+        return str(value)
     if path.endswith("layer_mapping") and isinstance(value, list):
         return ",".join(f"{student}:{teacher}" for student, teacher in value)
     if path == "student.layers" and isinstance(value, list):
@@ -136,6 +140,14 @@ def shown(path: str, value: Any) -> Any:
     if path == "quantize":
         return [each["scheme"] for each in value or []]
     return value
+
+
+def _is_optional_number(path: str) -> bool:
+    try:
+        info = declared(path)
+    except (KeyError, IndexError):
+        return False
+    return _kind(info.annotation) in (int, float) and not info.is_required() and info.default is None
 
 
 def command_line(spec: RunSpec) -> str:

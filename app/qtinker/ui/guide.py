@@ -63,7 +63,7 @@ def build(shell: Shell) -> None:
                 boxes.append(gr.Radio(
                     [(t(f"guide.{name}_{option}"), option) for option in options],
                     value="balanced" if name == "goal" else "some" if name == "amount" else options[0],
-                    label=t(f"guide.{name}"), elem_classes="qt-choices", elem_id=f"qt-guide-{name}"))  # fmt: skip
+                    label=t(f"guide.{name}"), elem_classes="qt-choices qt-wide" if len(options) == 3 else "qt-choices", elem_id=f"qt-guide-{name}"))  # fmt: skip
         with gr.Column(scale=5, min_width=300, elem_classes="qt-sticky"), gr.Column(elem_classes="qt-card"):
             answer = gr.HTML(advice_html("balanced", "some", "labels", "en", t), elem_id="qt-advice")
     gr.on([box.change for box in boxes], safe(t, quiet=True)(lambda *chosen: advice_html(*chosen, t)), boxes, answer,

@@ -31,20 +31,20 @@ def build(shell: Shell) -> None:
                 gr.HTML(page.title(t("models.title"), t("models.lead")))
                 with gr.Row():
                     search = gr.Textbox(label=t("models.search"), placeholder=t("models.search_hint"), max_lines=1,
-                                        min_width=180, elem_id="qt-model-search")  # fmt: skip
+                                        min_width=150, elem_id="qt-model-search")  # fmt: skip
                     where = gr.Dropdown([(t(f"models.where_{key}"), key) for key in ("all", "here", "catalog")], value="all",
-                                        label=t("models.where"), min_width=130, elem_id="qt-model-where")  # fmt: skip
+                                        label=t("models.where"), min_width=96, elem_id="qt-model-where")  # fmt: skip
                     role = gr.Dropdown([(t(f"models.role_{key}"), key) for key in ("all", "teacher", "student", "made")],
-                                       value="all", label=t("models.role"), min_width=130)  # fmt: skip
+                                       value="all", label=t("models.role"), min_width=96)  # fmt: skip
                     span = gr.Dropdown([(t(f"models.size_{key}"), key) for key in ("all", "s", "m", "l")], value="all",
-                                       label=t("models.size"), min_width=130)  # fmt: skip
+                                       label=t("models.size"), min_width=96)  # fmt: skip
                     language = gr.Dropdown([(t(f"models.language_{key}"), key) for key in ("all", "en", "zh", "multi")],
-                                           value="all", label=t("models.language"), min_width=130)  # fmt: skip
+                                           value="all", label=t("models.language"), min_width=96)  # fmt: skip
                 table = gr.HTML(js_on_load=page.PICK, elem_id="qt-model-table")
                 disk = gr.HTML(elem_id="qt-disk")
             with gr.Column(elem_classes="qt-card"):
                 gr.HTML(page.title(t("models.import"), t("models.import_lead")))
-                files = gr.File(label=t("models.import_files"), file_count="multiple", height=130, elem_id="qt-import-files")
+                files = gr.File(label=t("models.import_files"), file_count="multiple", height=96, elem_classes="qt-drop", elem_id="qt-import-files")
                 name = gr.Textbox(label=t("models.import_name"), max_lines=1, elem_id="qt-import-name")
                 bring = Starter(shell, "import", verb="import", label=t("models.import_button"), begin=begin_import)
         with gr.Column(scale=5, min_width=320):

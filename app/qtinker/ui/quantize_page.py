@@ -65,7 +65,7 @@ def build(shell: Shell) -> None:
 def scheme_words(name: str, t: Texts) -> str:
     """A scheme as a card: its title, what it touches and what it suits."""
     scheme = SCHEMES[name]
-    title = t.get(f"scheme.{name}.title", f"{scheme.name}: {scheme.title}")
+    title = t.get(f"scheme.{name}.title", scheme.title)
     suits = t.get(f"scheme.{name}.suits", scheme.suits)
     touches = t.get(f"scheme.{name}.touches", scheme.touches)
     return f"{title}\n{t('quantize.suits', words=suits)}\n{t('quantize.touches', words=touches)}"

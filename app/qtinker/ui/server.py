@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -107,10 +108,13 @@ def serve(
     ended = threading.Event()
     keeper = threading.Thread(target=keep_queue, args=(ended,), name="queue", daemon=True)
     keeper.start()
+    # Uvicorn raises the signal that ended it once more, for whoever was there before: that must not end us yet.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            Server(config).run(sockets=[sock])
+        Server(config).run(sockets=[sock])
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         ended.set()
         stop_everything()
 
