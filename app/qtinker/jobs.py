@@ -135,10 +135,13 @@ def stop(run_id: str, *, grace_s: float = GRACE_S, wait: bool = False) -> dict[s
 
 
 def stop_all(*, grace_s: float = GRACE_S) -> list[str]:
-    """Stop every run that is going on and hold the queue, as when the app ends. Returns the ids; all can be resumed."""
+    """Stop every worker and hold the queue, as when the app ends. Returns the runs' ids; all can be resumed.
+
+    Runs inside other programs (a terminal's, a notebook's) are left alone.
+    """
     with _queue() as queue:
         queue.paused = True
-        going_on = active()
+        going_on = [run for run in active() if _has_worker(run)]
         for run in going_on:
             run.request_stop(deadline=time.time() + grace_s)
     end = time.monotonic() + grace_s
@@ -262,6 +265,12 @@ def _processes(run: Run) -> list[psutil.Process]:
     return list(dict.fromkeys(found))
 
 
+def _has_worker(run: Run) -> bool:
+    """Whether the run's current attempt was started here, as a process of its own."""
+    launch = run.launch()
+    return bool(launch) and launch["attempt"] >= run.state()["attempt"]
+
+
 def _end(run: Run, grace_s: float) -> None:
     """Wait for a run that was asked to stop; kill it when its time is over."""
     end = time.monotonic() + grace_s
@@ -273,7 +282,7 @@ def _end(run: Run, grace_s: float) -> None:
 
 def _kill(run: Run) -> None:
     """Kill the run's process tree; never a process that does more than this run (a notebook, this one)."""
-    if not run.state()["own_process"] and not run.launch():
+    if not run.state()["own_process"] and not _has_worker(run):
         return
     doomed: list[psutil.Process] = []
     for process in _processes(run):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -37,6 +38,12 @@ state.update(status="done" if mode == "quick" else "stopped")
 run.clear_stop()
 jobs.advance()
 """
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Processes that a test starts find the package too."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(runs.__file__).parents[1]))
 
 
 @pytest.fixture
@@ -215,6 +222,8 @@ def test_a_process_that_does_more_than_the_run_is_never_killed(worker):
     StateWriter(run).update(
         status="running", pid=other.pid, process_created=psutil.Process(other.pid).create_time(), attempt=1
     )
+    assert jobs.stop_all() == []
+    assert status(run) == "running"
     jobs.stop(run.id, grace_s=0.05, wait=True)
     assert other.poll() is None
     assert status(run) == "stopping"

@@ -1,0 +1,274 @@
+"""Everything that would go wrong, found before anything starts: each problem with its field and its fix."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtinker import api, check, home, shapes
+from qtinker.errors import SpecError
+from qtinker.spec import RunSpec
+from safetensors.numpy import save_file
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Processes that a test starts find the package too."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(check.__file__).parents[1]))
+
+
+def make(name: str, *, layers=4, hidden=32, heads=4, labels=None, words=WORDS, **config) -> Path:
+    """A model folder as far as `check` reads it: config, headers, tokenizer."""
+    folder = home.models_dir() / "hub" / name
+    folder.mkdir(parents=True)
+    content = {
+        "model_type": "bert", "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
+        "intermediate_size": 4 * hidden, "max_position_embeddings": 512, "vocab_size": len(words),
+        "architectures": ["BertModel" if labels is None else "BertForSequenceClassification"],
+    }  # fmt: skip
+    if labels is not None:
+        content["id2label"] = {str(number): label for number, label in enumerate(labels)}
+    (folder / "config.json").write_text(json.dumps(content | config))
+    prefix = "" if labels is None else "bert."
+    tensors = {f"{prefix}encoder.weight": np.zeros(layers * 12 * hidden * hidden, np.float32)}
+    if labels is not None:
+        tensors["classifier.weight"] = np.zeros((len(labels), hidden), np.float32)
+    save_file(tensors, folder / "model.safetensors")
+    tokenizer = {
+        "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "model": {"type": "WordPiece", "vocab": {word: number for number, word in enumerate(words)}},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    rows = [f"a {'good' if number % 2 else 'bad'} film number {number},{'yes' if number % 2 else 'no'}"
+            for number in range(60)]  # fmt: skip
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def spec(file, **changes) -> RunSpec:
+    content = {"teacher": {"model": "teacher"}, "student": {"model": "small"}, "data": {"train": str(file)}}
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if isinstance(value, dict) and key in content else value
+    return RunSpec.parse(content)
+
+
+def found(run_spec, level="error") -> dict[str, str]:
+    return {p.field: f"{p.message} {p.fix}".strip() for p in check.check(run_spec) if p.level == level}
+
+
+@pytest.fixture
+def pair():
+    make("teacher", labels=["no", "yes"])
+    make("small", layers=2)
+
+
+def test_a_good_spec_has_no_problem_and_an_estimate(data, pair):
+    findings = check.preflight(spec(data))
+    assert findings.problems == []
+    made = findings.estimate
+    assert made is not None
+    assert (made.steps, made.examples) == (6, 54)  # 60 rows, a tenth split off, batches of 32, 3 epochs
+    assert made.student_parameters == 2 * 12 * 32 * 32
+    assert made.teacher_parameters == 4 * 12 * 32 * 32 + 2 * 32
+    assert made.speed_up == 2.0
+    assert made.seconds > 0
+    assert made.memory_bytes > 16 * made.student_parameters
+    assert json.loads(json.dumps(findings.to_dict()))["ok"] is True
+
+
+def test_problems_come_all_at_once(data):
+    problems = found(spec("missing.csv", training={"device": "mps"}))
+    assert set(problems) >= {"teacher.model", "student.model", "data.train"}
+    assert "missing.csv" in problems["data.train"]
+    assert "There is no model 'teacher'" in problems["teacher.model"]
+
+
+def test_a_catalog_model_that_is_not_here_names_the_download(data, pair):
+    problems = found(spec(data, student={"model": "bert-tiny"}))
+    assert problems == {
+        "student.model": "The model bert-tiny is not here yet. Fetch it: python3 app download bert-tiny"
+    }
+
+
+def test_an_untrained_teacher(data):
+    make("teacher")
+    make("small", layers=2)
+    problems = found(spec(data))
+    assert list(problems) == ["teacher.model"]
+    assert f"python3 app finetune --model teacher --data {data}" in problems["teacher.model"]
+    assert found(spec(data, teacher={"finetune": True})) == {}
+
+
+def test_other_labels(data):
+    make("teacher", labels=["cat", "dog"])
+    make("small", layers=2)
+    problem = found(spec(data))["teacher.model"]
+    for label in ("cat", "dog", "yes", "no"):
+        assert repr(label) in problem
+    assert found(spec(data, teacher={"finetune": True})) == {}
+
+
+def test_nameless_labels_are_counted(data):
+    make("teacher", labels=["LABEL_0", "LABEL_1", "LABEL_2"])
+    make("small", layers=2)
+    assert "3 labels, and the data has 2: no, yes" in found(spec(data))["teacher.model"]
+
+
+def test_a_column_that_is_not_there(data, pair):
+    problems = found(spec(data, data={"label_column": "stars"}))
+    assert list(problems) == ["data.label_column"]
+    assert "'text', 'label'" in problems["data.label_column"]
+
+
+def test_a_missing_evaluation_file(data, pair):
+    assert "no file gone.csv" in found(spec(data, data={"eval": "gone.csv"}))["data.eval"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"), [([0, 4], "has no layer 4: its 4 layers are numbered 0 to 3"), ([0, 3], None)]
+)
+def test_layers_to_keep(data, pair, layers, problem):
+    problems = found(spec(data, student={"model": None, "layers": layers}))
+    assert problems == {} if problem is None else problem in problems["student.layers"]
+
+
+def test_an_albert_is_not_cut(data, pair):
+    make("albert", model_type="albert")
+    assert "ALBERT" in found(spec(data, student={"model": "albert", "layers": [0]}))["student.layers"]
+
+
+def test_a_shape_without_a_teacher(data, pair):
+    problems = found(RunSpec.parse({"student": {"shape": "L-2_H-32_A-4"}, "data": {"train": str(data)}}))
+    assert list(problems) == ["student.shape"]
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "words"),
+    [
+        ({"name": "patient", "layer_mapping": "1:9"}, "method.layer_mapping", "teacher has layers 1 to 4"),
+        ({"name": "patient", "layer_mapping": "3:1"}, "method.layer_mapping", "student has layers 1 to 2"),
+        ({"name": "feature", "layer_mapping": "1:5"}, "method.layer_mapping", "teacher has layers 1 to 4"),
+    ],
+)
+def test_layer_mappings_that_these_depths_do_not_have(data, pair, method, field, words):
+    problems = found(spec(data, method=method))
+    assert list(problems) == [field]
+    assert words in problems[field]
+
+
+def test_a_student_deeper_than_the_teacher(data, pair):
+    make("deep", layers=6)
+    assert "6 layers and the teacher 4" in found(spec(data, student={"model": "deep"}, method={"name": "patient"}))[
+        "method.layer_mapping"
+    ]  # fmt: skip
+
+
+def test_different_vocabularies_under_feature(data, pair):
+    make("foreign", layers=2, words=[*WORDS[:-1], "movie"])
+    wanted = spec(data, student={"model": "foreign"}, method={"name": "feature"})
+    assert "different vocabularies" in found(wanted)["method.name"]
+    assert found(spec(data, student={"model": "foreign"}, method={"name": "logit"})) == {}
+
+
+def test_different_head_counts_under_feature(data, pair):
+    make("heads", layers=2, heads=2)
+    wanted = {"student": {"model": "heads"}, "method": {"name": "feature"}}
+    assert "2 attention heads and the teacher 4" in found(spec(data, **wanted))["method.attention_weight"]
+    wanted["method"] = {"name": "feature", "attention_weight": 0.0}
+    assert found(spec(data, **wanted)) == {}
+
+
+def test_quantized_models_are_no_students(data, pair):
+    make("packed", layers=2, quantization_config={"quant_method": "torchao"})
+    assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]
+
+
+def test_a_damaged_model_is_named(data, pair):
+    folder = make("cut", layers=2)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-8])
+    assert "truncated" in found(spec(data, student={"model": "cut"}))["student.model"]
+
+
+def test_warnings_do_not_stop(data, pair):
+    make("wide", layers=4, hidden=64)
+    make("short", layers=2, max_position_embeddings=64)
+    assert "is bigger than the teacher" in found(spec(data, student={"model": "wide"}), "warning")["student.model"]
+    warnings = found(spec(data, student={"model": "short"}, training={"batch_size": 100}), "warning")
+    assert "64 positions" in warnings["data.max_length"]
+    assert "more than the 54 training examples" in warnings["training.batch_size"]
+    assert found(spec(data, student={"model": "short"}, training={"batch_size": 100})) == {}
+
+
+def test_more_micro_batches_than_examples(data, pair):
+    problems = found(spec(data, training={"batch_size": 4, "gradient_accumulation": 8}))
+    assert list(problems) == ["training.gradient_accumulation"]
+
+
+def test_a_device_that_is_not_here(data, pair, monkeypatch):
+    monkeypatch.setattr(check, "_nvidia", lambda: False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert "no NVIDIA driver" in found(spec(data, training={"device": "cuda:1"}))["training.device"]
+    assert "no device mps" in found(spec(data, training={"device": "mps"}))["training.device"]
+
+
+def test_a_full_disk(data, pair, monkeypatch):
+    usage = check.shutil.disk_usage(home.home().parent)
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    assert "on the disk" in found(spec(data))["spec"]
+
+
+def test_unlabelled_texts(tmp_path, pair):
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(f"a film number {number}" for number in range(40)))
+    assert "no column" in found(spec(path, teacher=None))["data.train"].lower()
+
+
+def test_the_api_raises_all_errors_and_makes_no_folder(pair):
+    with pytest.raises(SpecError) as caught:
+        api.create_run(spec("missing.csv", training={"batch_size": 2, "gradient_accumulation": 4}))
+    assert {problem.field for problem in caught.value.problems} == {"data.train"}
+    assert not home.runs_dir().exists()
+
+
+def test_files_become_absolute_names_stay(data, pair, monkeypatch):
+    monkeypatch.chdir(data.parent)
+    folder = make("elsewhere", layers=2)
+    moved = folder.rename(data.parent / "elsewhere")
+    anchored = check.anchored(spec("reviews.csv", student={"model": "elsewhere"}, data={"eval": "reviews.csv"}))
+    assert anchored.data.train == anchored.data.eval == str(data)
+    assert anchored.student.model == str(moved)
+    assert anchored.teacher is not None
+    assert anchored.teacher.model == "teacher"
+    assert check.anchored(spec("sample")).data.train == "sample"
+
+
+def test_shapes_of_cut_and_named_students(pair):
+    teacher = shapes.read(home.models_dir() / "hub" / "teacher")
+    assert (teacher.layers, teacher.trained, teacher.labels) == (4, True, ("no", "yes"))
+    half = shapes.cut(teacher, 2)
+    assert (half.layers, half.encoder, half.trained) == (2, teacher.encoder // 2, False)
+    named = shapes.named("L-2_H-16_A-2", teacher)
+    assert (named.layers, named.hidden, named.heads, named.encoder) == (2, 16, 2, 2 * 12 * 16 * 16)
+
+
+def test_checking_needs_no_torch(data, pair):
+    code = (
+        "import sys; from qtinker import check; from qtinker.spec import RunSpec; "
+        f"found = check.check(RunSpec.parse({spec(data, method={'name': 'feature'}).model_dump()!r})); "
+        "print([str(p) for p in found], sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] []"
