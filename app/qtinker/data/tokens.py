@@ -110,7 +110,7 @@ def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: i
     return found
 
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = 50) -> list[np.ndarray]:
+def epoch_batches(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = 64) -> list[np.ndarray]:
     """Batches of example numbers for one epoch: every example exactly once, neighbours of like length.
 
     Examples are shuffled, cut into pools of `pool` batches, sorted by length within each pool and cut into batches,
