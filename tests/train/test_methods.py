@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from qtinker.data import collate
+from qtinker import checkpoint
+from qtinker.data import Examples, collate, encode
 from qtinker.distill import methods, schedule
 from qtinker.distill.layers import Needs
 from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import train
-from qtinker.errors import InputError, RunFailed
+from qtinker.errors import InputError, RunFailed, RunStopped
 from qtinker.spec import METHODS, FeatureMethod, LogitMethod, PatientMethod, TrainingSpec
 from training_job import accuracy
 
@@ -25,7 +26,8 @@ def spec(name: str, **more):
     return None if name == "finetune" else METHODS[name](**OPTIONS.get(name, {}), **more)
 
 
-def go(student, folder, *, method=None, teacher=None, data=None, evaluate=None, **training):
+def go(student, folder, *, method=None, teacher=None, data=None, evaluate=None,
+       should_stop=lambda: False, **training):  # fmt: skip
     """Train; returns (result, events)."""
     settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu",
                 "threads": 1, **training}  # fmt: skip
@@ -34,7 +36,7 @@ def go(student, folder, *, method=None, teacher=None, data=None, evaluate=None, 
         teacher = Teacher(teacher, student=student, task=TASK)
     steps = train(
         student, data, task=TASK, training=TrainingSpec(**settings), folder=folder, method=method, teacher=teacher,
-        evaluate=evaluate,
+        evaluate=evaluate, should_stop=should_stop,
     )  # fmt: skip
     events = []
     while True:
@@ -273,8 +275,6 @@ OTHER_WORDS = [*reversed(tiny.WORDS), "##s", "unseen"]
 
 
 def other_vocabulary(data_seed: int = 0):
-    from qtinker.data import encode
-
     teacher = tiny.bert(3, 64, seed=1, words=OTHER_WORDS)
     return teacher, encode(tiny.examples(24, seed=data_seed), teacher.tokenizer, 32, cache=False)
 
@@ -410,3 +410,38 @@ def test_stage_ends():
     assert schedule.stage_ends((methods.Stage("a", 0.01), methods.Stage("b", 0.99)), 10) == [1, 10]
     assert schedule.stage_ends((methods.Stage("a", 0.99), methods.Stage("b", 0.01)), 10) == [9, 10]
     assert schedule.stage_ends(two, 1) == [0, 1]
+
+
+# --- sentence pairs and half precision ----------------------------------------------------------------------------
+
+
+def test_a_bert_teacher_gets_segments_though_the_student_takes_none(tmp_path):
+    """DistilBERT's tokenizer cuts the pairs for both: what the teacher hears must be what its own tokenizer gives."""
+    student, teacher = tiny.bert(2, kind="DistilBert", seed=2), tiny.bert(3, seed=1)
+    student.tokenizer = tiny.tokenizer(kind="DistilBertTokenizer")
+    checkpoint.save(student.model, student.tokenizer, tmp_path / "s", meta={"name": "s", "kind": "finetuned"})
+    student = checkpoint.load(tmp_path / "s", task=TASK)
+    texts, pairs = ["the movie was good", "bad plot"], ["very fine actor", "the scene is poor and awful"]
+    data = encode(Examples(texts, pairs), student.tokenizer, 32, cache=False)
+    asked = Teacher(teacher, student=student, task=TASK)
+    assert asked.same_tokens
+    out = asked.outputs(np.arange(2), collate(data, np.arange(2), pad_token_id=0), Needs())
+    own = teacher.tokenizer(texts, pairs, padding=True, return_tensors="pt")
+    assert own["token_type_ids"].any()
+    with torch.no_grad():
+        assert torch.allclose(out.logits, teacher.model(**own).logits, atol=1e-6)
+
+
+def test_fp16_scales_the_loss_and_resumes(tmp_path):
+    ends = []
+    for cut in (False, True):
+        student, folder = tiny.bert(2, 32, seed=2), tmp_path / str(cut)
+        if cut:
+            stops = iter([False, True])
+            with pytest.raises(RunStopped):
+                go(student, folder, precision="fp16", epochs=2, should_stop=lambda stops=stops: next(stops))
+            student = tiny.bert(2, 32, seed=2)
+        result, _ = go(student, folder, precision="fp16", epochs=2)
+        assert result.precision == "fp16" and result.steps == 6
+        ends.append(tiny.weights(student.model))
+    assert all(torch.equal(weight, ends[1][key]) for key, weight in ends[0].items())
