@@ -5,6 +5,7 @@ Reads the data, config.json files and safetensors headers; no torch, no weights.
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from dataclasses import asdict, dataclass, field
@@ -128,38 +129,49 @@ def _teacher_head(spec: RunSpec, teacher: Shape, found: Findings) -> None:
 
 def _pair(spec: RunSpec, teacher: Shape, student: Shape, found: Findings) -> None:
     """What the method needs of the two."""
-    method = spec.method
     if student.parameters > teacher.parameters:
         _add(found, "student.model", f"the student ({student.parameters / 1e6:.1f}M parameters) is bigger than the "
              f"teacher ({teacher.parameters / 1e6:.1f}M).", "Swap them, or take a smaller student.",
              level="warning")  # fmt: skip
+    method = spec.method
     if isinstance(method, PatientMethod | FeatureMethod):
         pairs = patient_pairs if isinstance(method, PatientMethod) else feature_pairs
         try:
             pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
         except QTinkerError as error:
             _add(found, "method.layer_mapping", error.message, error.fix)
-    if not isinstance(method, FeatureMethod | RelationsMethod):
-        return
-    keys = teacher.vocabulary_key, student.vocabulary_key
-    if spec.student.model and None not in keys and keys[0] != keys[1]:
-        _add(found, "method.name", f"the method '{method.name}' compares token by token, and {teacher.name} and "
-             f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
-             "with the teacher's vocabulary.")  # fmt: skip
+    if isinstance(method, FeatureMethod | RelationsMethod):
+        keys = teacher.vocabulary_key, student.vocabulary_key
+        if spec.student.model and None not in keys and keys[0] != keys[1]:
+            _add(found, "method.name", f"the method {method.name!r} compares token by token, and {teacher.name} and "
+                 f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
+                 "with the teacher's vocabulary.")  # fmt: skip
+    if isinstance(method, FeatureMethod) and method.intermediate_share:
+        _feature(method, teacher, student, found)
     if isinstance(method, RelationsMethod):
-        if (method.teacher_layer or 1) > teacher.layers:
-            _add(found, "method.teacher_layer", f"{teacher.name} has no layer {method.teacher_layer}: its layers are "
-                 f"numbered 1 to {teacher.layers}.", "Correct it, or leave it out.")  # fmt: skip
-        return
-    if not method.intermediate_share:
-        return
+        _relations(method, teacher, student, found)
+
+
+def _feature(method: FeatureMethod, teacher: Shape, student: Shape, found: Findings) -> None:
     if method.attention_weight and student.heads != teacher.heads:
         _add(found, "method.attention_weight", f"the student has {student.heads} attention heads and the teacher "
-             f"{teacher.heads}: their attention scores can't be compared head by head.", "Use the method "
-             "'relations', set it to 0, or use a student with as many heads.")  # fmt: skip
+             f"{teacher.heads}: their attention scores can't be compared head by head.", "Set it to 0, use a student "
+             "with as many heads, or the method 'relations'.")  # fmt: skip
     if not (method.embedding_weight or method.hidden_weight or method.attention_weight):
         _add(found, "method.embedding_weight", "all weights of the intermediate stage are 0: nothing would be "
              "learned in it.", "Raise one, or set intermediate_share to 0.")  # fmt: skip
+
+
+def _relations(method: RelationsMethod, teacher: Shape, student: Shape, found: Findings) -> None:
+    if method.teacher_layer and method.teacher_layer > teacher.layers:
+        _add(found, "method.teacher_layer", f"{teacher.name} has no layer {method.teacher_layer}: its layers are "
+             f"numbered 1 to {teacher.layers}.", "Correct it, or leave it out.")  # fmt: skip
+    widths = student.hidden, teacher.hidden
+    bottleneck = "mobilebert" in (teacher.model_type, student.model_type)  # its attention is narrower than its states
+    if method.relation_heads and not bottleneck and any(width % method.relation_heads for width in widths):
+        _add(found, "method.relation_heads", f"{method.relation_heads} relation heads don't divide the widths of "
+             f"student ({widths[0]}) and teacher ({widths[1]}).",
+             f"Use a divisor of {math.gcd(*widths)}, or leave it out.")  # fmt: skip
 
 
 def _positions(spec: RunSpec, shape: Shape, found: Findings) -> None:

@@ -35,21 +35,27 @@ class Phase:
 
 
 def plan(spec: RunSpec) -> list[Phase]:
-    """The phases of a run in their order."""
-    found = [Phase("prepare", "Preparing", 1)]
+    """The phases of a run in their order.
+
+    Weights are in passes of the teacher over the data; a training step of a student is taken for 0.75 of one (a
+    quarter of the teacher's size, forward and backward).
+    """
+    epochs = spec.training.epochs
+    found = [Phase("prepare", "Preparing", 0.1)]
     if spec.teacher is None:
-        found.append(Phase("finetune", "Finetuning", 40))
+        found.append(Phase("finetune", "Finetuning", 3 * epochs))
     else:
         if spec.teacher.finetune:
-            found.append(Phase("finetune-teacher", "Finetuning the teacher", 60))
+            found.append(Phase("finetune-teacher", "Finetuning the teacher", 3 * spec.teacher.epochs))
         if asks_once(spec):
-            found.append(Phase("teacher-outputs", "Asking the teacher", 10))
-        found.append(Phase("distill", f"Distilling ({spec.method.name})", 40))
+            found.append(Phase("teacher-outputs", "Asking the teacher", 1))
+        asks_always = spec.method.name in ("feature", "relations")
+        found.append(Phase("distill", f"Distilling ({spec.method.name})", epochs * (1.25 if asks_always else 0.75)))
         if spec.control:
-            found.append(Phase("control", "Training the control, without the teacher", 25))
+            found.append(Phase("control", "Training the control, without the teacher", epochs * 0.75))
     if spec.quantize:
-        found.append(Phase("quantize", "Quantizing", 5))
-    return [*found, Phase("evaluate", "Measuring", 8)]
+        found.append(Phase("quantize", "Quantizing", 0.3 * len(spec.quantize)))
+    return [*found, Phase("evaluate", "Measuring", 0.5)]
 
 
 def asks_once(spec: RunSpec) -> bool:

@@ -17,11 +17,10 @@ import pytest
 import tiny
 from qtinker import api, checkpoint, jobs, phases, pipeline, registry, runs, worker
 from qtinker.errors import InputError, RunFailed, RunStopped, SpecError
-from qtinker.spec import RunSpec
+from qtinker.spec import METHODS, RunSpec
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.train
-METHODS = ("logit", "patient", "feature")
 
 
 @pytest.fixture(scope="module")

@@ -160,10 +160,12 @@ def test_a_shape_without_a_teacher(data, pair):
     [
         ({"name": "patient", "layer_mapping": "1:9"}, "method.layer_mapping", "teacher has layers 1 to 4"),
         ({"name": "patient", "layer_mapping": "3:1"}, "method.layer_mapping", "student has layers 1 to 2"),
+        ({"name": "relations", "teacher_layer": 5}, "method.teacher_layer", "numbered 1 to 4"),
+        ({"name": "relations", "relation_heads": 5}, "method.relation_heads", "a divisor of 32"),
         ({"name": "feature", "layer_mapping": "1:5"}, "method.layer_mapping", "teacher has layers 1 to 4"),
     ],
 )
-def test_layer_mappings_that_these_depths_do_not_have(data, pair, method, field, words):
+def test_layers_and_heads_that_these_models_do_not_have(data, pair, method, field, words):
     problems = found(spec(data, method=method))
     assert list(problems) == [field]
     assert words in problems[field]
@@ -178,8 +180,9 @@ def test_a_student_deeper_than_the_teacher(data, pair):
 
 def test_different_vocabularies_under_feature(data, pair):
     make("foreign", layers=2, words=[*WORDS[:-1], "movie"])
-    wanted = spec(data, student={"model": "foreign"}, method={"name": "feature"})
-    assert "different vocabularies" in found(wanted)["method.name"]
+    for name in ("feature", "relations"):
+        wanted = spec(data, student={"model": "foreign"}, method={"name": name})
+        assert "different vocabularies" in found(wanted)["method.name"]
     assert found(spec(data, student={"model": "foreign"}, method={"name": "logit"})) == {}
 
 
