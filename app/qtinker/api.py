@@ -252,24 +252,40 @@ def data(source: str | Path | DataSpec, *, tokenizer: str | None = None, **setti
     return inspect(spec, cutter).to_dict()
 
 
-def quantize(model: str | Path, *, scheme: str, name: str | None = None, on_event: OnEvent = None) -> dict[str, Any]:
-    """Make a quantized version of a model in the registry. Returns its name, path, bytes and what was checked."""
+def quantize(model: str | Path, *, scheme: str, name: str | None = None, **options: Any) -> dict[str, Any]:
+    """Make a quantized version of a model in the registry. Returns its name, path, bytes and what was checked.
+
+    Args:
+        options: as `qtinker.quantize.quantize` takes: engine, device, force, check_rows, progress.
+    """
     from . import pipeline
 
-    return pipeline.quantize_model(model, scheme=scheme, name=name)
+    return pipeline.quantize_model(model, scheme=scheme, name=name, **options)
 
 
 def evaluate(
-    models: str | Path | Iterable[str | Path], *, data: str | Path | DataSpec, batch_size: int = 32,
-    device: str = "cpu", threads: int | None = None, **settings: Any,
-) -> dict[str, Any]:  # fmt: skip
-    """Measure models side by side on labelled data: quality, agreement with the first, size, latency, throughput."""
+    models: str | Path | Iterable[str | Path],
+    *,
+    data: str | Path | DataSpec,
+    batch_size: int = 32,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_examples: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Measure models side by side on labelled data: quality, agreement with the first, size, latency, throughput.
+
+    Args:
+        settings: of the data: text_column, text_pair_column, label_column.
+    """
     from .evaluate import evaluate as measure
 
     named = [models] if isinstance(models, str | Path) else list(models)
     spec = data if isinstance(data, DataSpec) else _data_spec(data, settings)
-    report = measure(named, spec, batch_size=batch_size, device=device, threads=threads)
-    return report if isinstance(report, dict) else report.to_dict()
+    return measure(
+        named, spec, batch_size=batch_size, device=device, threads=threads, max_examples=max_examples, progress=progress
+    ).to_dict()
 
 
 def predict(

@@ -161,19 +161,8 @@ def wait(run_id: str, *, timeout_s: float | None = None) -> dict[str, Any]:
     """Wait until the run's process has ended (or the time is over). Returns the state."""
     run = runs.open(run_id)
     for process in _processes(run):
-        with_timeout(process, timeout_s)
+        _gone_within(process, timeout_s)
     return run.state()
-
-
-def with_timeout(process: psutil.Process, timeout_s: float | None) -> bool:
-    """Wait for a process; True if it is gone."""
-    try:
-        process.wait(timeout_s)
-    except psutil.TimeoutExpired:
-        return False
-    except psutil.Error:
-        pass
-    return True
 
 
 @dataclass
@@ -274,10 +263,21 @@ def _has_worker(run: Run) -> bool:
 def _end(run: Run, grace_s: float) -> None:
     """Wait for a run that was asked to stop; kill it when its time is over."""
     end = time.monotonic() + grace_s
-    gone = [with_timeout(process, max(0.0, end - time.monotonic())) for process in _processes(run)]
+    gone = [_gone_within(process, max(0.0, end - time.monotonic())) for process in _processes(run)]
     if not all(gone):
         _kill(run)
         advance()  # a killed worker can't start the next one
+
+
+def _gone_within(process: psutil.Process, timeout_s: float | None) -> bool:
+    """Wait for a process; True if it is gone."""
+    try:
+        process.wait(timeout_s)
+    except psutil.TimeoutExpired:
+        return False
+    except psutil.Error:
+        pass
+    return True
 
 
 def _kill(run: Run) -> None:
