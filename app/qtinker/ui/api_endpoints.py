@@ -1,1 +1,138 @@
-def build() -> None: ...
+"""The endpoints for programs: the real verbs, by gradio_client, JavaScript or curl; everything else is private.
+
+What a browser may ask, a program may ask: names of models and runs, data in QTinker's folders, never other paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from .. import api, jobs, runs
+from ..errors import InputError, QTinkerError
+from ..spec import RunSpec
+from . import answers, guard, tasks
+from .handlers import words_of
+from .quantize_page import begin as begin_quantize
+from .tasks_view import download as begin_download
+from .texts import Texts
+
+WAIT_SECONDS = 3600.0
+
+
+def build() -> None:
+    """Declare the endpoints inside the page's Blocks."""
+    verbs = (models, download, data_preview, start_distill, run_status, stop, resume, quantize, evaluate, predict)
+    for verb in verbs:
+        gr.api(spoken(verb), api_name=verb.__name__, api_description=verb.__doc__, concurrency_limit=8)
+
+
+def spoken(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The verb with its errors as words: no traceback crosses the line."""
+    import functools
+
+    @functools.wraps(verb)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(*args, **kwargs)
+        except QTinkerError as error:
+            raise gr.Error(words_of(error, Texts()), print_exception=False) from None
+        except Exception as error:
+            raise gr.Error(words_of(error, Texts()), print_exception=False) from None
+
+    return called
+
+
+def models() -> dict:
+    """What is here and what can be fetched: {models: [{full_name, kind, parameters, bytes, ...}], catalog: [...]}."""
+    listed = api.models()
+    for each in listed["models"]:
+        for key in ("path", "meta", "hashes"):
+            each.pop(key, None)
+    return listed
+
+
+def download(name: str) -> dict:
+    """Fetch a catalog model and wait until it is here: {models: [{name, path}]}."""
+    return _finished(begin_download(name))
+
+
+def data_preview(data: str, tokenizer: str = "") -> dict:
+    """What training would see of a data file (`sample`, or a file in QTinker's folders): columns, balance, lengths."""
+    arguments = [guard.hub_or_file(data)]
+    if tokenizer:
+        arguments += ["--tokenizer", guard.local_model(tokenizer).full_name]
+    return _finished(tasks.start("data", arguments, label="data"))
+
+
+def start_distill(spec: dict) -> dict:
+    """Start a run from a spec as in the YAML files: {teacher: {model: ...}, student: {...}, data: {train: ...}, ...}.
+
+    Answers at once with the run's state; `id` is what run_status, stop and resume take.
+    """
+    checked = held(RunSpec.parse(spec))
+    return jobs.start(api.create_run(checked).id)
+
+
+def held(spec: RunSpec) -> RunSpec:
+    """The spec, its models and files held to what a page may name.
+
+    Raises:
+        InputError: it names a folder or file elsewhere.
+    """
+    spec = spec.model_copy(deep=True)
+    for part in (spec.teacher, spec.student):
+        if part is not None and part.model:
+            part.model = guard.model_name(part.model)
+    spec.data.train = guard.hub_or_file(spec.data.train)
+    if spec.data.eval:
+        spec.data.eval = guard.hub_or_file(spec.data.eval)
+    return spec
+
+
+def run_status(run: str) -> dict:
+    """A run: its state (status, phase, progress, eta_s, ...), its report once it is done, and the end of its log."""
+    found = runs.open(run)
+    return {**found.state(), "report": found.report(), "log": found.log_tail(20)}
+
+
+def stop(run: str) -> dict:
+    """Let a run finish its step, save and end; answers at once with its state. It can be resumed."""
+    return jobs.stop(run)
+
+
+def resume(run: str) -> dict:
+    """Go on with a run that was stopped, interrupted or failed; answers at once with its state."""
+    return jobs.resume(run)
+
+
+def quantize(model: str, scheme: str, name: str = "") -> dict:
+    """Make a quantized version of a trained model and wait for it: {name, path, bytes, ...}."""
+    return _finished(begin_quantize(model, scheme, name))
+
+
+def evaluate(models: list[str], data: str, max_examples: int = 0) -> dict:
+    """Measure models side by side: {models: [{name, metrics, bytes, parameters, latency_ms, examples_per_second}]}."""
+    if not isinstance(models, list) or not models:
+        raise InputError("models is a list of names.", 'For example ["my-teacher", "my-student"].')
+    arguments = [*[guard.local_model(name).full_name for name in models], "--data", guard.hub_or_file(data)]
+    if max_examples:
+        arguments += ["--max-examples", str(int(max_examples))]
+    return _finished(tasks.start("evaluate", arguments, label=", ".join(map(str, models))[:80]))
+
+
+def predict(model: str, text: str) -> dict:
+    """A trained model's answer to a text: {label, score, probabilities, ms}."""
+    entry = guard.local_model(model)
+    return answers.predict([(entry.name, entry.path)], guard.text(text))[0]
+
+
+def _finished(task_id: str) -> dict[str, Any]:
+    task = tasks.wait(task_id, WAIT_SECONDS)
+    if task.status != "done" or task.result is None:
+        raise InputError(task.error or f"{task.label or task.verb} was stopped.")
+    return task.result
+
+

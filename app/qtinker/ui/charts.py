@@ -204,12 +204,17 @@ def scatter(
     y = axis([py for _, _, py, _ in points])
     grid, labels = _frame(x, y)
     dots = ""
+    placed: list[tuple[float, float]] = []
     for index, (name, px, py, weight) in enumerate(points):
         left, bottom = 100 * x.at(px), 100 * y.at(py)
         side = "qt-left" if left > 60 else ""
+        shift = next(s for s in (0, 17, -17, 34, -34, 51) if s == 51 or not any(
+            abs(left - ox) < 26 and abs(bottom - s / 3.3 - oy) < 5 for ox, oy in placed))  # fmt: skip
+        placed.append((left, bottom - shift / 3.3))
         dots += (
             f'<span class="qt-point qt-c{index % COLOURS} {side} {"qt-front" if name in front else ""}" '
-            f'style="left:{left:.2f}%;bottom:{bottom:.2f}%;--r:{8 + 14 * math.sqrt(max(weight, 0)):.0f}px">'
+            f'style="left:{left:.2f}%;bottom:{bottom:.2f}%;--dy:{shift}px;'
+            f'--r:{8 + 14 * math.sqrt(max(weight, 0)):.0f}px">'
             f'<i></i><b title="{esc(name)}">{esc(name)}</b></span>'
         )
     ordered = sorted((px, py) for name, px, py, _ in points if name in front)

@@ -104,7 +104,7 @@ def result_html(task_id: str, t: Texts) -> str:
     facts = t("compare.measured_on", n=number((result.get("data") or {}).get("examples")))
     links = page.links([(f"/download/task/{task_id}/comparison.{ending}", t(f"runs.report_{ending}")) for ending in ("json", "csv")])
     return (
-        f'<div style="display:grid;gap:14px"><p class="qt-small qt-muted" style="margin:0">{esc(facts)}</p>'
+        f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(facts)}</p>'
         f"{models_table(models, t)}{notes}{models_chart(models, t)}{links}</div>"
     )
 
@@ -157,5 +157,5 @@ def differ_html(models: list[str], data: str, t: Texts) -> str:
             cells.append(page.pill(f"{row[side]} · {percent(row[f'{side}_score'], 0)}", "good" if right else "warn"))
         rows.append(cells)
     table = page.table(columns, rows, label=t("compare.differ")) if rows else ""
-    return f'<div style="display:grid;gap:12px">{page.note(head)}{table}</div>'
+    return f'<div class="qt-stack">{page.note(head)}{table}</div>'
 

@@ -69,8 +69,8 @@ def build(shell: Shell) -> None:
                 command = gr.Code(label=t("distil.command"), language="shell", interactive=False, wrap_lines=True)
                 yaml = gr.Code(label=t("distil.yaml"), language="yaml", interactive=False, wrap_lines=True)
     _bind(shell, fields, t, upload=upload, preview=preview, about_teacher=about_teacher, notes=notes, groups=groups,
-          verdict=verdict, start=start, command=command, yaml=yaml, fetchers=(fetch_teacher, fetch_student))  # fmt: skip
-    practice.bind([], None, [], [], js="(ended) => { if (ended) qt.go('tab=distil&practice=1'); }")
+          verdict=verdict, start=start, command=command, yaml=yaml, fetchers=(fetch_teacher, fetch_student), practice=practice)  # fmt: skip
+
 
 
 def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
@@ -169,7 +169,7 @@ def _method(fields: Fields, t: Texts) -> dict[str, Any]:
 
 def _bind(
     shell: Shell, fields: Fields, t: Texts, *, upload: Any, preview: Any, about_teacher: Any, notes: dict[str, Any],
-    groups: dict[str, Any], verdict: Any, start: Any, command: Any, yaml: Any, fetchers: tuple[Starter, Starter],
+    groups: dict[str, Any], verdict: Any, start: Any, command: Any, yaml: Any, fetchers: tuple[Starter, Starter], practice: Starter,
 ) -> None:  # fmt: skip
     at, logic = fields.by_path, distil_logic.Logic(fields.paths, t)
     everything = fields.components
@@ -223,15 +223,13 @@ def _bind(
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
     shell.loaded(safe(t)(logic.load), [], [*everything, *shown[:2]])
+    practice.bind([], safe(t)(logic.practice_values), [], [*everything, *shown[:2]])
     shell.loaded(looks, data_inputs, looked)
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
                  [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
         fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
                      [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
-    begun = start.click(safe(t)(logic.start), everything, [shell.run, *checked], show_progress="hidden",
+    begun = start.click(safe(t)(logic.start), everything, [shell.run, shell.tabs, *checked], show_progress="hidden",
                         api_visibility="private")  # fmt: skip
-    begun.then(
-        None, [shell.run], js="(run) => { if (run && run.startsWith('new:')) qt.go('tab=runs&run=' + run.slice(4)); }",
-        api_visibility="private",
-    )  # fmt: skip
+    begun.success(None, [shell.run], js="(run) => { if (run) qt.set({tab: 'runs', run}); }", api_visibility="private")

@@ -105,7 +105,14 @@ class Logic:
 
     def load(self, request: gr.Request) -> list[Any]:
         """The first state of the page: defaults, then what the address asks for (a run to repeat, or advice)."""
-        query = dict(request.query_params)
+        return self.fill(dict(request.query_params))
+
+    def practice_values(self) -> list[Any]:
+        """The practice model is here: the page is filled in for it."""
+        return self.fill({"practice": "1"})
+
+    def fill(self, query: dict[str, str]) -> list[Any]:
+        """Values of all fields for an address's query."""
         values: dict[str, Any] = {}
         if wanted := query.get("from"):
             values = self.values_of(runs.open(wanted).spec())
@@ -178,18 +185,17 @@ class Logic:
 
     def start(self, *values: Any) -> list[Any]:
         """Start the run, or say why not."""
-        spec, problems = self._spec(values)
+        spec, _ = self._spec(values)
         if spec is None:
             gr.Warning(self.t("distil.not_yet"), title=self.t("error.title"))
-            return [gr.skip(), *self.check(*values)]
-        del problems
+            return [gr.skip(), gr.skip(), *self.check(*values)]
         try:
             run = api.create_run(spec)
         except SpecError as error:
             gr.Warning(esc(" ".join(map(str, error.problems[:2]))), title=self.t("error.title"))
-            return [gr.skip(), *self.check(*values)]
+            return [gr.skip(), gr.skip(), *self.check(*values)]
         jobs.start(run.id)
-        return [f"new:{run.id}", *[gr.skip()] * 8]
+        return [run.id, gr.Tabs(selected="runs"), *[gr.skip()] * 8]
 
     def _spec(self, values: tuple[Any, ...]) -> tuple[RunSpec | None, list[Problem]]:
         """The spec that the form amounts to, or its problems; names and paths are held to what a page may ask."""
@@ -287,7 +293,7 @@ class Logic:
                 facts.append((t("distil.speed_up"), f"≈ {estimate.speed_up:.1f}×"))
             parts.append(page.facts(facts))
             parts.append(f'<p class="qt-small qt-muted">{esc(t("distil.estimate_note"))}</p>')
-        return '<div style="display:grid;gap:12px">' + "".join(parts) + "</div>"
+        return '<div class="qt-stack">' + "".join(parts) + "</div>"
 
 
 def practice() -> str:
@@ -346,5 +352,5 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
     parts.append(page.table([(t("data.text"), False), (t("data.label"), False)], examples, label=t("data.examples")))
     said = "".join(f"<li>{esc(words)}</li>" for words in found["findings"])
     parts.append(f'<details><summary class="qt-small">{esc(t("data.found"))}</summary><ul class="qt-small qt-muted">{said}</ul></details>')
-    return '<div style="display:grid;gap:14px">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
+    return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
 

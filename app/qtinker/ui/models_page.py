@@ -235,7 +235,7 @@ def detail_html(model: choices.Model, t: Texts) -> str:
         kind = "AutoModel" if not entry.task else "AutoModelForSequenceClassification"
         lines += f'model = {kind}.from_pretrained("{entry.path.as_posix()}")'
         parts.append(f'<p class="qt-small qt-muted">{esc(t("models.load"))}</p><pre class="qt-log">{esc(lines)}</pre>')
-    return '<div style="display:grid;gap:14px">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
+    return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
 
 
 def _provenance(entry: registry.RegistryEntry, t: Texts) -> str:

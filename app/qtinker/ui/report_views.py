@@ -27,7 +27,11 @@ def models_table(models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str
     """One row a model; the best value of each column stands out."""
     roles = roles or {}
     metrics = [name for name in METRICS if any(name in (model.get("metrics") or {}) for model in models)]
-    metrics += sorted({name for model in models for name in model.get("metrics") or {}} - set(metrics))[:3]
+    others = {
+        name for model in models for name, value in (model.get("metrics") or {}).items()
+        if isinstance(value, float) and -1 <= value <= 1
+    }  # fmt: skip
+    metrics += sorted(others - set(metrics))[:3]
     columns = [(t("compare.model"), False)]
     columns += [(str(t.get(f"metric.{name}", name)), True) for name in metrics]
     columns += [(t(f"compare.{name}"), True) for name in ("agreement", "size", "parameters", "p50", "p95", "speed", "memory")]
@@ -124,7 +128,7 @@ def report_html(report: dict[str, Any], t: Texts) -> str:
         parts.append(models_table(models, t, roles=roles_of(report, t)))
         parts.append(models_chart(models, t))
     parts += [page.note(str(words), "warn") for words in report.get("warnings") or []]
-    return '<div style="display:grid;gap:14px">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
+    return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
 
 
 def verdict(scores: dict[str, Any], label: str, t: Texts) -> list[tuple[str, str]]:

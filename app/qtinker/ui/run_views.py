@@ -101,9 +101,11 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
         share = float(state.get("progress") or 0)
         parts.append(page.progress(share, f"{words} · {percent(share, 0)}", right, label=t("runs.progress")))
     parts.append(page.facts(_facts(state, known, t)))
+    if state["status"] == "done":  # the result says them again, beside what they are about
+        return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
     warnings = [event for event in known.messages if event.get("level") == "warning"][-4:]
     parts += [page.note(str(event.get("text") or ""), "warn") for event in warnings]
-    return '<div style="display:grid;gap:12px">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
+    return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
 
 
 def _phases(state: dict[str, Any], known: Curves, t: Texts) -> str:

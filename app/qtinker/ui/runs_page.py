@@ -198,7 +198,11 @@ def _spec_text(run: runs.Run) -> str:
 def _result(run: runs.Run, report: dict[str, Any] | None, t: Texts) -> str:
     if report is None:
         return ""
-    from .report_views import report_html
+    from .report_views import made_models, report_html
 
+    made = [(f"/download/model/{name}.zip", t("runs.model_zip", name=name.split("/")[-1])) for name in made_models(report)]
     items = [(f"/download/run/{run.id}/report.{ending}", t(f"runs.report_{ending}")) for ending in ("html", "json", "csv")]
-    return f'<div class="qt-card">{report_html(report, t)}<div style="height:12px"></div>{page.links(items)}</div>'
+    return (
+        f'<div class="qt-card">{report_html(report, t)}<div style="height:14px"></div>'
+        f'{page.links([*made, *items], primary=0 if made else None)}</div>'
+    )
