@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .distill import losses
 from .errors import InputError
 
 NO_LABEL = -100
@@ -144,9 +145,7 @@ class SequenceClassification(Task):
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """`T^2 * KL(softmax(z_T / T) || softmax(z_S / T))`, sum over classes, mean over examples."""
-        student = F.log_softmax(student_logits.float() / temperature, dim=-1)
-        teacher = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
-        return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
+        return losses.soft_target_kl(student_logits, teacher_logits, temperature=temperature)
 
     def predictions(self, logits: Any) -> np.ndarray:
         """int64 [B]: the class with the highest logit (the first of equal ones)."""

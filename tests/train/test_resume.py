@@ -43,14 +43,10 @@ def killed(name: str, folder: Path, when: str) -> None:
 @pytest.mark.parametrize(
     ("name", "deaths"),
     [
-        ("finetune", ["step:1"]),  # before anything is saved
-        ("finetune", ["step:8", "step:3"]),
-        ("logit", ["step:7"]),
+        ("finetune", ["step:1", "step:8"]),  # before anything is saved, and later
         ("patient", ["step:6"]),
         ("feature", ["step:3", "step:6"]),  # in the intermediate stage, and in the prediction stage
-        # a state is two small files (its counters, then the pointer): within the second and the third state
-        ("feature", ["write:3"]),
-        ("logit", ["write:6"]),
+        ("logit", ["write:6"]),  # within the third state: its tensors and counters are written, its pointer is not
     ],
 )
 def test_killed_and_resumed_ends_with_the_same_weights(name, deaths, tmp_path, uninterrupted):
@@ -58,8 +54,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(name, deaths, tmp_path, u
     for when in deaths:
         killed(name, tmp_path, when)
     model, result, events = job(name, tmp_path)
-    if deaths != ["step:1"]:
-        assert events[0]["kind"] == "message" and "Going on after step" in events[0]["text"]
+    assert events[0]["kind"] == "message" and "Going on after step" in events[0]["text"]
     for key, weight in tiny.weights(model).items():
         assert torch.equal(weight, expected[key]), key
     assert result.history == expected_result.history and result.best_step == expected_result.best_step
