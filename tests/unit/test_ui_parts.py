@@ -1,0 +1,260 @@
+"""The page's parts that need neither a server nor a browser: numbers, charts, forms, guards, zips, texts."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from qtinker import catalog, runs
+from qtinker.errors import InputError
+from qtinker.home import home
+from qtinker.spec import RunSpec
+from qtinker.ui import charts, curves, format, form, guard, run_views
+from qtinker.ui.downloads import models_csv, stream_zip, zip_length
+from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
+from qtinker.ui.texts import LANGUAGES as TONGUES
+from qtinker.ui.texts import Texts
+
+EVIL = "<img src=x onerror=alert(1)>&\"'"
+SPEC = {"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-mini"}, "data": {"train": "sample"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(12345, "12,345"), (0.0312, "0.0312"), (None, "–"), (float("nan"), "–"), (1.5, "1.5")]
+)
+def test_numbers_for_people(value, shown):
+    assert format.number(value) == shown
+
+
+def test_sizes_and_times_for_people():
+    assert [format.size(n) for n in (12, 4_400_000, 438_000_000, 1_250_000_000)] == ["12 B", "4.4 MB", "438 MB", "1.2 GB"]
+    assert [format.duration(s) for s in (4, 75, 3700, 200_000)] == ["4 s", "1 min 15 s", "1 h 1 min", "2 d 7 h"]
+    assert format.short_number(109_482_240) == "109 M" and format.percent(0.8934) == "89.3 %"
+
+
+def test_downsampling_keeps_ends_and_spikes():
+    points = [(float(x), 1.0) for x in range(10_000)]
+    points[4321] = (4321.0, 99.0)
+    kept = charts.downsample(points, 200)
+    assert len(kept) <= 200 and kept[0] == points[0] and kept[-1] == points[-1] and (4321.0, 99.0) in kept
+    assert kept == sorted(kept)
+
+
+def test_axis_has_round_ticks_around_the_values():
+    axis = charts.axis([0.13, 0.97])
+    assert axis.low <= 0.13 and axis.high >= 0.97 and axis.ticks == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert charts.axis([5.0, 5.0]).low < 5 < charts.axis([5.0, 5.0]).high
+
+
+def test_charts_escape_names_and_say_what_they_show():
+    drawn = charts.line_chart([charts.Series(EVIL, [(1, 2.0), (2, 1.0)])], title=EVIL, summary="From 2 to 1.")
+    assert "<img" not in drawn and "From 2 to 1." in drawn and 'role="img"' in drawn
+
+
+def test_smoothing_is_a_running_mean():
+    assert charts.smoothed([(0, 0.0), (1, 2.0), (2, 4.0), (3, 6.0)], share=0.5) == [(0, 0.0), (1, 1.0), (2, 3.0), (3, 5.0)]
+
+
+# --- form ---------------------------------------------------------------------------------------------------------
+
+
+def test_form_values_become_a_spec_and_come_back():
+    values = {
+        "teacher.model": "bert-base-uncased", "teacher.finetune": True, "student.layers": "0,2,4", "data.train": "sample",
+        "method.name": "patient", "method.patient.beta": 10.0, "method.logit.temperature": 7.0, "training.epochs": 2,
+        "training.max_steps": "50", "training.eval_every": "", "quantize": [{"scheme": "int8-dynamic"}],
+    }  # fmt: skip
+    spec = RunSpec.parse(form.to_spec(values))
+    assert spec.student.layers == [0, 2, 4] and spec.method.name == "patient" and spec.method.beta == 10
+    assert spec.method.temperature == 2.0, "a setting of another method has no say"
+    assert spec.training.max_steps == 50 and spec.training.eval_every is None
+    back = form.from_spec(spec, [*values, "method.patient.layer_mapping"])
+    assert back["student.layers"] == "0,2,4" and back["quantize"] == ["int8-dynamic"]
+    assert back["method.patient.beta"] == 10 and "method.logit.temperature" not in back
+    assert back["training.max_steps"] == "50"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"method": {"name": "patient", "layer_mapping": "1:2,2:4"}, "control": True},
+        {"student": {"layers": "0,2,4"}, "quantize": [{"scheme": "int8-dynamic"}, {"scheme": "int4-weight-only"}]},
+        {"student": {"shape": "L-2_H-128_A-2"}, "training": {"epochs": 1.5, "device": "cpu"}, "name": "a-name"},
+    ],
+)
+def test_the_command_shown_amounts_to_the_same_spec(more):
+    spec = RunSpec.parse(SPEC | more)
+    words = shlex.split(form.command_line(spec))
+    assert words[:3] == ["python3", "app", "distill"]
+    done = subprocess.run(
+        [sys.executable, "-m", "qtinker", *words[2:], "--print-spec", "--json"], capture_output=True, text=True,
+        cwd=Path(__file__).parents[2] / "app",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert RunSpec.parse(json.loads(done.stdout.splitlines()[-1])["spec"]) == spec
+
+
+def test_every_field_of_the_form_has_words():
+    from qtinker.options import distill_options
+
+    for option in distill_options():
+        if option.path[0] != "method" and len(option.path) <= 2:
+            label, _ = form.words(option.field, Texts())
+            assert label, option.field
+
+
+# --- guards -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../../etc/passwd", "data/../../x.csv", "~/.bashrc", "\0", "C:\\Windows\\win.ini", "", 7, None]
+)
+def test_no_data_outside_the_home(path, qtinker_home):
+    (qtinker_home.parent / "x.csv").write_text("text,label\na,b\n")
+    with pytest.raises(InputError):
+        guard.data_source(path)
+
+
+def test_links_are_followed_before_they_are_judged(qtinker_home, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("text,label\na,b\n")
+    guard.data_dir().mkdir(parents=True)
+    link = guard.data_dir() / "innocent.csv"
+    try:
+        link.symlink_to(secret)
+    except OSError:
+        pytest.skip("no links on this system")
+    with pytest.raises(InputError):
+        guard.data_source("innocent.csv")
+
+
+def test_data_in_the_data_folder_is_found_and_hidden_files_are_not(qtinker_home):
+    guard.data_dir().mkdir(parents=True)
+    (guard.data_dir() / "mine.csv").write_text("text,label\na,b\n")
+    assert guard.data_source("mine.csv") == str((guard.data_dir() / "mine.csv").resolve())
+    (home() / ".git").mkdir()
+    (home() / ".git" / "x.csv").write_text("text,label\na,b\n")
+    for hidden in (".git/x.csv", str(home() / ".git" / "x.csv")):
+        with pytest.raises(InputError):
+            guard.data_source(hidden)
+
+
+@pytest.mark.parametrize("name", ["/etc", "../runs", "a/../../b", "distilled/../../x", "", "x" * 300, None, 3, "a\nb"])
+def test_models_are_named_never_pathed(name):
+    with pytest.raises(InputError):
+        guard.model_name(name)
+
+
+def test_an_upload_is_kept_once_under_its_own_name(qtinker_home):
+    for _ in range(2):
+        box = guard.uploads_dir() / "hash"
+        box.mkdir(parents=True, exist_ok=True)
+        (box / "my reviews.CSV").write_text("text,label\na,b\n")
+        kept = Path(guard.keep_upload(str(box / "my reviews.CSV")))
+    assert kept.parent == guard.data_dir() and re.fullmatch(r"my-reviews-[0-9a-f]{8}\.csv", kept.name)
+    with pytest.raises(InputError):
+        guard.keep_upload("/etc/passwd")
+
+
+# --- zips and tables ----------------------------------------------------------------------------------------------
+
+
+def test_streamed_zip_is_whole_and_as_long_as_promised(tmp_path):
+    names = {"m/config.json": b"{}", "m/ünï.txt": "ü".encode(), "m/model.safetensors": bytes(range(256)) * 9000, "m/empty": b""}
+    plan = []
+    for number, (name, content) in enumerate(names.items()):
+        path = tmp_path / str(number)
+        path.write_bytes(content)
+        plan.append((name, path, len(content)))
+    data = b"".join(stream_zip(plan))
+    assert len(data) == zip_length([(name, length) for name, _, length in plan])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == names
+
+
+def test_csv_defuses_formulas():
+    text = models_csv([{"name": "=cmd|'/c calc'!A0", "metrics": {"accuracy": 0.5}, "labels": ["a"]}])
+    assert text.splitlines()[0] == "name,metrics.accuracy" and text.splitlines()[1].startswith("'=cmd")
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+def _step(step, loss, phase="distill"):
+    return {"kind": "step", "phase": phase, "step": step, "total_steps": 9, "loss": loss, "parts": {"soft": loss}}
+
+
+def test_curves_read_on_and_go_back_where_a_resumed_run_does(qtinker_home):
+    run = runs.create(RunSpec.parse(SPEC))
+    with run.files.events.open("a") as file:
+        for event in (_step(1, 3.0), _step(2, 2.0), _step(3, 1.0)):
+            file.write(json.dumps(event) + "\n")
+        file.write('{"kind": "step", "phase": "dis')  # half a line, still being written
+    assert curves.curves(run).phases["distill"].losses["loss"] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    with run.files.events.open("a") as file:
+        file.write('till", "step": 4, "loss": 0.9}\n' + json.dumps(_step(3, 1.1)) + "\n")
+    known = curves.curves(run)
+    assert known.phases["distill"].losses["loss"] == [(1, 3.0), (2, 2.0), (3, 1.1)]
+
+
+def test_long_curves_stay_small(qtinker_home):
+    run = runs.create(RunSpec.parse(SPEC))
+    with run.files.events.open("a") as file:
+        file.writelines(json.dumps(_step(step, 1.0)) + "\n" for step in range(1, 20_001))
+    points = curves.curves(run).phases["distill"].losses["loss"]
+    assert len(points) <= curves.POINTS_KEPT and points[0][0] == 1 and points[-1][0] == 20_000
+    drawn = run_views.charts_html("x", curves.curves(run), [], Texts())
+    assert len(drawn) < 60_000
+
+
+def test_what_runs_say_is_never_markup(qtinker_home):
+    run = runs.create(RunSpec.parse(SPEC))
+    state = run.state() | {"name": EVIL, "error": {"message": EVIL, "fix": EVIL}, "status": "failed", "kind": EVIL}
+    with run.files.events.open("a") as file:
+        file.write(json.dumps({"kind": "message", "phase": EVIL, "level": "warning", "text": EVIL}) + "\n")
+        file.write(json.dumps({"kind": "phase", "phase": EVIL, "title": EVIL}) + "\n")
+        file.write(json.dumps(_step(1, 1.0, phase=EVIL)) + "\n")
+    known = curves.curves(run)
+    for drawn in (run_views.list_html([state], "", Texts()), run_views.head_html(state, known, Texts()),
+                  run_views.charts_html(EVIL, known, [(EVIL, known)], Texts())):  # fmt: skip
+        assert "<img" not in drawn
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", [name for name in TONGUES if name != "en"])
+def test_a_translation_has_every_text_with_the_same_blanks(language):
+    english, other = Texts("en"), Texts(language)
+    assert Texts.keys(language) >= Texts.keys("en"), sorted(Texts.keys("en") - Texts.keys(language))
+    for key in Texts.keys("en"):
+        blanks = [set(re.findall(r"\{(\w+)\}", words.get(key))) for words in (english, other)]
+        assert blanks[0] == blanks[1], key
+
+
+def test_every_text_that_the_page_asks_for_is_there():
+    folder = Path(guard.__file__).parent
+    asked = {key for path in folder.glob("*.py") for key in re.findall(r'\bt\("([a-z0-9_.]+)"', path.read_text("utf-8"))}
+    assert asked and not asked - Texts.keys("en")
+
+
+def test_the_guide_only_names_what_the_catalog_has():
+    for goal in GOALS:
+        for amount in AMOUNTS:
+            for labels in LABELS:
+                for language in LANGUAGES:
+                    advice = advise(goal, amount, labels, language)
+                    assert advice.teacher in catalog.catalog()
+                    assert advice.student == "layers" or advice.student in catalog.catalog()
+                    for reason in advice.reasons:
+                        assert Texts()(f"guide.why_{reason}")
