@@ -80,13 +80,13 @@ def speed_up(model: torch.nn.Module) -> int:
     tables: dict[str, Any] = {name: module for name, module in model.named_modules() if _is_table(module)}
     found: dict[str, Any] = {**linears, **tables}
     for name in found:
-        module: Any = found[name]
+        layer: Any = model.get_submodule(name)
         parent, _, child = name.rpartition(".")
         new: torch.nn.Module
         if name in tables:
-            new = Int8Embedding(module.weight.qdata, module.weight.scale.detach().float().view(-1, 1))
+            new = Int8Embedding(layer.weight.qdata, layer.weight.scale.detach().float().view(-1, 1))
         else:
-            new = _converted(module)
+            new = _converted(layer)
         setattr(model.get_submodule(parent), child, new.eval())
     return len(found)
 

@@ -11,6 +11,7 @@ import torch
 from .. import checkpoint
 from ..errors import CheckpointError, InputError
 from .base import Runtime
+from .int8_layers import speed_up
 
 # Said once per import, of no use to anybody: kernels for other processors are absent, enums are registered twice.
 logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
@@ -34,12 +35,15 @@ class TorchRuntime(Runtime):
         self.device = pick_device(device)
         loaded = checkpoint.load(path, device=str(self.device))
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self._parameters = sum(weight.numel() for weight in self.model.parameters())
+        if self.device.type == "cpu":
+            speed_up(self.model)
         self.input_names = set(checkpoint.model_inputs(self.model))
 
     @property
     def parameters(self) -> int | None:
         """Packed weights count as what they unpack to, since a tensor of torchao has the float tensor's shape."""
-        return super().parameters or sum(parameter.numel() for parameter in self.model.parameters())
+        return super().parameters or self._parameters
 
     @torch.inference_mode()
     def logits(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
