@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..options import first_sentence
 from ..quantize.schemes import SCHEMES
 from ..spec import METHODS
 from . import choices, distil_logic, form, guard, page
@@ -136,7 +137,7 @@ def _method(fields: Fields, t: Texts) -> dict[str, Any]:
         [(t(f"preset.{name}"), name) for name in distil_logic.PRESETS], value="balanced", label=t("distil.preset"),
         elem_classes="qt-choices qt-wide", elem_id="f-look-preset"))  # fmt: skip
     fields.add("method.name", gr.Radio(
-        [(t(f"method.{name}"), name) for name in METHODS], value="logit", label=t("distil.method_name"),
+        [(method_words(name, t), name) for name in METHODS], value="logit", label=t("distil.method_name"),
         elem_classes="qt-choices qt-wide", elem_id="f-method-name"))  # fmt: skip
     groups = {}
     for name, method in METHODS.items():
@@ -165,6 +166,11 @@ def _method(fields: Fields, t: Texts) -> dict[str, Any]:
                 for path in TRAINING_MORE[first : first + 3]:
                     fields.add(path, form.field(path, t, min_width=180))
     return groups
+
+
+def method_words(name: str, t: Texts) -> str:
+    """A method as a card; one that no text is written for yet is described by its own first sentence."""
+    return t.get(f"method.{name}", f"{name.capitalize()}\n{first_sentence(METHODS[name].__doc__ or '')}.")
 
 
 def _bind(

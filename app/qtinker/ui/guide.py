@@ -79,7 +79,7 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
     teacher = choices.find(advice.teacher) or choices.find(getattr(catalog.find(advice.teacher), "name", None))
     student = choices.find(advice.student) if advice.student != "layers" else None
     facts = [(t("distil.teacher"), advice.teacher), (t("distil.student"), advice.student if student else t("guide.layers")),
-             (t("distil.method"), t.get(f"method.{advice.method}").split("\n")[0]),
+             (t("distil.method"), t.get(f"method.{advice.method}", advice.method).split("\n")[0]),
              (t("distil.preset"), t.get(f"preset.{advice.preset}").split("\n")[0])]  # fmt: skip
     if student:
         facts.append((t("models.size"), f"{size(student.bytes)} · {short_number(student.parameters)}"))
