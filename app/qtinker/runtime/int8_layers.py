@@ -91,7 +91,7 @@ def speed_up(model: torch.nn.Module) -> int:
     return len(found)
 
 
-def _is_int8(module: Any, kind: type) -> bool:
+def _is_int8(module: Any, kind: Any) -> bool:
     """Whether the layer's weight is torchao's, on the CPU, with a scale a row and no zero points."""
     if not isinstance(module, kind) or type(module.weight).__name__ != "Int8Tensor":
         return False

@@ -1,0 +1,57 @@
+"""What every exporter starts from: a module that takes token tensors in a fixed order and gives the logits alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from .. import checkpoint
+
+HEAD_NAMES = ("pooler", "classifier", "pre_classifier", "score", "qa_outputs")
+"""Modules of the head, which stay float."""
+
+
+class Logits(torch.nn.Module):
+    """A classification model as a function of tensors, in the order of `names`."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.names = checkpoint.model_inputs(model)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """int64 [B, L] each to float32 [B, C]."""
+        return self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True).logits
+
+
+def example_inputs(graph: Logits, tokenizer: Any) -> tuple[torch.Tensor, ...]:
+    """Two short texts of different length: a batch and a length that no shape of the model equals."""
+    batch = tokenizer(["one", "one two three four five six seven"], padding=True, return_tensors="pt")
+    width = batch["input_ids"].shape[1]
+    filled = {"token_type_ids": torch.zeros(2, width, dtype=torch.int64), **batch}
+    return tuple(filled[name] for name in graph.names)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Exporters warn at length about things that are checked afterwards."""
+    noisy = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "nncf", "transformers", "root")]
+    levels = [logger.level for logger in noisy]
+    root = logging.getLogger()
+    root_level = root.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in noisy:
+            logger.setLevel(logging.ERROR)
+        root.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            root.setLevel(root_level)
+            for logger, level in zip(noisy, levels, strict=True):
+                logger.setLevel(level)

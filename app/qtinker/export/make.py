@@ -1,0 +1,147 @@
+"""The steps of exporting one model: load, convert, write beside it what it needs, load again, compare, keep."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import home, model_folder, registry
+from ..data import Examples
+from ..errors import InputError, QTinkerError
+from ..predict import logits_of
+from ..quantize.make import rows_to_check
+from ..quantize.verify import Verdict, verify_folder
+from ..runtime import engine_of, weights_bytes
+from ..runtime.pytorch import TorchRuntime
+from . import onnx_format, openvino_format
+from .formats import Format
+
+_MODULES: dict[str, Any] = {"onnx": onnx_format, "openvino": openvino_format}
+
+
+def make(
+    model: str | Path, form: Format, out: Path | None, *, name: str | None, force: bool,
+    check_rows: Examples | Sequence[Any] | None, fresh: bool, progress: Callable[[str], None],
+) -> Path:  # fmt: skip
+    """See `export.export`."""
+    path = registry.resolve(model)
+    refuse_foreign(path, form)
+    meta = model_folder.read_meta(path)
+    source_name = str(meta.get("name") or path.name)
+    progress(f"Loading {source_name}")
+    runtime = TorchRuntime(path)
+    rows = rows_to_check(check_rows, runtime)
+    max_length = runtime.max_length
+    source_logits = logits_of(runtime, rows, max_length=max_length)
+    name = name or registry.unique_name("exported", f"{source_name}-{form.name}")
+    with _place(out, name) as folder:
+        progress(f"Converting to {form.title}")
+        notes = _MODULES[form.name].write(runtime.model, runtime.tokenizer, folder)
+        write_companions(runtime, folder, form.name)
+        new_meta = {
+            key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
+        }  # fmt: skip
+        record = {"format": form.name, "source": source_name, "bytes": weights_bytes(folder), **notes}
+        new_meta |= {"name": name, "kind": "exported", "task": runtime.task, "source": {"model": source_name},
+                     "parameters": runtime.parameters, "export": record}  # fmt: skip
+        model_folder.write_meta(folder, new_meta)
+        progress(f"Loading it again with {form.extra} and comparing it with its source")
+        verdict = verify_folder(folder, source_logits, rows, max_length=max_length, fresh=fresh)
+        refuse_different(verdict, source_logits, form, force=force)
+        record["check"] = verdict.to_dict()
+        (folder / "README.md").write_text(_card(new_meta, form, verdict), encoding="utf-8")
+        model_folder.write_meta(folder, new_meta)
+    progress(f"Kept as {name}: {verdict}")
+    return out.resolve() if out is not None else home.models_dir() / "exported" / name
+
+
+def refuse_foreign(path: Path, form: Format) -> None:
+    """
+    Raises:
+        InputError: the model is not one of PyTorch's, or is quantized in a way that the format can't take.
+    """
+    name = model_folder.read_meta(path).get("name") or path.name
+    engine = engine_of(path)
+    if engine != "torch":
+        raise InputError(f"{name} runs on {engine} already.", "Export the PyTorch model that it was made from.")
+    config = model_folder.read_json(path / model_folder.CONFIG)
+    if (config.get("quantization_config") or {}).get("quant_method") == "torchao":
+        scheme = "int8-static" if form.name == "openvino" else "int8-dynamic"
+        engine = "openvino" if form.name == "openvino" else "onnxruntime"
+        raise InputError(
+            f"{name} is quantized by torchao, whose tensors {form.name} can't hold.",
+            f"Quantize its source for that engine: python3 app quantize MODEL --scheme {scheme} --engine {engine}",
+        )
+
+
+def refuse_different(verdict: Verdict, source_logits: np.ndarray, form: Format, *, force: bool) -> None:
+    """
+    Raises:
+        QTinkerError: the exported model is not the same function, unless forced.
+    """
+    limit = form.tolerance * (1 + float(np.abs(source_logits).max(initial=0.0)))
+    if force or verdict.max_logit_difference <= limit:
+        return
+    raise QTinkerError(
+        f"The {form.name} file answers differently from its source: {verdict} (a logit may differ by {limit:.3f}).",
+        "Please report this as a bug, with the model's architecture; --force keeps it anyway.",
+    )
+
+
+def write_companions(runtime: TorchRuntime, folder: Path, form: str) -> None:
+    """What a folder needs beside its graph: config, tokenizer, and an example in the target's own library."""
+    runtime.tokenizer.save_pretrained(folder)
+    config = json.loads(runtime.model.config.to_json_string(use_diff=False))
+    config.pop("quantization_config", None)
+    config["architectures"] = [type(runtime.model).__name__]
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if not (folder / "tokenizer.json").is_file():
+        return
+    tokenizer = runtime.tokenizer
+    text = _MODULES[form].EXAMPLE
+    for key, value in (
+        ("{max_length}", str(runtime.max_length)),
+        ("{pad_id}", str(runtime.pad_token_id)),
+        ("{pad_token!r}", repr(tokenizer.pad_token)),
+    ):
+        text = text.replace(key, value)
+    (folder / "example.py").write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _place(out: Path | None, name: str) -> Iterator[Path]:
+    """The registry's staging folder, or the user's own folder, which must be new or empty and stays so on failure."""
+    if out is None:
+        with registry.staged("exported", name) as folder:
+            yield folder
+        return
+    import shutil
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder.", "Name a new folder.")
+    there = out.is_dir()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield out
+    except BaseException:
+        for child in out.iterdir():
+            child.unlink() if child.is_file() else shutil.rmtree(child, ignore_errors=True)
+        if not there:
+            out.rmdir()
+        raise
+
+
+def _card(meta: dict[str, Any], form: Format, verdict: Verdict) -> str:
+    record = meta["export"]
+    return (
+        f"# {meta['name']}\n\n{record['source']} as {form.title}. Made with QTinker.\n\n"
+        f"Runs on: {form.runs_on}.\n\nInputs: {', '.join(record['inputs'])} (int64, batch x length); output: logits "
+        f"(float32, batch x {len(meta['task']['labels'])}). Labels: {', '.join(meta['task']['labels'])}.\n\n"
+        f'Run it: `python example.py "a text"`\n\n## Checked\n\nLoaded again with {form.extra} in a fresh process and '
+        f"compared with its source on {verdict.rows} rows of uneven length: {verdict}.\n"
+    )
