@@ -20,6 +20,8 @@ LOGO = (
     '<circle cx="13" cy="14" r="2.4" fill="#7ff0e1"/><circle cx="25.4" cy="9" r="2.2" fill="#7ff0e1"/></svg>'
 )
 
+Call = tuple[Callable[..., Any], list[Any], list[Any]]
+
 
 @dataclass
 class Shell:
@@ -31,13 +33,13 @@ class Shell:
     t: Texts
     tabs: gr.Tabs
     run: gr.Textbox
-    on_open: dict[str, list[tuple[Callable[..., Any], list[Any], list[Any]]]] = field(default_factory=dict)
-    on_load: list[tuple[Callable[..., Any], list[Any], list[Any]]] = field(default_factory=list)
+    on_open: dict[str, list[Call]] = field(default_factory=dict)
+    on_load: list[list[Call]] = field(default_factory=list)
     timers: dict[str, gr.Timer] = field(default_factory=dict)
 
-    def loaded(self, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
-        """Call `function` when the page is loaded, whichever tab the address names."""
-        self.on_load.append((function, inputs, outputs))
+    def loaded(self, function: Callable[..., Any], inputs: list[Any], outputs: list[Any], *then: Call) -> None:
+        """Call `function` when the page is loaded, whichever tab the address names, and `then` one after the other."""
+        self.on_load.append([(function, inputs, outputs), *then])
 
     def opened(self, name: str, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Call `function` whenever the page `name` comes to the front."""
@@ -101,5 +103,7 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
         tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
         for function, inputs, outputs in shell.on_open.get(name, []):
             tab.select(function, inputs, outputs, **quiet)
-    for function, inputs, outputs in shell.on_load:
-        blocks.load(function, inputs, outputs, **quiet)
+    for (function, inputs, outputs), *following in shell.on_load:
+        done = blocks.load(function, inputs, outputs, **quiet)
+        for function, inputs, outputs in following:
+            done = done.then(function, inputs, outputs, **quiet)

@@ -31,7 +31,7 @@ def build(shell: Shell) -> None:
                               scale=2, elem_id="qt-compare-data")  # fmt: skip
             most = gr.Textbox("", label=t("compare.most"), info=t("compare.most_help"), max_lines=1,
                               placeholder=t("compare.all"), min_width=140, scale=1)  # fmt: skip
-        upload = gr.File(label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=96, elem_classes="qt-drop")
+        upload = gr.File(label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=124, elem_classes="qt-drop")
         measure = Starter(shell, "compare", verb="evaluate", label=t("compare.measure"), begin=begin, variant="primary")
         table = gr.HTML(elem_id="qt-compare-table")
     with gr.Column(elem_classes="qt-card"):
@@ -157,5 +157,5 @@ def differ_html(models: list[str], data: str, t: Texts) -> str:
             cells.append(page.pill(f"{row[side]} · {percent(row[f'{side}_score'], 0)}", "good" if right else "warn"))
         rows.append(cells)
     table = page.table(columns, rows, label=t("compare.differ")) if rows else ""
-    return f'<div class="qt-stack">{page.note(head)}{table}</div>'
+    return f'<div class="qt-stack">{page.note(head)}<div class="qt-tall-table">{table}</div></div>'
 

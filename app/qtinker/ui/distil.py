@@ -80,7 +80,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
         [(t("distil.sample"), "sample"), (t("distil.upload"), "upload"), (t("distil.path"), "path")], value="sample",
         label=t("distil.data_from"), show_label=False, elem_id="f-look-data"))  # fmt: skip
     upload = gr.File(
-        label=t("distil.file"), file_types=list(guard.DATA_ENDINGS), visible=False, height=96, elem_classes="qt-drop", elem_id="qt-upload"
+        label=t("distil.file"), file_types=list(guard.DATA_ENDINGS), visible=False, height=124, elem_classes="qt-drop", elem_id="qt-upload"
     )
     label, info = form.words("data.train", t)
     fields.add("data.train", gr.Textbox(
@@ -206,7 +206,7 @@ def _bind(
     looked = [preview, at["data.text_column"], at["data.text_pair_column"], at["data.label_column"]]
     gr.on(
         [at[path].change for path in ("look.data", "data.train", "data.text_column", "data.text_pair_column",
-                                      "data.label_column", "data.max_length", "teacher.model")],
+                                      "data.label_column", "data.max_length")] + [at["teacher.model"].input],
         looks, data_inputs, looked, trigger_mode="always_last", show_progress="minimal",
         show_progress_on=preview, concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
@@ -222,15 +222,16 @@ def _bind(
         safe(t)(logic.preset), [at["look.preset"]],
         [at[path] for path in distil_logic.PRESET_PATHS], queue=False, **QUIET,
     )  # fmt: skip
+    check = safe(t, quiet=True)(logic.check)
     gr.on(
-        [component.change for component in everything], safe(t, quiet=True)(logic.check), everything, checked,
-        trigger_mode="always_last", queue=False, **QUIET,
+        [component.change for component in everything], check, everything, checked, trigger_mode="always_last",
+        concurrency_limit=4, **QUIET,
     )  # fmt: skip
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
-    shell.loaded(safe(t)(logic.load), [], [*everything, *shown[:2]])
+    shell.loaded(safe(t)(logic.load), [], [*everything, *shown[:2]], (check, everything, checked),
+                 (looks, data_inputs, looked))  # fmt: skip
     practice.bind([], safe(t)(logic.practice_values), [], [*everything, *shown[:2]])
-    shell.loaded(looks, data_inputs, looked)
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
                  [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):

@@ -135,7 +135,10 @@ class Logic:
         students = choices.student_choices(model, self.t)
         student = values.get("student.model") or query.get("student")
         values.setdefault("control", True)
-        values["student.model"] = student if any(student == value for _, value in students) else None
+        offered = [value for _, value in students]
+        here = [value for value in offered if (found := choices.find(value)) and found.here and found.kind == "pretrained"]
+        usual = "bert-mini" if "bert-mini" in offered else None
+        values["student.model"] = student if student in offered else here[0] if here else usual
         if values["student.model"] and "look.student" not in values:
             values["look.student"] = "model"
         if not values.get("look.student") and not any(each.here for each in map(choices.find, [v for _, v in students]) if each):

@@ -44,7 +44,7 @@ def build(shell: Shell) -> None:
                 disk = gr.HTML(elem_id="qt-disk")
             with gr.Column(elem_classes="qt-card"):
                 gr.HTML(page.title(t("models.import"), t("models.import_lead")))
-                files = gr.File(label=t("models.import_files"), file_count="multiple", height=96, elem_classes="qt-drop", elem_id="qt-import-files")
+                files = gr.File(label=t("models.import_files"), file_count="multiple", height=124, elem_classes="qt-drop", elem_id="qt-import-files")
                 name = gr.Textbox(label=t("models.import_name"), max_lines=1, elem_id="qt-import-name")
                 bring = Starter(shell, "import", verb="import", label=t("models.import_button"), begin=begin_import)
         with gr.Column(scale=5, min_width=320):
