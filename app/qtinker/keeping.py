@@ -15,7 +15,7 @@ from .spec import RunSpec
 
 if TYPE_CHECKING:
     from .distill.train import TrainResult
-    from .phases import Work
+    from .work import Work
 
 
 def keep(

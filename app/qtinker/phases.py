@@ -9,14 +9,13 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from . import checkpoint, data, model_folder, pipeline, registry
 from .checkpoint import Loaded
-from .data import Encoded, Examples
 from .distill import methods, precision, teacher_cache
 from .distill.processes import pick_device
 from .distill.students import build_student
@@ -26,80 +25,13 @@ from .errors import InputError, RunStopped
 from .home import home
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .predict import length_batches
-from .runs import Run
 from .spec import RunSpec, StudentSpec, TrainingSpec
+from .work import Work
 
 Event = dict[str, Any]
-T = TypeVar("T")
 EVAL_BATCH = 64
 CACHE_SHARE = 0.2
 """Of the free disk space, how much the teacher's outputs may take."""
-
-
-class Work:
-    """What the phases share: the spec, the data, and what was made so far. Models are loaded when first needed."""
-
-    def __init__(
-        self, *, run: Run, spec: RunSpec, record: pipeline.Record, emit: Callable[[Event], None],
-        should_stop: Callable[[], bool],
-    ) -> None:  # fmt: skip
-        self.run, self.spec, self.record, self.emit, self.should_stop = run, spec, record, emit, should_stop
-        self.phase = "prepare"
-        self.dataset: data.Dataset
-        self.task: Any
-        self.max_length = spec.data.max_length
-        self._teacher: Loaded | None = None
-
-    def say(self, text: str, *, level: str = "info") -> None:
-        """A message event."""
-        self.emit({"kind": "message", "phase": self.phase, "level": level, "text": text})
-
-    def warnings(self) -> list[str]:
-        """Every warning of the run so far, earlier attempts included."""
-        events, _ = self.run.events()
-        texts = [e["text"] for e in events if e["kind"] == "message" and e.get("level") == "warning"]
-        return list(dict.fromkeys(texts))
-
-    @property
-    def teacher_path(self) -> Path:
-        """The teacher that is learned from: the given one, or the one that this run finetuned."""
-        made = self.record.done.get("finetune-teacher", {}).get("path") or self.record.done["prepare"]["teacher"]
-        return Path(made)
-
-    def teacher(self) -> Loaded:
-        """The teacher, loaded once; its head is trained."""
-        if self._teacher is None:
-            self._teacher = checkpoint.load(self.teacher_path)
-        return self._teacher
-
-    def teaching(self, student: Loaded) -> Teacher:
-        """The teacher as the loop asks it, with texts of its own tokens where the vocabularies differ."""
-        loaded = self.teacher()
-        same = data.tokenizer_key(loaded.tokenizer) == data.tokenizer_key(student.tokenizer)
-        return Teacher(loaded, student=student, task=self.task, encoded=None if same else self.encode(loaded))
-
-    def encode(self, loaded: Loaded, examples: Examples | None = None) -> Encoded:
-        """Training (or other) examples in a model's tokens."""
-        return data.encode(self.dataset.train if examples is None else examples, loaded.tokenizer, self.max_length)
-
-    def drive(self, steps: Generator[Event, None, T], *, quiet: bool = False) -> T:
-        """Run a training (or another generator of events) to its end, passing on its events, or just the warnings."""
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as end:
-                return end.value
-            if not quiet or event.get("level") == "warning":
-                self.emit(event)
-
-    def states(self, phase: str) -> Path:
-        """Where a training keeps what resuming needs."""
-        return self.run.files.checkpoint / phase
-
-    def forget_states(self) -> None:
-        """A run that is done is not resumed: free the space."""
-        shutil.rmtree(self.run.files.checkpoint, ignore_errors=True)
-
 
 # --- prepare -----------------------------------------------------------------------------------------------------
 

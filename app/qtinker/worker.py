@@ -228,8 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     status = EXIT_FAILED
     try:
         run = runs.open(given[0])
-        with suppress(psutil.Error, OSError):  # the page and whatever else the user does go first
-            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 5)
+        _step_back()
         execute(run, own_process=True)
         status = EXIT_DONE
     except QTinkerError as error:
@@ -240,6 +239,15 @@ def main(arguments: list[str] | None = None) -> int:
     except QTinkerError as error:
         print(error, file=sys.stderr)
     return status
+
+
+def _step_back() -> None:
+    """The page, and whatever else the user does, go first."""
+    with suppress(psutil.Error, OSError):
+        if sys.platform == "win32":
+            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            psutil.Process().nice(5)
 
 
 if __name__ == "__main__":
