@@ -271,12 +271,14 @@ def evaluate(
     device: str = "cpu",
     threads: int | None = None,
     max_examples: int | None = None,
+    isolate: bool = True,
     progress: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Measure models side by side on labelled data: quality, agreement with the first, size, latency, throughput.
 
     Args:
+        isolate: measure each model in a fresh process, which tells its memory too; False saves starting one.
         settings: of the data: text_column, text_pair_column, label_column.
     """
     from .evaluate import evaluate as measure
@@ -284,8 +286,9 @@ def evaluate(
     named = [models] if isinstance(models, str | Path) else list(models)
     spec = data if isinstance(data, DataSpec) else _data_spec(data, settings)
     return measure(
-        named, spec, batch_size=batch_size, device=device, threads=threads, max_examples=max_examples, progress=progress
-    ).to_dict()
+        named, spec, batch_size=batch_size, device=device, threads=threads, max_examples=max_examples,
+        isolate=isolate, progress=progress,
+    ).to_dict()  # fmt: skip
 
 
 def predict(

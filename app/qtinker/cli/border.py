@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import math
 import os
 import sys
@@ -29,6 +30,9 @@ from ..home import home
 # What other programs set for themselves and would turn against us: unsafe loading, everything served.
 UNWANTED = ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "GRADIO_ALLOWED_PATHS")
 
+# Libraries that warn of kernels for other machines and of their own deprecations at every start.
+CHATTY = ("torchao", "torch.utils._pytree")
+
 
 @dataclass
 class Outcome:
@@ -46,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     as_json = "--json" in options
     for name in UNWANTED:
         os.environ.pop(name, None)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):  # a terminal that can't write a character shows another, and goes on
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

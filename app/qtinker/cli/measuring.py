@@ -55,13 +55,14 @@ def evaluate(
 
     Quality, agreement with the first, size, latency, throughput, memory.
     """
-    from .. import api
+    from .. import api, console
     from . import show
 
-    result = api.evaluate(
-        models, data=data, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column,
-        max_examples=max_examples, batch_size=batch_size, device=device, threads=threads,
-    )  # fmt: skip
+    with console.Drawing() as drawing:
+        result = api.evaluate(
+            models, data=data, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column,
+            max_examples=max_examples, batch_size=batch_size, device=device, threads=threads, progress=drawing.say,
+        )  # fmt: skip
     return Outcome(result, lambda: show.evaluation(result))
 
 
