@@ -1,8 +1,7 @@
 """The whole job on the bundled sample, offline: teacher, students by each method, control, INT8 and INT4, one table.
 
-Every step is what a user would type: `finetune`, `distill`, `quantize`, `evaluate`. Only the teacher starts specially, as
-a BERT with random weights and the sample's vocabulary, since nothing may be downloaded. Same seed, same table (timings
-aside).
+Every step is what a user would type: `finetune`, `distill`, `quantize`, `evaluate`. Only the teacher's start is special,
+a BERT with random weights and the sample's vocabulary: nothing may be downloaded. Same seed, same table (timings aside).
 """
 
 from __future__ import annotations
