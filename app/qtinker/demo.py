@@ -1,7 +1,8 @@
 """The whole job on the bundled sample, offline: teacher, students by each method, control, INT8 and INT4, one table.
 
-Every step is what a user would type: `finetune`, `distill`, `quantize`, `evaluate`. Only the teacher's start is special,
-a BERT with random weights and the sample's vocabulary: nothing may be downloaded. Same seed, same table (timings aside).
+Every step is what a user would type: `finetune`, `distill`, `quantize`, `evaluate`. Only the teacher's start is
+special, a BERT with random weights and the sample's vocabulary: nothing may be downloaded. Same seed, same table
+(timings aside).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
     best = max(reports[1:], key=lambda report: report["metrics"]["student"][report["metric"]])
     say(tell, f"The best student is {best['name']}; it is quantized.")
     for scheme in SCHEMES:
-        made = api.quantize(best["checkpoint"], scheme=scheme, name=f"{best['name']}-{scheme}")
+        made = api.quantize(best["checkpoint"], scheme=scheme, name=f"{best['name']}-{scheme}", fresh=False)
         roles[made["path"]] = f"quantized, {scheme}"
     say(tell, "All are measured side by side.")
     measured = api.evaluate(list(roles), data=DATA, max_length=MAX_LENGTH, threads=THREADS, isolate=False)
