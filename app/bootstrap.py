@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import html
 import json
 import os
 import platform
@@ -303,7 +304,7 @@ def pip_command(python: Path, folder: Path) -> list[str]:
                 return [str(python), f"{wheel}/pip"]
     try:
         wheel = fetch_pip(folder)
-    except (OSError, ValueError, KeyError, StopIteration) as error:
+    except (OSError, ValueError) as error:
         raise SetupError(
             f"This Python has no pip, and it could not be fetched ({error}). {apt_sentence('python3-venv')}"
         ) from None
@@ -313,20 +314,18 @@ def pip_command(python: Path, folder: Path) -> list[str]:
 def fetch_pip(folder: Path) -> Path:
     """pip's newest wheel from the package index, its SHA-256 checked; it runs without being installed."""
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
-    headers = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{index}/pip/", headers=headers), timeout=30) as answer:  # noqa: S310
-        files = json.load(answer)["files"]
-        address = answer.url
-    chosen = next(
-        file
-        for file in reversed(files)
-        if re.fullmatch(r"pip-[\d.]+-py3-none-any\.whl", file["filename"]) and not file.get("yanked")
+    with urllib.request.urlopen(f"{index}/pip/", timeout=30) as answer:  # noqa: S310
+        page, address = answer.read().decode(), answer.url
+    found = re.findall(
+        r'<a\b([^>]*?)href="([^"#]*(pip-([\d.]+)-py3-none-any\.whl))#sha256=([0-9a-f]{64})"([^>]*)>', page
     )
-    url = urllib.parse.urljoin(address, chosen["url"])
-    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
+    usable = [each for each in found if "data-yanked" not in each[0] + each[5]]
+    if not usable:
+        raise ValueError(f"{index} lists no pip")
+    _, link, name, _, sha256, _ = max(usable, key=lambda each: [int(part) for part in each[3].split(".")])
+    with urllib.request.urlopen(urllib.parse.urljoin(address, html.unescape(link)), timeout=60) as answer:  # noqa: S310
         content = answer.read()
-    if hashlib.sha256(content).hexdigest() != chosen["hashes"]["sha256"]:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError("the file that came is not the one that was announced")
-    wheel = folder / chosen["filename"]
-    wheel.write_bytes(content)
-    return wheel
+    (folder / name).write_bytes(content)
+    return folder / name

@@ -212,11 +212,10 @@ def test_pip_is_fetched_only_with_the_announced_hash(tmp_path: Path, monkeypatch
 
     class Index(BaseHTTPRequestHandler):
         def do_GET(self):
-            def file(name):
-                return {"filename": name, "url": f"../../files/{name}", "hashes": {"sha256": listing["digest"]}}
-
             names = ["pip-9.0-py3-none-any.whl", "pip-99.1-py3-none-any.whl", "pip-100.0b1-py3-none-any.whl"]
-            body = json.dumps({"files": [file(name) for name in names]}).encode()
+            links = [f'<a href="../../files/{name}#sha256={listing["digest"]}">{name}</a>' for name in names]
+            links.append(links[1].replace("99.1", "99.9").replace("<a ", '<a data-yanked="broken" '))
+            body = "<br>".join(links).encode()
             body = content if "/files/pip-99.1" in self.path else body
             self.send_response(200)
             self.end_headers()
