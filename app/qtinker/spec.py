@@ -182,7 +182,7 @@ class PatientMethod(SoftTargets):
 
     name: Literal["patient"] = "patient"
     beta: float = setting(
-        100.0, "Beta", "Weight of the [CLS]-state loss, in the paper's form: squared differences summed over hidden "
+        1.0, "Beta", "Weight of the [CLS]-state loss, in the paper's form: squared differences summed over hidden "
         "units. The paper's reference code averages over units; its beta is the hidden size (768) times larger "
         "for the same pull.", ge=0,
     )
