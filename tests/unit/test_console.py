@@ -1,0 +1,87 @@
+"""What is drawn: plain lines where the stream is no terminal, tables that line up, figures in words."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from qtinker import console
+from qtinker.cli import show
+
+
+def drawn(*events: dict) -> str:
+    stream = io.StringIO()
+    with console.Drawing(stream) as drawing:
+        for event in events:
+            drawing(event)
+    return stream.getvalue()
+
+
+def test_events_as_plain_lines(monkeypatch):
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
+    text = drawn(
+        {"kind": "phase", "phase": "distill", "index": 3, "count": 5, "title": "Distilling [logit]", "total_steps": 10},
+        {"kind": "step", "step": 4, "total_steps": 10, "loss": 0.51239, "examples_per_second": 99.6, "eta_s": 62},
+        {"kind": "step", "step": 5, "total_steps": None, "loss": None, "examples_per_second": None, "eta_s": None},
+        {"kind": "eval", "step": 5, "metrics": {"accuracy": 0.75}, "best": True},
+        {"kind": "message", "level": "warning", "text": "Two [odd] rows."},
+        {"kind": "something new"},
+    )
+    assert text == (
+        "[3/5] Distilling [logit]\n  step 4/10, loss 0.5124, 100 examples/s, 1:02 left\n  step 5\n"
+        "  step 5: accuracy 0.7500 (best so far)\n  warning: Two [odd] rows.\n"
+    )
+
+
+def test_lines_come_now_and_then():
+    step = {"kind": "step", "step": 1, "total_steps": 9, "loss": 1.0}
+    text = drawn({"kind": "phase", "phase": "x", "title": "Training", "total_steps": 9}, *[step] * 50)
+    assert text == "Training\n"
+
+
+def download(phase: str, done: int, **more) -> dict:
+    return {
+        "name": "bert-tiny",
+        "file": "a",
+        "phase": phase,
+        "done": done,
+        "total": 2_000_000,
+        "speed": 1e6,
+        "eta": 1.0,
+    } | more
+
+
+def test_downloads_as_lines_and_as_json():
+    stream = io.StringIO()
+    with console.Downloads(stream=stream) as drawing:
+        for event in (download("download", 0), download("download", 10), download("verify", 0), download("done", 0)):
+            drawing(event)
+    assert stream.getvalue().splitlines() == [
+        "bert-tiny: download 0 B of 2.0 MB, 1.0 MB/s, 0:01 left", "bert-tiny: verify", "bert-tiny: done",
+    ]  # fmt: skip
+    stream = io.StringIO()
+    with console.Downloads(as_json=True, stream=stream) as drawing:
+        drawing(download("done", 5, already=True))
+    assert json.loads(stream.getvalue()) == download("done", 5, already=True)
+
+
+def test_a_table_lines_up():
+    text = console.table(["model", "accuracy"], [["a", "0.5"], ["long-name", "-"]])
+    assert text.splitlines() == [
+        "model      accuracy", "---------  --------", "a               0.5", "long-name         -",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.6, "1:02"), (3600, "1:00:00"), (86399, "23:59:59")])
+def test_durations(seconds, text):
+    assert console.duration(seconds) == text
+
+
+def test_columns_that_nobody_filled_are_left_out():
+    rows = [{"name": "a", "metrics": {"accuracy": 0.5}, "bytes": 1000, "latency_ms": {"p50": 1.234, "p95": 2.0}}]
+    assert show.models_table(rows).splitlines()[0].split() == ["model", "accuracy", "size", "p50", "ms", "p95", "ms"]
+
+
+def test_long_texts_are_cut_to_a_line():
+    assert show.shorten("a\nb" * 100, 20) == "a ba ba ba ba ba ..."
