@@ -86,10 +86,15 @@ def held(spec: RunSpec) -> RunSpec:
     for part in (spec.teacher, spec.student):
         if part is not None and part.model:
             part.model = guard.model_name(part.model)
-    spec.data.train = guard.hub_or_file(spec.data.train)
+    spec.data.train = kept(guard.hub_or_file(spec.data.train))
     if spec.data.eval:
-        spec.data.eval = guard.hub_or_file(spec.data.eval)
+        spec.data.eval = kept(guard.hub_or_file(spec.data.eval))
     return spec
+
+
+def kept(source: str) -> str:
+    """An upload is moved to where a run that is resumed weeks later still finds it."""
+    return guard.keep_upload(source) if guard.is_upload(source) else source
 
 
 def run_status(run: str) -> dict:

@@ -113,6 +113,11 @@ def _root(real: Path) -> Path:
     return uploads_dir().resolve() if real.is_relative_to(uploads_dir().resolve()) else home().resolve()
 
 
+def is_upload(source: str) -> bool:
+    """Is it a file among the uploads?"""
+    return Path(source).is_absolute() and Path(source).resolve().is_relative_to(uploads_dir().resolve())
+
+
 def keep_upload(path: str) -> str:
     """Move an uploaded data file into the data folder, under its own name unless another file has it.
 

@@ -1,0 +1,117 @@
+"""Runs that survive: reload, second tab, server killed and started again, stop and resume, a worker killed with -9."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import psutil
+import pytest
+from conftest import TINY, until
+
+pytestmark = pytest.mark.browser
+
+
+def long_run() -> dict:
+    """A run that would take minutes."""
+    spec = copy.deepcopy(TINY)
+    spec["training"] |= {"epochs": 400, "save_every": 5}
+    spec |= {"control": False, "name": "long"}
+    return spec
+
+
+def begin(server, spec) -> str:
+    from gradio_client import Client
+
+    return Client(server.url, verbose=False).predict(spec, api_name="/start_distill")["id"]
+
+
+def state(home, run_id):
+    path = home / "runs" / run_id / "state.json"
+    return json.loads(path.read_text())
+
+
+def steps(home, run_id):
+    lines = (home / "runs" / run_id / "events.jsonl").read_text().splitlines()
+    return [event["step"] for line in lines if (event := json.loads(line))["kind"] == "step" and event["phase"] == "distill"]
+
+
+def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):
+    server = start_server(fresh_home)
+    run_id = begin(server, long_run())
+    until(lambda: len(steps(fresh_home, run_id)) > 10, what="training", seconds=240)
+    page = visit(f"{server.url}/?tab=runs&run={run_id}", quiet=False)  # a dead server is an error to the browser
+    page.wait_for_selector("#qt-run-charts .qt-line")
+
+    def shown() -> int:
+        return int(page.inner_text("#qt-run-head dd >> nth=0").split("/")[0].replace(",", ""))
+
+    before = until(shown)
+    page.reload()
+    page.wait_for_selector("#qt-run-charts .qt-line")
+    assert until(shown) >= before and run_id in page.url
+    second = visit(f"{server.url}/?tab=runs")
+    second.wait_for_selector(f"#qt-run-head >> text={run_id}")
+
+    worker = psutil.Process(state(fresh_home, run_id)["pid"])
+    second.context.close()
+    server.stop(kill=True)
+    assert worker.is_running(), "a server that dies leaves its worker training"
+    count = len(steps(fresh_home, run_id))
+    until(lambda: len(steps(fresh_home, run_id)) > count, what="training without a server")
+    server.start()
+    page.goto(f"{server.url}/?tab=runs&run={run_id}")
+    page.wait_for_selector("#qt-run-head .qt-pill.running")
+    page.wait_for_selector("#qt-run-charts .qt-line")
+    assert until(shown) >= before
+
+    page.click("#qt-stop")
+    page.wait_for_selector("#qt-run-head .qt-pill.stopped")
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    at = max(steps(fresh_home, run_id))
+    page.click("#qt-resume")
+    page.wait_for_selector("#qt-run-head .qt-pill.running")
+    until(lambda: max(steps(fresh_home, run_id)) > at, what="going on")
+
+    psutil.Process(state(fresh_home, run_id)["pid"]).kill()
+    page.wait_for_selector("#qt-run-head .qt-pill.interrupted")
+    assert page.is_visible("#qt-resume")
+    with (fresh_home / "runs" / run_id / "events.jsonl").open("a") as file:
+        file.write('{"kind": "step", "pha')  # what a killed worker may leave
+    page.reload()
+    page.wait_for_selector("#qt-run-head .qt-pill.interrupted")
+    page.click("#qt-delete")
+    page.click("#qt-delete-yes")
+    until(lambda: not (fresh_home / "runs" / run_id).exists())
+
+
+def test_ending_the_app_stops_its_run_which_can_be_resumed(start_server, fresh_home):
+    server = start_server(fresh_home)
+    run_id = begin(server, long_run())
+    until(lambda: steps(fresh_home, run_id), what="training", seconds=240)
+    worker = psutil.Process(state(fresh_home, run_id)["pid"])
+    assert server.stop() == 0
+    assert state(fresh_home, run_id)["status"] == "stopped"
+    until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    server.start()
+    from gradio_client import Client
+
+    there = Client(server.url, verbose=False)
+    assert there.predict(run_id, api_name="/run_status")["status"] == "stopped"
+    there.predict(run_id, api_name="/resume")
+    until(lambda: there.predict(run_id, api_name="/run_status")["status"] == "running")
+    there.predict(run_id, api_name="/stop")
+    until(lambda: there.predict(run_id, api_name="/run_status")["status"] == "stopped")
+
+
+def test_a_second_run_waits_and_can_be_withdrawn(start_server, visit, fresh_home):
+    server = start_server(fresh_home)
+    first, second = begin(server, long_run()), begin(server, long_run() | {"name": "waits"})
+    page = visit(f"{server.url}/?tab=runs&run={second}")
+    page.wait_for_selector("#qt-run-head .qt-pill.queued")
+    page.click("#qt-stop")
+    page.wait_for_selector("#qt-run-head .qt-pill.stopped")
+    page.click(f"[data-pick='{first}']")
+    page.wait_for_selector("#qt-run-head .qt-pill.running")
+    page.click("#qt-stop")
+    page.wait_for_selector("#qt-run-head .qt-pill.stopped")

@@ -1,0 +1,110 @@
+"""Each page, wide and narrow, light and dark: drawn, without an error, without a request that leaves, without overflow."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import SHOTS
+
+pytestmark = pytest.mark.browser
+READY = {
+    "distil": "#qt-verdict .qt-note", "runs": "#qt-run-charts .qt-chart", "models": "#qt-model-table tbody tr",
+    "quantize": "#qt-quantized table", "compare": "#qt-compare-models .token, #qt-compare-models [role=option], #qt-compare-models input",
+    "guide": "#qt-advice .primary",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", list(READY))
+def test_page_is_drawn(trained_server, visit, name, width, dark):
+    page = visit(f"{trained_server.url}/?tab={name}", width=width, dark=dark)
+    page.wait_for_selector(READY[name])
+    if name == "distil":
+        page.wait_for_selector("#qt-preview .qt-chart")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.body.classList.contains('dark')") is dark
+    assert "Traceback" not in page.inner_text("body")
+    if SHOTS:
+        page.wait_for_timeout(800)  # transitions end
+        page.screenshot(path=SHOTS / f"{name}-{width}-{'dark' if dark else 'light'}.png", full_page=name != "models")
+
+
+def test_chinese_is_served_beside_english(trained_server, visit):
+    page = visit(f"{trained_server.url}/zh/?tab=guide")
+    page.wait_for_selector("#qt-advice .primary")
+    assert "建议" in page.inner_text("#qt-advice")
+    assert page.evaluate("document.documentElement.lang") == "zh"
+
+
+def test_the_switch_between_light_and_dark_is_kept(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=guide")
+    page.click(".qt-header nav button")
+    assert page.evaluate("document.body.classList.contains('dark')")
+    page.reload()
+    page.wait_for_function("document.body.classList.contains('dark')")
+
+
+def test_every_input_has_a_name_and_every_chart_a_summary(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=runs")
+    page.wait_for_selector("#qt-run-charts .qt-chart")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('input:not([type=hidden]):not([type=file]), textarea, select')]
+        .filter((box) => box.offsetParent && !(box.labels?.length || box.ariaLabel || box.getAttribute('aria-labelledby')
+          || box.closest('label')))
+        .map((box) => box.outerHTML.slice(0, 120))"""
+    )
+    assert not nameless
+    plots = page.query_selector_all(".qt-plot[role=img]")
+    assert plots and all(plot.get_attribute("aria-label") for plot in plots)
+    assert all(figure.inner_text() for figure in page.query_selector_all(".qt-chart .qt-summary"))
+
+
+def test_runs_are_chosen_by_keyboard(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=runs")
+    page.wait_for_selector(".qt-run")
+    page.focus(".qt-run")
+    page.keyboard.press("Enter")
+    page.wait_for_function("new URLSearchParams(location.search).get('run')")
+
+
+def test_models_are_searched_and_shown(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=models")
+    page.wait_for_selector("#qt-model-table tbody tr")
+    page.fill("#qt-model-search input, #qt-model-search textarea", "tiny distilled")
+    page.wait_for_function("document.querySelectorAll('#qt-model-table tbody tr').length == 1")
+    page.click("#qt-model-table tbody tr button")
+    page.wait_for_selector("#qt-model >> text=taught by")
+    page.click("#qt-verify")
+    page.wait_for_selector("#qt-verified >> text=as it was recorded")
+
+
+def test_what_is_wrong_stands_beside_the_field_before_start(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=distil")
+    page.wait_for_selector("#qt-verdict .good")
+    page.fill("#f-training-batch_size input", "0")
+    page.wait_for_selector("#qt-note-method >> text=Batch size")
+    assert page.is_disabled("#qt-start")
+    page.fill("#f-training-batch_size input", "16")
+    page.wait_for_selector("#qt-verdict .good")
+
+
+def test_models_answer_a_sentence_side_by_side(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=compare")
+    page.wait_for_selector("#qt-compare-models .token")
+    page.fill("#qt-sentence textarea", "<b>where</b> is my parcel?")
+    page.click("#qt-ask")
+    page.wait_for_selector("#qt-said table")
+    assert page.locator("#qt-said tbody tr").count() >= 2
+    page.click("#qt-differ")
+    page.wait_for_selector("#qt-differences .qt-note")
+
+
+def test_the_guide_fills_in_the_distil_page(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=guide")
+    page.click("#qt-guide-goal label:has-text('Phone')")
+    page.wait_for_selector("#qt-advice >> text=bert-mini")
+    page.click("#qt-use-advice")
+    page.wait_for_selector("#qt-verdict .qt-note")
+    assert page.input_value("#f-teacher-model input").startswith("bert-base-uncased")
+    page.wait_for_selector("#f-student-model label.selected:has-text('bert-mini')")
+    assert page.is_visible("#qt-do-teacher"), "a teacher that is not here can be downloaded in place"
