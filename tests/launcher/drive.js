@@ -13,7 +13,8 @@ const answer = (() => {
 })()
 process.on("unhandledRejection", (reason) => console.error("unhandledRejection", reason))
 
-const Kernel = require(path.resolve(process.argv[2], "node_modules/pinokiod/kernel"))
+const engine = path.resolve(process.argv[2], "node_modules/pinokiod")
+const Kernel = require(path.resolve(engine, "kernel"))
 const kernel = new Kernel()
 const sessions = {} // by script: what it has said, and how it ended
 
@@ -69,11 +70,36 @@ const commands = {
   async shells() {
     return kernel.shell.shells.map((shell) => ({ group: shell.group, pid: shell.ptyProcess && shell.ptyProcess.pid }))
   },
-  async pretend({ values }) {
-    Object.assign(kernel, values) // platform, arch
-    if (kernel.sys) Object.assign(kernel.sys.info, values) // gpu, graphics
-    kernel.template.update(values)
-    return true
+  // What a script would do on another machine: the engine's own steps and templates, with the facts that it has about
+  // the machine replaced, and shells that write down what they are given and say what `says` has for it.
+  async dry({ uri, input, machine, says }) {
+    const real = { launch: kernel.shell.launch, vals: { ...kernel.template.vals }, info: kernel.sys.info }
+    const shells = []
+    kernel.sys.info = { ...real.info, ...machine } // the engine copies these into its templates before each step
+    kernel.shell.launch = async (params) => {
+      const { message, venv, venv_python, env } = params
+      shells.push({ message, venv, venv_python, env, without: params["-env"] || [] })
+      const output = says.filter(([part]) => String(message).includes(part)).map(([, text]) => text).join(" ")
+      for (const { event, done } of params.on || []) {
+        const [, source, flags] = /^\/(.+)\/([a-z]*)$/.exec(event)
+        const found = done && new RegExp(source, flags).exec(output)
+        if (found) return { id: "dry", stdout: "", event: [...found] }
+      }
+      const error = /error:|errno /i.exec(String(message).replace(/^echo/, "") + output)
+      return { id: "dry", stdout: "", response: String(message), ...(error ? { error: [error[0]] } : {}) }
+    }
+    const { rm, write, make } = require(path.resolve(engine, "kernel/api/fs")).prototype
+    const fs = require(path.resolve(engine, "kernel/api/fs")).prototype
+    fs.rm = fs.write = fs.make = async () => {}
+    try {
+      const told = await commands.run({ uri, input })
+      return { ...told, shells }
+    } finally {
+      Object.assign(fs, { rm, write, make })
+      kernel.shell.launch = real.launch
+      kernel.sys.info = real.info
+      kernel.template.vals = real.vals
+    }
   },
   async quit() {
     kernel.shell.reset(() => {})

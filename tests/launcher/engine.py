@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = "5.3.28"
+RECOMMENDED = ("bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base-uncased")
 # What must not leak from the tests' environment into the engine: Pinokio starts from a desktop.
 HIDDEN = ("VIRTUAL_ENV", "QTINKER_HOME", "PYTHONPATH", "HF_HUB_OFFLINE", "CONDA_PREFIX", "UV_PYTHON", "UV_SYSTEM_PYTHON")
 
@@ -66,9 +68,7 @@ def make_home(folder: Path) -> dict[str, str]:
     (pinokio / "api").mkdir()
     kept = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     extra = {"HOME": str(home), "PINOKIO_HOME": str(pinokio), "PATH": f"{base}:{os.environ['PATH']}",
-             "UV_NATIVE_TLS": "true"}  # fmt: skip
-    if wheels := os.environ.get("PIP_FIND_LINKS"):  # PyTorch's index is out of reach there: its wheel lies in a folder
-        extra |= {"UV_FIND_LINKS": wheels, "QTINKER_TORCH_INDEX": "https://pypi.org/simple"}
+             "UV_SYSTEM_CERTS": "true"}  # fmt: skip
     return kept | extra
 
 
@@ -143,6 +143,13 @@ class App:
     def uri(self, script: str) -> str:
         return f"~/api/{self.name}/{script}"
 
+    def environment(self, **values: str) -> None:
+        """Set the app's environment as a user does, in its file ENVIRONMENT (replacing what was set before)."""
+        if wheels := os.environ.get("PIP_FIND_LINKS"):  # PyTorch's index is out of reach: its wheel lies in a folder
+            values = {"UV_FIND_LINKS": wheels, "QTINKER_TORCH_INDEX": "https://pypi.org/simple"} | values
+        lines = [f"{name}={value}\n" for name, value in values.items()]
+        (self.folder / "ENVIRONMENT").write_text("".join(lines), encoding="utf-8")
+
     def begin(self, script: str, *, watch: bool = True, **given: str) -> int:
         return self.engine.begin("run", uri=self.uri(script), input=given, watch=watch)
 
@@ -187,3 +194,22 @@ def publish(folder: Path) -> Path:
 def commit(folder: Path, message: str) -> None:
     git("add", "-A", cwd=folder)
     git("-c", "user.name=Test", "-c", "user.email=test@example.invalid", "commit", "-qm", message, cwd=folder)
+
+
+def small_catalog(folder: Path, checkpoint: Path) -> None:
+    """Let the recommended models in a repository's catalog be a tiny checkpoint: its shape and size, their addresses."""
+    shape = json.loads((checkpoint / "bert_config.json").read_text())
+    known = {
+        "layers": shape["num_hidden_layers"], "hidden": shape["hidden_size"], "heads": shape["num_attention_heads"],
+        "vocab_size": shape["vocab_size"],
+        "data_file_bytes": (checkpoint / "bert_model.ckpt.data-00000-of-00001").stat().st_size,
+    }  # fmt: skip
+    file = folder / "app" / "qtinker" / "catalog.toml"
+    tables = re.split(r"(?m)^(?=\[)", file.read_text(encoding="utf-8"))
+    for number, table in enumerate(tables):
+        if table.startswith(tuple(f"[{name}]" for name in RECOMMENDED)):
+            table = re.sub(r"(?m)^(zip_bytes|zip_sha256|data_sha256|index_sha256) = .*\n", "", table)
+            for key, value in known.items():
+                table = re.sub(rf"(?m)^{key} = .*$", f"{key} = {value}", table)
+            tables[number] = table
+    file.write_text("".join(tables), encoding="utf-8")
