@@ -58,7 +58,9 @@ class Server:
 
         threading.Thread(target=read, daemon=True).start()
         assert found.wait(90), "the server did not start"
-        match = next((m for line in self.lines if (m := re.search(r"running at http://127\.0\.0\.1:(\d+)$", line.strip()))), None)
+        match = next(
+            (m for line in self.lines if (m := re.search(r"running at http://127\.0\.0\.1:(\d+)$", line.strip()))), None
+        )
         assert match, "".join(self.lines)
         self.port = int(match[1])
         return self

@@ -33,7 +33,9 @@ def state(home, run_id):
 
 def steps(home, run_id):
     lines = (home / "runs" / run_id / "events.jsonl").read_text().splitlines()
-    return [event["step"] for line in lines if (event := json.loads(line))["kind"] == "step" and event["phase"] == "distill"]
+    return [
+        event["step"] for line in lines if (event := json.loads(line))["kind"] == "step" and event["phase"] == "distill"
+    ]
 
 
 def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):

@@ -1,4 +1,4 @@
-"""Each page, wide and narrow, light and dark: drawn, without an error, without a request that leaves, without overflow."""
+"""Each page, wide and narrow, light and dark: drawn, without an error, a request that leaves, or overflow."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from conftest import SHOTS
 
 pytestmark = pytest.mark.browser
 READY = {
-    "distil": "#qt-verdict .qt-note", "runs": "#qt-run-charts .qt-chart", "models": "#qt-model-table tbody tr",
-    "quantize": "#qt-quantized table", "compare": "#qt-compare-models .token, #qt-compare-models [role=option], #qt-compare-models input",
+    "distil": "#qt-verdict .qt-note",
+    "runs": "#qt-run-charts .qt-chart",
+    "models": "#qt-model-table tbody tr",
+    "quantize": "#qt-quantized table",
+    "compare": "#qt-compare-models .token, #qt-compare-models [role=option], #qt-compare-models input",
     "guide": "#qt-advice .primary",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -49,8 +52,8 @@ def test_every_input_has_a_name_and_every_chart_a_summary(trained_server, visit)
     page.wait_for_selector("#qt-run-charts .qt-chart")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('input:not([type=hidden]):not([type=file]), textarea, select')]
-        .filter((box) => box.offsetParent && !(box.labels?.length || box.ariaLabel || box.getAttribute('aria-labelledby')
-          || box.closest('label')))
+        .filter((box) => box.offsetParent && !(box.labels?.length || box.ariaLabel
+          || box.getAttribute('aria-labelledby') || box.closest('label')))
         .map((box) => box.outerHTML.slice(0, 120))"""
     )
     assert not nameless

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 
 import pytest
+from qtinker.errors import InputError
+from qtinker.ui import server
+from qtinker.ui.security import Gate
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
-
-from qtinker.errors import InputError
-from qtinker.ui import server
-from qtinker.ui.security import Gate
 
 
 @pytest.fixture
@@ -30,8 +29,15 @@ def client(uploads, login=None) -> TestClient:
 
 def test_the_page_and_its_parts_pass(uploads):
     there = client(uploads)
-    for path in ("/", "/zh/", "/config", "/assets/index.js", "/gradio_api/queue/join", "/download/model/distilled/x.zip",
-                 f"/gradio_api/file={uploads / 'mine.txt'}"):  # fmt: skip
+    for path in (
+        "/",
+        "/zh/",
+        "/config",
+        "/assets/index.js",
+        "/gradio_api/queue/join",
+        "/download/model/distilled/x.zip",
+        f"/gradio_api/file={uploads / 'mine.txt'}",
+    ):
         answer = there.get(path)
         assert (answer.status_code, answer.text) == (200, "in"), path
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -41,18 +47,33 @@ def test_the_page_and_its_parts_pass(uploads):
 @pytest.mark.parametrize(
     "path",
     [
-        "/gradio_api/proxy=http://example.org/", "/gradio_api/vibe-edit", "/gradio_api/run-history/records", "/monitoring",
-        "/gradio_api/deep_link", "/gradio_api/dev/reload", "/gradio_api/process_recording", "/custom_component/x", "/docs",
-        "/?page=other", "/gradio_api/stream/a/b/1/x.mp4",
+        "/gradio_api/proxy=http://example.org/",
+        "/gradio_api/vibe-edit",
+        "/gradio_api/run-history/records",
+        "/monitoring",
+        "/gradio_api/deep_link",
+        "/gradio_api/dev/reload",
+        "/gradio_api/process_recording",
+        "/custom_component/x",
+        "/docs",
+        "/?page=other",
+        "/gradio_api/stream/a/b/1/x.mp4",
     ],
-)  # fmt: skip
+)
 def test_what_the_page_does_not_need_is_not_there(uploads, path):
     assert client(uploads).get(path).status_code == 404
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "http://example.org/x", "../mine.txt", "%2e%2e/%2e%2e/etc/passwd", "C:/Windows/win.ini", "//etc/passwd"],
+    [
+        "/etc/passwd",
+        "http://example.org/x",
+        "../mine.txt",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "C:/Windows/win.ini",
+        "//etc/passwd",
+    ],
 )
 def test_only_uploads_are_served(uploads, path):
     assert client(uploads).get(f"/gradio_api/file={path}").status_code in (403, 404)

@@ -12,12 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from qtinker import catalog, runs
 from qtinker.errors import InputError
 from qtinker.home import home
 from qtinker.spec import RunSpec
-from qtinker.ui import charts, curves, format, form, guard, run_views
+from qtinker.ui import charts, curves, form, format, guard, run_views
 from qtinker.ui.downloads import models_csv, stream_zip, zip_length
 from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
 from qtinker.ui.texts import LANGUAGES as TONGUES
@@ -35,7 +34,12 @@ def test_numbers_for_people(value, shown):
 
 
 def test_sizes_and_times_for_people():
-    assert [format.size(n) for n in (12, 4_400_000, 438_000_000, 1_250_000_000)] == ["12 B", "4.4 MB", "438 MB", "1.2 GB"]
+    assert [format.size(n) for n in (12, 4_400_000, 438_000_000, 1_250_000_000)] == [
+        "12 B",
+        "4.4 MB",
+        "438 MB",
+        "1.2 GB",
+    ]
     assert [format.duration(s) for s in (4, 75, 3700, 200_000)] == ["4 s", "1 min 15 s", "1 h 1 min", "2 d 7 h"]
     assert format.short_number(109_482_240) == "109 M" and format.percent(0.8934) == "89.3 %"
 
@@ -60,7 +64,12 @@ def test_charts_escape_names_and_say_what_they_show():
 
 
 def test_smoothing_is_a_running_mean():
-    assert charts.smoothed([(0, 0.0), (1, 2.0), (2, 4.0), (3, 6.0)], share=0.5) == [(0, 0.0), (1, 1.0), (2, 3.0), (3, 5.0)]
+    assert charts.smoothed([(0, 0.0), (1, 2.0), (2, 4.0), (3, 6.0)], share=0.5) == [
+        (0, 0.0),
+        (1, 1.0),
+        (2, 3.0),
+        (3, 5.0),
+    ]
 
 
 # --- form ---------------------------------------------------------------------------------------------------------
@@ -68,10 +77,18 @@ def test_smoothing_is_a_running_mean():
 
 def test_form_values_become_a_spec_and_come_back():
     values = {
-        "teacher.model": "bert-base-uncased", "teacher.finetune": True, "student.layers": "0,2,4", "data.train": "sample",
-        "method.name": "patient", "method.patient.beta": 10.0, "method.logit.temperature": 7.0, "training.epochs": 2,
-        "training.max_steps": "50", "training.eval_every": "", "quantize": [{"scheme": "int8-dynamic"}],
-    }  # fmt: skip
+        "teacher.model": "bert-base-uncased",
+        "teacher.finetune": True,
+        "student.layers": "0,2,4",
+        "data.train": "sample",
+        "method.name": "patient",
+        "method.patient.beta": 10.0,
+        "method.logit.temperature": 7.0,
+        "training.epochs": 2,
+        "training.max_steps": "50",
+        "training.eval_every": "",
+        "quantize": [{"scheme": "int8-dynamic"}],
+    }
     spec = RunSpec.parse(form.to_spec(values))
     assert spec.student.layers == [0, 2, 4] and spec.method.name == "patient" and spec.method.beta == 10
     assert spec.method.temperature == 2.0, "a setting of another method has no say"
@@ -116,7 +133,8 @@ def test_every_field_of_the_form_has_words():
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../../etc/passwd", "data/../../x.csv", "~/.bashrc", "\0", "C:\\Windows\\win.ini", "", 7, None]
+    "path",
+    ["/etc/passwd", "../../etc/passwd", "data/../../x.csv", "~/.bashrc", "\0", "C:\\Windows\\win.ini", "", 7, None],
 )
 def test_no_data_outside_the_home(path, qtinker_home):
     (qtinker_home.parent / "x.csv").write_text("text,label\na,b\n")
@@ -169,7 +187,12 @@ def test_an_upload_is_kept_once_under_its_own_name(qtinker_home):
 
 
 def test_streamed_zip_is_whole_and_as_long_as_promised(tmp_path):
-    names = {"m/config.json": b"{}", "m/ünï.txt": "ü".encode(), "m/model.safetensors": bytes(range(256)) * 9000, "m/empty": b""}
+    names = {
+        "m/config.json": b"{}",
+        "m/ünï.txt": "ü".encode(),
+        "m/model.safetensors": bytes(range(256)) * 9000,
+        "m/empty": b"",
+    }
     plan = []
     for number, (name, content) in enumerate(names.items()):
         path = tmp_path / str(number)
@@ -244,7 +267,9 @@ def test_a_translation_has_every_text_with_the_same_blanks(language):
 
 def test_every_text_that_the_page_asks_for_is_there():
     folder = Path(guard.__file__).parent
-    asked = {key for path in folder.glob("*.py") for key in re.findall(r'\bt\("([a-z0-9_.]+)"', path.read_text("utf-8"))}
+    asked = {
+        key for path in folder.glob("*.py") for key in re.findall(r'\bt\("([a-z0-9_.]+)"', path.read_text("utf-8"))
+    }
     assert asked and not asked - Texts.keys("en")
 
 

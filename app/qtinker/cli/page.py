@@ -20,13 +20,23 @@ def register(app: typer.Typer) -> None:
 
 
 def ui(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; others than 127.0.0.1 need a user and password.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Left out: the first free one from 7860.")] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than 127.0.0.1 need a user and password.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Left out: the first free one from 7860.")
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
-    user: Annotated[str | None, typer.Option("--user", help="Ask for this user; the password is in QTINKER_UI_PASSWORD.")] = None,
-    password_file: Annotated[Path | None, typer.Option("--password-file", help="Read the password from this file.")] = None,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Also serve the endpoints as MCP tools (needs gradio[mcp]).")] = False,
-) -> Outcome | None:  # fmt: skip
+    user: Annotated[
+        str | None, typer.Option("--user", help="Ask for this user; the password is in QTINKER_UI_PASSWORD.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="Read the password from this file.")
+    ] = None,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Also serve the endpoints as MCP tools (needs gradio[mcp]).")
+    ] = False,
+) -> Outcome | None:
     """Open the page: everything in a browser.
 
     Ctrl-C ends it; a run that goes on saves its state and can be resumed.

@@ -66,10 +66,17 @@ def disagree(request: dict[str, Any]) -> dict[str, Any]:
         if one.get("label") == other.get("label"):
             continue
         label = int(examples.labels[index])
-        rows.append({
-            "text": one["text"], "pair": one.get("pair"), "true": loaded.labels[label] if label >= 0 else None,
-            "first": one["label"], "first_score": one["score"], "second": other["label"], "second_score": other["score"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "text": one["text"],
+                "pair": one.get("pair"),
+                "true": loaded.labels[label] if label >= 0 else None,
+                "first": one["label"],
+                "first_score": one["score"],
+                "second": other["label"],
+                "second_score": other["score"],
+            }
+        )
     rows.sort(key=lambda row: -min(row["first_score"], row["second_score"]))
     return {"examples": count, "different": len(rows), "rows": rows[:50]}
 

@@ -20,7 +20,9 @@ _child: subprocess.Popen[str] | None = None
 _lines: queue.Queue[str] = queue.Queue()
 
 
-def predict(models: list[tuple[str, Path]], text: str, pair: str | None = None, *, timeout: float = 120) -> list[dict[str, Any]]:
+def predict(
+    models: list[tuple[str, Path]], text: str, pair: str | None = None, *, timeout: float = 120
+) -> list[dict[str, Any]]:
     """One answer a model: {name, ms, label, score, probabilities} (or `value`).
 
     Raises:

@@ -36,13 +36,20 @@ def spoken(verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
     def called(*args: Any, **kwargs: Any) -> Any:
         try:
-            return verb(*args, **kwargs)
+            return plain(verb(*args, **kwargs))
         except QTinkerError as error:
             raise gr.Error(words_of(error, Texts()), print_exception=False) from None
         except Exception as error:
             raise gr.Error(words_of(error, Texts()), print_exception=False) from None
 
     return called
+
+
+def plain(value: Any) -> Any:
+    """The answer with `path` called `folder`: Gradio's clients take any {path: ...} for a file and fetch it."""
+    if isinstance(value, dict):
+        return {"folder" if key == "path" else key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
 
 
 def models() -> dict:
@@ -55,7 +62,7 @@ def models() -> dict:
 
 
 def download(name: str) -> dict:
-    """Fetch a catalog model and wait until it is here: {models: [{name, path}]}."""
+    """Fetch a catalog model and wait until it is here: {models: [{name, folder}]}."""
     return _finished(begin_download(name))
 
 
@@ -114,7 +121,7 @@ def resume(run: str) -> dict:
 
 
 def quantize(model: str, scheme: str, name: str = "") -> dict:
-    """Make a quantized version of a trained model and wait for it: {name, path, bytes, ...}."""
+    """Make a quantized version of a trained model and wait for it: {name, folder, bytes, ...}."""
     return _finished(begin_quantize(model, scheme, name))
 
 
@@ -139,5 +146,3 @@ def _finished(task_id: str) -> dict[str, Any]:
     if task.status != "done" or task.result is None:
         raise InputError(task.error or f"{task.label or task.verb} was stopped.")
     return task.result
-
-

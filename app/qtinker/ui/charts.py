@@ -194,8 +194,14 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 
 
 def scatter(
-    points: Sequence[tuple[str, float, float, float]], *, title: str, summary: str, x_title: str, y_title: str,
-    front: Sequence[str] = (), log: bool = False,
+    points: Sequence[tuple[str, float, float, float]],
+    *,
+    title: str,
+    summary: str,
+    x_title: str,
+    y_title: str,
+    front: Sequence[str] = (),
+    log: bool = False,
 ) -> str:
     """Named points (name, x, y, weight 0 to 1 for the dot's size); `front` names those no other point beats."""
     if not points:

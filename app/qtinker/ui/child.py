@@ -21,7 +21,10 @@ def main(folder: Path) -> int:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         child = subprocess.Popen(
-            [sys.executable, "-m", request["module"], *request["arguments"]], stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            [sys.executable, "-m", request["module"], *request["arguments"]],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
         )
 
         def pass_on(number: int, _frame: FrameType | None) -> None:

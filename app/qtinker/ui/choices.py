@@ -71,7 +71,9 @@ def models() -> list[Model]:
     """Everything that is here, then what the catalog offers beside it."""
     here = [from_entry(entry) for entry in entries()]
     offered = {(each.entry.group, each.entry.name) for each in here if each.entry}
-    return here + [from_offer(offer) for offer in catalog.catalog().values() if (offer.group, offer.name) not in offered]
+    return here + [
+        from_offer(offer) for offer in catalog.catalog().values() if (offer.group, offer.name) not in offered
+    ]
 
 
 def from_entry(entry: registry.RegistryEntry) -> Model:
@@ -86,13 +88,24 @@ def from_entry(entry: registry.RegistryEntry) -> Model:
 
     role = offer.role if offer else ("student" if entry.kind in ("distilled", "control", "quantized") else "both")
     return Model(
-        name=entry.name if not _ambiguous(entry) else entry.full_name, here=True, role=role,
-        language=offer.language if offer else "", kind=entry.kind, layers=whole("num_hidden_layers", "n_layers", "n_layer"),
-        hidden=whole("hidden_size", "dim", "n_embd"), heads=whole("num_attention_heads", "n_heads", "n_head"),
-        intermediate=whole("intermediate_size", "hidden_dim"), parameters=entry.parameters, bytes=entry.bytes,
-        download=None, trained=entry.task is not None, licence=entry.licence or "",
-        about=offer.about if offer else "", entry=entry, offer=offer,
-    )  # fmt: skip
+        name=entry.name if not _ambiguous(entry) else entry.full_name,
+        here=True,
+        role=role,
+        language=offer.language if offer else "",
+        kind=entry.kind,
+        layers=whole("num_hidden_layers", "n_layers", "n_layer"),
+        hidden=whole("hidden_size", "dim", "n_embd"),
+        heads=whole("num_attention_heads", "n_heads", "n_head"),
+        intermediate=whole("intermediate_size", "hidden_dim"),
+        parameters=entry.parameters,
+        bytes=entry.bytes,
+        download=None,
+        trained=entry.task is not None,
+        licence=entry.licence or "",
+        about=offer.about if offer else "",
+        entry=entry,
+        offer=offer,
+    )
 
 
 def _ambiguous(entry: registry.RegistryEntry) -> bool:

@@ -25,20 +25,45 @@ def build(shell: Shell) -> None:
     with gr.Column(elem_classes="qt-card"):
         gr.HTML(page.title(t("compare.title"), t("compare.lead")))
         with gr.Row():
-            models = gr.Dropdown([], value=[], multiselect=True, max_choices=MOST, label=t("compare.models"),
-                                 info=t("compare.models_help"), min_width=300, scale=3, elem_id="qt-compare-models")  # fmt: skip
-            data = gr.Textbox("sample", label=t("compare.data"), info=t("compare.data_help"), max_lines=1, min_width=200,
-                              scale=2, elem_id="qt-compare-data")  # fmt: skip
+            models = gr.Dropdown(
+                [],
+                value=[],
+                multiselect=True,
+                max_choices=MOST,
+                label=t("compare.models"),
+                info=t("compare.models_help"),
+                min_width=300,
+                scale=3,
+                elem_id="qt-compare-models",
+            )
+            data = gr.Textbox(
+                "sample",
+                label=t("compare.data"),
+                info=t("compare.data_help"),
+                max_lines=1,
+                min_width=200,
+                scale=2,
+                elem_id="qt-compare-data",
+            )
             most = gr.Textbox("", label=t("compare.most"), info=t("compare.most_help"), max_lines=1,
                               placeholder=t("compare.all"), min_width=140, scale=1)  # fmt: skip
-        upload = gr.File(label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=124, elem_classes="qt-drop")
+        upload = gr.File(
+            label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=124, elem_classes="qt-drop"
+        )
         measure = Starter(shell, "compare", verb="evaluate", label=t("compare.measure"), begin=begin, variant="primary")
         table = gr.HTML(elem_id="qt-compare-table")
     with gr.Column(elem_classes="qt-card"):
         gr.HTML(page.title(t("compare.sentence"), t("compare.sentence_lead")))
         with gr.Row():
-            text = gr.Textbox(label=t("compare.text"), lines=2, max_lines=6, scale=3, min_width=260, elem_id="qt-sentence",
-                              placeholder=t("compare.text_hint"))  # fmt: skip
+            text = gr.Textbox(
+                label=t("compare.text"),
+                lines=2,
+                max_lines=6,
+                scale=3,
+                min_width=260,
+                elem_id="qt-sentence",
+                placeholder=t("compare.text_hint"),
+            )
             pair = gr.Textbox(label=t("compare.pair"), lines=2, max_lines=6, scale=2, min_width=200)
         with gr.Row(elem_classes="qt-actions"):
             ask = gr.Button(t("compare.ask"), variant="primary", size="md", elem_id="qt-ask")
@@ -61,9 +86,11 @@ def build(shell: Shell) -> None:
 
     shell.loaded(safe(t, quiet=True)(first), [], [models])
     shell.opened("compare", safe(t, quiet=True)(lists), [models], [models])
-    upload.upload(safe(t)(lambda path: [guard.keep_upload(path), gr.File(value=None)]), [upload], [data, upload], **QUIET)
+    upload.upload(
+        safe(t)(lambda path: [guard.keep_upload(path), gr.File(value=None)]), [upload], [data, upload], **QUIET
+    )
     measure.bind([models, data, most], safe(t)(lambda task: result_html(task, t)), [measure.task], [table])
-    gr.on([ask.click, text.submit], safe(t)(lambda *given: said_html(*given, t)), [models, text, pair], [said],
+    gr.on([ask.click, text.submit], safe(t)(lambda chosen, one, two: said_html(chosen, one, two, t)), [models, text, pair], [said],
           show_progress="minimal", concurrency_limit=4, api_visibility="private")  # fmt: skip
     differ.click(safe(t)(lambda chosen, source: differ_html(chosen, source, t)), [models, data], [where],
                  show_progress="minimal", concurrency_limit=2, api_visibility="private")  # fmt: skip
@@ -102,7 +129,9 @@ def result_html(task_id: str, t: Texts) -> str:
         return ""
     notes = "".join(page.note(str(words), "warn") for words in result.get("warnings") or [])
     facts = t("compare.measured_on", n=number((result.get("data") or {}).get("examples")))
-    links = page.links([(f"/download/task/{task_id}/comparison.{ending}", t(f"runs.report_{ending}")) for ending in ("json", "csv")])
+    links = page.links(
+        [(f"/download/task/{task_id}/comparison.{ending}", t(f"runs.report_{ending}")) for ending in ("json", "csv")]
+    )
     return (
         f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(facts)}</p>'
         f"{models_table(models, t)}{notes}{models_chart(models, t)}{links}</div>"
@@ -121,7 +150,12 @@ def said_html(models: list[str], text: str, pair: str, t: Texts) -> str:
             if label not in names:
                 names.append(label)
     names = names[:6]
-    columns = [(t("compare.model"), False), (t("compare.answer"), False), *[(name, True) for name in names], ("ms", True)]
+    columns = [
+        (t("compare.model"), False),
+        (t("compare.answer"), False),
+        *[(name, True) for name in names],
+        ("ms", True),
+    ]
     rows = []
     for answer in got:
         shares = answer.get("probabilities") or {}
@@ -158,4 +192,3 @@ def differ_html(models: list[str], data: str, t: Texts) -> str:
         rows.append(cells)
     table = page.table(columns, rows, label=t("compare.differ")) if rows else ""
     return f'<div class="qt-stack">{page.note(head)}<div class="qt-tall-table">{table}</div></div>'
-

@@ -1,4 +1,4 @@
-"""The Distil page: data, teacher, student, method, check, start, in this order, with the check beside it all the time."""
+"""The Distil page: data, teacher, student, method, check, start, with the check beside it all the time."""
 
 from __future__ import annotations
 
@@ -69,9 +69,22 @@ def build(shell: Shell) -> None:
             with gr.Accordion(t("distil.same"), open=False):
                 command = gr.Code(label=t("distil.command"), language="shell", interactive=False, wrap_lines=True)
                 yaml = gr.Code(label=t("distil.yaml"), language="yaml", interactive=False, wrap_lines=True)
-    _bind(shell, fields, t, upload=upload, preview=preview, about_teacher=about_teacher, notes=notes, groups=groups,
-          verdict=verdict, start=start, command=command, yaml=yaml, fetchers=(fetch_teacher, fetch_student), practice=practice)  # fmt: skip
-
+    _bind(
+        shell,
+        fields,
+        t,
+        upload=upload,
+        preview=preview,
+        about_teacher=about_teacher,
+        notes=notes,
+        groups=groups,
+        verdict=verdict,
+        start=start,
+        command=command,
+        yaml=yaml,
+        fetchers=(fetch_teacher, fetch_student),
+        practice=practice,
+    )
 
 
 def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
@@ -80,11 +93,20 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
         [(t("distil.sample"), "sample"), (t("distil.upload"), "upload"), (t("distil.path"), "path")], value="sample",
         label=t("distil.data_from"), show_label=False, elem_id="f-look-data"))  # fmt: skip
     upload = gr.File(
-        label=t("distil.file"), file_types=list(guard.DATA_ENDINGS), visible=False, height=124, elem_classes="qt-drop", elem_id="qt-upload"
+        label=t("distil.file"),
+        file_types=list(guard.DATA_ENDINGS),
+        visible=False,
+        height=124,
+        elem_classes="qt-drop",
+        elem_id="qt-upload",
     )
     label, info = form.words("data.train", t)
-    fields.add("data.train", gr.Textbox(
-        label=label, info=t("distil.path_help", folder="data/"), visible=False, max_lines=1, elem_id="f-data-train"))  # fmt: skip
+    fields.add(
+        "data.train",
+        gr.Textbox(
+            label=label, info=t("distil.path_help", folder="data/"), visible=False, max_lines=1, elem_id="f-data-train"
+        ),
+    )
     preview = gr.HTML(elem_id="qt-preview")
     with gr.Accordion(t("distil.columns"), open=False):
         with gr.Row():
@@ -100,7 +122,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
 
 def _teacher(shell: Shell, fields: Fields, t: Texts) -> tuple[Any, Starter, Starter]:
     gr.HTML(page.step(2, t("distil.teacher"), t("distil.teacher_lead")))
-    label, info = form.words("teacher.model", t)
+    label, _ = form.words("teacher.model", t)
     # Not filled in here: the list is read when the page is opened.
     fields.add("teacher.model", gr.Dropdown(choices=[], value=None, label=label, info=t("distil.teacher_help"),
                                             filterable=True, elem_id="f-teacher-model"))  # fmt: skip
@@ -124,10 +146,22 @@ def _student(shell: Shell, fields: Fields, t: Texts) -> Starter:
     label, info = form.words("student.layers", t)
     fields.add("look.layers", gr.Radio([], label=t("distil.layers"), visible=False, elem_classes="qt-choices",
                                        elem_id="f-look-layers"))  # fmt: skip
-    fields.add("student.layers", gr.Textbox(label=label, info=info, visible=False, max_lines=1, elem_id="f-student-layers"))
+    fields.add(
+        "student.layers", gr.Textbox(label=label, info=info, visible=False, max_lines=1, elem_id="f-student-layers")
+    )
     label, info = form.words("student.shape", t)
-    fields.add("student.shape", gr.Dropdown(list(choices.SHAPES), value=choices.SHAPES[1], label=label, info=info,
-                                            allow_custom_value=True, visible=False, elem_id="f-student-shape"))  # fmt: skip
+    fields.add(
+        "student.shape",
+        gr.Dropdown(
+            list(choices.SHAPES),
+            value=choices.SHAPES[1],
+            label=label,
+            info=info,
+            allow_custom_value=True,
+            visible=False,
+            elem_id="f-student-shape",
+        ),
+    )
     return downloader(shell, "student")
 
 
@@ -155,10 +189,15 @@ def _method(fields: Fields, t: Texts) -> dict[str, Any]:
         for path in TRAINING:
             fields.add(path, form.field(path, t, min_width=130))
     fields.add("control", form.field("control", t))
-    label, info = form.words("quantize", t)
-    fields.add("quantize", gr.CheckboxGroup(
-        [(t.get(f"scheme.{scheme.name}.title", scheme.title), scheme.name) for scheme in SCHEMES.values()], label=t("distil.quantize"),
-        info=t("distil.quantize_help"), elem_id="f-quantize"))  # fmt: skip
+    fields.add(
+        "quantize",
+        gr.CheckboxGroup(
+            [(t.get(f"scheme.{scheme.name}.title", scheme.title), scheme.name) for scheme in SCHEMES.values()],
+            label=t("distil.quantize"),
+            info=t("distil.quantize_help"),
+            elem_id="f-quantize",
+        ),
+    )
     fields.add("name", form.field("name", t))
     with gr.Accordion(t("distil.advanced"), open=False):
         for first in range(0, len(TRAINING_MORE), 3):
@@ -174,9 +213,22 @@ def method_words(name: str, t: Texts) -> str:
 
 
 def _bind(
-    shell: Shell, fields: Fields, t: Texts, *, upload: Any, preview: Any, about_teacher: Any, notes: dict[str, Any],
-    groups: dict[str, Any], verdict: Any, start: Any, command: Any, yaml: Any, fetchers: tuple[Starter, Starter], practice: Starter,
-) -> None:  # fmt: skip
+    shell: Shell,
+    fields: Fields,
+    t: Texts,
+    *,
+    upload: Any,
+    preview: Any,
+    about_teacher: Any,
+    notes: dict[str, Any],
+    groups: dict[str, Any],
+    verdict: Any,
+    start: Any,
+    command: Any,
+    yaml: Any,
+    fetchers: tuple[Starter, Starter],
+    practice: Starter,
+) -> None:
     at, logic = fields.by_path, distil_logic.Logic(fields.paths, t)
     everything = fields.components
     checked = [*notes.values(), verdict, start, command, yaml]
@@ -194,7 +246,9 @@ def _bind(
         [at["look.student"]], [at["student.model"], at["look.layers"], at["student.layers"], at["student.shape"]],
         queue=False, **QUIET,
     )  # fmt: skip
-    at["look.layers"].input(lambda value: value or "", [at["look.layers"]], [at["student.layers"]], queue=False, **QUIET)
+    at["look.layers"].input(
+        lambda value: value or "", [at["look.layers"]], [at["student.layers"]], queue=False, **QUIET
+    )
     at["method.name"].change(
         lambda name: [gr.Column(visible=name == each) for each in groups], [at["method.name"]], list(groups.values()),
         queue=False, **QUIET,
@@ -213,7 +267,10 @@ def _bind(
 
     shown = [about_teacher, fetchers[0].button, at["teacher.finetune"], at["student.model"], at["look.layers"]]
     at["teacher.model"].change(
-        safe(t)(logic.teacher_chosen), [at["teacher.model"], at["student.model"], at["teacher.finetune"]], shown, **QUIET
+        safe(t)(logic.teacher_chosen),
+        [at["teacher.model"], at["student.model"], at["teacher.finetune"]],
+        shown,
+        **QUIET,
     )
     at["student.model"].change(
         safe(t)(logic.student_chosen), [at["student.model"]], [fetchers[1].button], queue=False, **QUIET

@@ -45,7 +45,9 @@ class Logic:
         """An upload is moved to where runs find it again."""
         return [guard.keep_upload(path), gr.File(value=None)]
 
-    def preview(self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str) -> list[Any]:
+    def preview(
+        self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str
+    ) -> list[Any]:
         """What training would see of the data: read in a child process."""
         t = self.t
         keep = [gr.skip()] * 3
@@ -131,17 +133,23 @@ class Logic:
         if query.get("method") in METHODS:
             values["method.name"] = query["method"]
         if (chosen := query.get("preset")) in PRESETS:
-            values |= {"look.preset": chosen} | {path: PRESETS[chosen][path] for path in PRESET_PATHS if path != "method.name"}
+            values |= {"look.preset": chosen} | {
+                path: PRESETS[chosen][path] for path in PRESET_PATHS if path != "method.name"
+            }
         students = choices.student_choices(model, self.t)
         student = values.get("student.model") or query.get("student")
         values.setdefault("control", True)
         offered = [value for _, value in students]
-        here = [value for value in offered if (found := choices.find(value)) and found.here and found.kind == "pretrained"]
+        here = [
+            value for value in offered if (found := choices.find(value)) and found.here and found.kind == "pretrained"
+        ]
         usual = "bert-mini" if "bert-mini" in offered else None
         values["student.model"] = student if student in offered else here[0] if here else usual
         if values["student.model"] and "look.student" not in values:
             values["look.student"] = "model"
-        if not values.get("look.student") and not any(each.here for each in map(choices.find, [v for _, v in students]) if each):
+        if not values.get("look.student") and not any(
+            each.here for each in map(choices.find, [v for _, v in students]) if each
+        ):
             values["look.student"] = "layers" if not query.get("student") else "model"
         if not values.get("student.layers"):
             presets = choices.layer_choices(model, self.t)
@@ -214,11 +222,19 @@ class Logic:
         if source == "sample":
             given |= {"data.train": "sample", "data.text_column": None, "data.text_pair_column": None,
                       "data.label_column": None, "data.eval": None}  # fmt: skip
-        for path, check in (("data.train", data_source), ("data.eval", data_source), ("teacher.model", guard.model_name),
-                            ("student.model", guard.model_name)):  # fmt: skip
+        for path, check in (
+            ("data.train", data_source),
+            ("data.eval", data_source),
+            ("teacher.model", guard.model_name),
+            ("student.model", guard.model_name),
+        ):
             if given.get(path) or path in ("data.train", "teacher.model") or path == keep.get(str(kind)):
                 try:
-                    given[path] = check(given.get(path)) if path != keep.get(str(kind)) or path == "student.model" else given[path]
+                    given[path] = (
+                        check(given.get(path))
+                        if path != keep.get(str(kind)) or path == "student.model"
+                        else given[path]
+                    )
                 except QTinkerError as error:
                     problems.append(Problem(path, error.message, error.fix))
         if problems:
@@ -343,7 +359,9 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
         shown = [(str(edge), int(count)) for edge, count in counts]
         percentiles = lengths["percentiles"]
         summary = t("data.lengths_summary", half=percentiles.get("p50"), most=percentiles.get("p95"))
-        figures.append(histogram(shown, title=t("data.lengths", unit=t(f"data.unit_{lengths['unit']}")), summary=summary))
+        figures.append(
+            histogram(shown, title=t("data.lengths", unit=t(f"data.unit_{lengths['unit']}")), summary=summary)
+        )
     examples = [
         [f'<span class="clip">{esc(each["text"])}</span>'
          + (f'<span class="clip qt-muted">{esc(each["text_pair"])}</span>' if each.get("text_pair") else ""),
@@ -354,6 +372,8 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
     parts += [page.facts(facts), f'<div class="qt-charts">{"".join(figures)}</div>']
     parts.append(page.table([(t("data.text"), False), (t("data.label"), False)], examples, label=t("data.examples")))
     said = "".join(f"<li>{esc(words)}</li>" for words in found["findings"])
-    parts.append(f'<details><summary class="qt-small">{esc(t("data.found"))}</summary><ul class="qt-small qt-muted">{said}</ul></details>')
+    parts.append(
+        f'<details><summary class="qt-small">{esc(t("data.found"))}</summary>'
+        f'<ul class="qt-small qt-muted">{said}</ul></details>'
+    )
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
-

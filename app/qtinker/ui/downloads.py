@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import struct
 import time
 import zlib
@@ -132,7 +131,9 @@ def stream_zip(files: list[tuple[str, Path, int]]) -> Iterator[bytes]:
     for name, path, promised in files:
         raw = name.encode()
         start, crc, size = offset, 0, 0
-        head = struct.pack("<IHHHHHIIIHH", 0x04034B50, 45, flags, 0, clock, day, 0, 0xFFFFFFFF, 0xFFFFFFFF, len(raw), _EXTRA)
+        head = struct.pack(
+            "<IHHHHHIIIHH", 0x04034B50, 45, flags, 0, clock, day, 0, 0xFFFFFFFF, 0xFFFFFFFF, len(raw), _EXTRA
+        )
         head += raw + struct.pack("<HHQQ", 1, 16, 0, 0)
         yield head
         with path.open("rb") as file:

@@ -60,13 +60,18 @@ def build(shell: Shell) -> None:
             gr.HTML(page.title(t("guide.title"), t("guide.lead")))
             boxes = []
             for name, options in (("goal", GOALS), ("amount", AMOUNTS), ("labels", LABELS), ("language", LANGUAGES)):
-                boxes.append(gr.Radio(
-                    [(t(f"guide.{name}_{option}"), option) for option in options],
-                    value="balanced" if name == "goal" else "some" if name == "amount" else options[0],
-                    label=t(f"guide.{name}"), elem_classes="qt-choices qt-wide" if len(options) == 3 else "qt-choices", elem_id=f"qt-guide-{name}"))  # fmt: skip
+                boxes.append(
+                    gr.Radio(
+                        [(t(f"guide.{name}_{option}"), option) for option in options],
+                        value="balanced" if name == "goal" else "some" if name == "amount" else options[0],
+                        label=t(f"guide.{name}"),
+                        elem_classes="qt-choices qt-wide" if len(options) == 3 else "qt-choices",
+                        elem_id=f"qt-guide-{name}",
+                    )
+                )
         with gr.Column(scale=5, min_width=300, elem_classes="qt-sticky"), gr.Column(elem_classes="qt-card"):
             answer = gr.HTML(advice_html("balanced", "some", "labels", "en", t), elem_id="qt-advice")
-    gr.on([box.change for box in boxes], safe(t, quiet=True)(lambda *chosen: advice_html(*chosen, t)), boxes, answer,
+    gr.on([box.change for box in boxes], safe(t, quiet=True)(lambda goal, amount, labels, language: advice_html(goal, amount, labels, language, t)), boxes, answer,
           queue=False, show_progress="hidden", api_visibility="private")  # fmt: skip
 
 
@@ -78,9 +83,12 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
     advice = advise(goal, amount, labels, language)
     teacher = choices.find(advice.teacher) or choices.find(getattr(catalog.find(advice.teacher), "name", None))
     student = choices.find(advice.student) if advice.student != "layers" else None
-    facts = [(t("distil.teacher"), advice.teacher), (t("distil.student"), advice.student if student else t("guide.layers")),
-             (t("distil.method"), t.get(f"method.{advice.method}", advice.method).split("\n")[0]),
-             (t("distil.preset"), t.get(f"preset.{advice.preset}").split("\n")[0])]  # fmt: skip
+    facts = [
+        (t("distil.teacher"), advice.teacher),
+        (t("distil.student"), advice.student if student else t("guide.layers")),
+        (t("distil.method"), t.get(f"method.{advice.method}", advice.method).split("\n")[0]),
+        (t("distil.preset"), t.get(f"preset.{advice.preset}").split("\n")[0]),
+    ]
     if student:
         facts.append((t("models.size"), f"{size(student.bytes)} · {short_number(student.parameters)}"))
         if gain := choices.speed_up(teacher, student):
@@ -93,5 +101,6 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
     return (
         page.title(t("guide.answer")) + f'<div style="margin:12px 0">{page.facts(facts)}</div>'
         f'<ul class="qt-small" style="padding-left:18px;margin:0 0 14px">{reasons}</ul>'
-        f'<div class="qt-links"><a class="primary" id="qt-use-advice" href="{esc(address)}">{esc(t("guide.use"))}</a></div>'
+        f'<div class="qt-links"><a class="primary" id="qt-use-advice" href="{esc(address)}">'
+        f"{esc(t('guide.use'))}</a></div>"
     )

@@ -32,10 +32,19 @@ def build(shell: Shell) -> None:
                 with gr.Row():
                     search = gr.Textbox(label=t("models.search"), placeholder=t("models.search_hint"), max_lines=1,
                                         min_width=150, elem_id="qt-model-search")  # fmt: skip
-                    where = gr.Dropdown([(t(f"models.where_{key}"), key) for key in ("all", "here", "catalog")], value="all",
-                                        label=t("models.where"), min_width=96, elem_id="qt-model-where")  # fmt: skip
-                    role = gr.Dropdown([(t(f"models.role_{key}"), key) for key in ("all", "teacher", "student", "made")],
-                                       value="all", label=t("models.role"), min_width=96)  # fmt: skip
+                    where = gr.Dropdown(
+                        [(t(f"models.where_{key}"), key) for key in ("all", "here", "catalog")],
+                        value="all",
+                        label=t("models.where"),
+                        min_width=96,
+                        elem_id="qt-model-where",
+                    )
+                    role = gr.Dropdown(
+                        [(t(f"models.role_{key}"), key) for key in ("all", "teacher", "student", "made")],
+                        value="all",
+                        label=t("models.role"),
+                        min_width=96,
+                    )
                     span = gr.Dropdown([(t(f"models.size_{key}"), key) for key in ("all", "s", "m", "l")], value="all",
                                        label=t("models.size"), min_width=96)  # fmt: skip
                     language = gr.Dropdown([(t(f"models.language_{key}"), key) for key in ("all", "en", "zh", "multi")],
@@ -44,7 +53,13 @@ def build(shell: Shell) -> None:
                 disk = gr.HTML(elem_id="qt-disk")
             with gr.Column(elem_classes="qt-card"):
                 gr.HTML(page.title(t("models.import"), t("models.import_lead")))
-                files = gr.File(label=t("models.import_files"), file_count="multiple", height=124, elem_classes="qt-drop", elem_id="qt-import-files")
+                files = gr.File(
+                    label=t("models.import_files"),
+                    file_count="multiple",
+                    height=124,
+                    elem_classes="qt-drop",
+                    elem_id="qt-import-files",
+                )
                 name = gr.Textbox(label=t("models.import_name"), max_lines=1, elem_id="qt-import-name")
                 bring = Starter(shell, "import", verb="import", label=t("models.import_button"), begin=begin_import)
         with gr.Column(scale=5, min_width=320):
@@ -80,7 +95,15 @@ def build(shell: Shell) -> None:
     shell.loaded(draw, [*filters, chosen], shown)
     shell.loaded(safe(t, quiet=True)(from_address), [], one)
     shell.opened("models", draw, [*filters, chosen], shown)
-    gr.on([each.change for each in filters], draw, [*filters, chosen], shown, queue=False, trigger_mode="always_last", **QUIET)
+    gr.on(
+        [each.change for each in filters],
+        draw,
+        [*filters, chosen],
+        shown,
+        queue=False,
+        trigger_mode="always_last",
+        **QUIET,
+    )
     picked = table.select(pick, None, one, **QUIET)
     picked.then(draw, [*filters, chosen], shown, **QUIET)
     picked.then(None, [chosen], js="(model) => qt.set({model})", api_visibility="private")
@@ -124,7 +147,9 @@ def matching(words: str, place: str, part: str, big: str, tongue: str) -> list[c
         if (place == "here" and not model.here) or (place == "catalog" and model.offer is None):
             continue
         made = model.kind in ("finetuned", "distilled", "control", "quantized", "exported")
-        if (part == "made" and not made) or (part in ("teacher", "student") and (made or model.role not in (part, "both"))):
+        if (part == "made" and not made) or (
+            part in ("teacher", "student") and (made or model.role not in (part, "both"))
+        ):
             continue
         if limits and not limits[0] <= (model.parameters or 0) < limits[1]:
             continue
@@ -140,7 +165,12 @@ def table_html(models: list[choices.Model], current: str, t: Texts) -> str:
     """The table; a row is chosen by its button or a click anywhere on it."""
     if not models:
         return page.empty(t("models.none"), t("models.none_help"))
-    columns = [(t("compare.model"), False), (t("models.parameters"), True), (t("models.size"), True), (t("models.state"), False)]
+    columns = [
+        (t("compare.model"), False),
+        (t("models.parameters"), True),
+        (t("models.size"), True),
+        (t("models.state"), False),
+    ]
     rows, attributes = [], []
     for model in models:
         key = model.entry.full_name if model.entry else model.name
@@ -153,7 +183,9 @@ def table_html(models: list[choices.Model], current: str, t: Texts) -> str:
             f'<span class="about">{esc(about)}</span>',
             short_number(model.parameters), size(model.bytes), state,
         ])  # fmt: skip
-        attributes.append(f'class="qt-pick" data-pick="{esc(key)}" aria-current="{"true" if key == current else "false"}"')
+        attributes.append(
+            f'class="qt-pick" data-pick="{esc(key)}" aria-current="{"true" if key == current else "false"}"'
+        )
     return page.table(columns, rows, label=t("models.title"), attributes=attributes)
 
 
@@ -264,7 +296,10 @@ def _files(entry: registry.RegistryEntry, t: Texts) -> str:
         digest = entry.hashes.get(name, "")
         rows += (f'<tr><td>{esc(name)}</td><td class="num">{size(path.stat().st_size)}</td>'
                  f'<td class="qt-mono" title="{esc(digest)}">{esc(digest[:12])}</td></tr>')  # fmt: skip
-    return f"<details><summary class='qt-small'>{esc(t('models.files'))}</summary><div class='qt-scroll'><table class='qt-table'>{rows}</table></div></details>"
+    return (
+        f'<details><summary class="qt-small">{esc(t("models.files"))}</summary>'
+        f'<div class="qt-scroll"><table class="qt-table">{rows}</table></div></details>'
+    )
 
 
 def begin_import(files: list[str] | None, name: str) -> str:
@@ -286,4 +321,3 @@ def begin_import(files: list[str] | None, name: str) -> str:
     if wanted and not guard.is_plain_name(wanted):
         raise InputError(f"{wanted[:60]!r} can't be a model's name.", "Use letters, digits, dot, dash and underscore.")
     return tasks.start("import", [str(source), *(["--name", wanted] if wanted else [])], label=wanted or source.name)
-

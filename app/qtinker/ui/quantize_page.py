@@ -57,7 +57,9 @@ def build(shell: Shell) -> None:
 
     shell.loaded(safe(t, quiet=True)(first), [], [model, about, beside])
     shell.opened("quantize", refresh, [model], [model, about, beside])
-    model.change(safe(t)(lambda chosen: [about_html(chosen, t), beside_html(chosen, t)]), [model], [about, beside], **QUIET)
+    model.change(
+        safe(t)(lambda chosen: [about_html(chosen, t), beside_html(chosen, t)]), [model], [about, beside], **QUIET
+    )
     make.bind([model, scheme, name], refresh, [model], [model, about, beside])
     measure.bind([model, data], safe(t)(lambda task: measured_html(task, t)), [measure.task], [measured])
 
@@ -76,8 +78,13 @@ def about_html(name: str | None, t: Texts) -> str:
     found = choices.find(name)
     if found is None or found.entry is None:
         return page.note(t("quantize.no_model"), "warn")
-    return page.facts([(t("models.size"), size(found.bytes)), (t("models.kind"), t.get(f"models.kind_{found.kind}", found.kind)),
-                       (t("models.labels"), str(len(found.entry.labels)))])  # fmt: skip
+    return page.facts(
+        [
+            (t("models.size"), size(found.bytes)),
+            (t("models.kind"), t.get(f"models.kind_{found.kind}", found.kind)),
+            (t("models.labels"), str(len(found.entry.labels))),
+        ]
+    )
 
 
 def variants(name: str | None) -> list[choices.Model]:
@@ -105,8 +112,15 @@ def beside_html(name: str | None, t: Texts) -> str:
     for each in made:
         quantization = (each.entry.quantization if each.entry else None) or {}
         share = (each.bytes or 0) / (found.bytes or 1)
-        rows.append([f"<b>{esc(each.name)}</b>", esc(quantization.get("scheme", "")), size(each.bytes), percent(share, 0),
-                     _zip(each, t)])  # fmt: skip
+        rows.append(
+            [
+                f"<b>{esc(each.name)}</b>",
+                esc(quantization.get("scheme", "")),
+                size(each.bytes),
+                percent(share, 0),
+                _zip(each, t),
+            ]
+        )
     columns = [(t("compare.model"), False), (t("quantize.scheme"), False), (t("models.size"), True),
                (t("quantize.of_source"), True), (t("models.zip_short"), False)]  # fmt: skip
     return page.table(columns, rows, label=t("quantize.result"))

@@ -34,7 +34,9 @@ def models_table(models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str
     metrics += sorted(others - set(metrics))[:3]
     columns = [(t("compare.model"), False)]
     columns += [(str(t.get(f"metric.{name}", name)), True) for name in metrics]
-    columns += [(t(f"compare.{name}"), True) for name in ("agreement", "size", "parameters", "p50", "p95", "speed", "memory")]
+    columns += [
+        (t(f"compare.{name}"), True) for name in ("agreement", "size", "parameters", "p50", "p95", "speed", "memory")
+    ]
     best = _best(models, metrics)
     rows = []
     for index, model in enumerate(models):
@@ -49,9 +51,7 @@ def models_table(models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str
             ("p50", _ms(latency.get("p50"))), ("p95", _ms(latency.get("p95"))),
             ("speed", number(model.get("examples_per_second"))), ("memory", size(model.get("model_memory_bytes"))),
         ]  # fmt: skip
-        cells += [
-            f'<span class="best">{words}</span>' if best.get(key) == index else words for key, words in values
-        ]
+        cells += [f'<span class="best">{words}</span>' if best.get(key) == index else words for key, words in values]
         rows.append(cells)
     return page.table(columns, rows, label=t("compare.table"))
 
@@ -117,7 +117,11 @@ def report_html(report: dict[str, Any], t: Texts) -> str:
     scores = {role: (values or {}).get(metric) for role, values in metrics.items()}
     parts = [page.title(t("result.title"))]
     label = t.get(f"metric.{metric}", metric)
-    facts = [(t(f"result.{role}"), percent(value)) for role, value in scores.items() if role in ("teacher", "student", "control")]
+    facts = [
+        (t(f"result.{role}"), percent(value))
+        for role, value in scores.items()
+        if role in ("teacher", "student", "control")
+    ]
     if report.get("retention") is not None:
         facts.append((t("result.retention"), percent(report["retention"])))
     facts.append((t("result.took"), duration(report.get("seconds"))))
@@ -145,7 +149,11 @@ def verdict(scores: dict[str, Any], label: str, t: Texts) -> list[tuple[str, str
 
 def roles_of(report: dict[str, Any], t: Texts) -> dict[str, str]:
     """Which path is the teacher, the student, the control."""
-    named = {"teacher": report.get("teacher"), "student": report.get("checkpoint"), "control": report.get("control_checkpoint")}
+    named = {
+        "teacher": report.get("teacher"),
+        "student": report.get("checkpoint"),
+        "control": report.get("control_checkpoint"),
+    }
     return {str(path): t(f"result.{role}") for role, path in named.items() if path}
 
 
@@ -175,13 +183,14 @@ def report_page(run: runs.Run, report: dict[str, Any], t: Texts) -> str:
     return (
         f'<!doctype html><html lang="{t.language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>QTinker: {name}</title><style>{theme.css()}\n"
         "body{margin:0 auto;max-width:1080px;padding:24px 18px;background:#f6f7f9;color:#17202a;line-height:1.5}"
         ".qt-card{margin-bottom:18px}</style></head><body>"
         f'<h1 style="margin:0">{name}</h1><p class="qt-muted">{esc(run.id)} · {moment(state.get("ended"))}</p>'
         f'<div class="qt-card">{report_html(report, t)}</div>'
         f'<div class="qt-card">{charts_html(str(report.get("name") or run.id), curves(run), [], t)}</div>'
-        f'<div class="qt-card">{page.title(t("runs.spec"))}<pre class="qt-log" style="max-height:none">{esc(spec)}</pre></div>'
+        f'<div class="qt-card">{page.title(t("runs.spec"))}'
+        f'<pre class="qt-log" style="max-height:none">{esc(spec)}</pre></div>'
         f'<div class="qt-card">{page.title(t("result.environment"))}{page.facts(facts)}</div></body></html>'
     )

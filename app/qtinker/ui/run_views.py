@@ -8,7 +8,7 @@ from typing import Any
 from .. import runs
 from . import page
 from .charts import Series, line_chart
-from .curves import Curves, PhaseCurves, curves
+from .curves import Curves, PhaseCurves
 from .format import DASH, duration, esc, moment, number, percent, seconds_since
 from .texts import Texts
 
@@ -83,7 +83,8 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
     parts = [
         f'<div class="top" style="display:flex;gap:10px;align-items:center;flex-wrap:wrap">'
         f'<h2 class="qt-title" style="margin:0;overflow-wrap:anywhere">{esc(name_of(state))}</h2>{pill(state, t)}</div>'
-        f'<p class="qt-muted qt-small" style="margin:2px 0 12px">{esc(state["id"])} · {moment(state.get("created"))}</p>'
+        f'<p class="qt-muted qt-small" style="margin:2px 0 12px">{esc(state["id"])} · '
+        f"{moment(state.get('created'))}</p>"
     ]
     if error:
         parts.append(page.note(str(error.get("message") or ""), "bad", fix=str(error.get("fix") or "")))
@@ -180,8 +181,7 @@ def _loss_chart(name: str, phase: PhaseCurves, t: Texts) -> str:
     series = [Series(t("runs.total"), total, colour=0)]
     if len(parts) > 1 or (parts and phase.losses[parts[0]] != total):
         series += [
-            Series(t.get(f"part.{part}", part), phase.losses[part], colour=1 + i)
-            for i, part in enumerate(parts)
+            Series(t.get(f"part.{part}", part), phase.losses[part], colour=1 + i) for i, part in enumerate(parts)
         ]
     summary = ""
     if total:

@@ -34,7 +34,9 @@ def build(shell: Shell) -> None:
                 head = gr.HTML(f'<p class="qt-muted">{esc(t("runs.choose"))}</p>', elem_id="qt-run-head")
                 with gr.Row(elem_classes="qt-actions"):
                     stop = gr.Button(t("runs.stop"), visible=False, variant="stop", size="sm", elem_id="qt-stop")
-                    resume = gr.Button(t("runs.resume"), visible=False, variant="primary", size="sm", elem_id="qt-resume")
+                    resume = gr.Button(
+                        t("runs.resume"), visible=False, variant="primary", size="sm", elem_id="qt-resume"
+                    )
                     earlier = gr.Button(t("runs.earlier"), visible=False, size="sm")
                     later = gr.Button(t("runs.later"), visible=False, size="sm")
                     again = gr.Button(t("runs.again"), visible=False, size="sm", elem_id="qt-again")
@@ -160,7 +162,9 @@ def _draw(chosen: str, over: list[str], before: Seen, t: Texts) -> list[Any]:
     send("spec", "spec", lambda: gr.Code(value=_spec_text(run)))
     choices = [(f"{run_views.name_of(each)} · {each['id']}", each["id"]) for each in states if each["id"] != run.id]
     valid = [each for each in over if any(each == value for _, value in choices)]
-    send("over", (tuple(value for _, value in choices), tuple(valid)), lambda: gr.Dropdown(choices=choices, value=valid))
+    send(
+        "over", (tuple(value for _, value in choices), tuple(valid)), lambda: gr.Dropdown(choices=choices, value=valid)
+    )
     status = state["status"]
     many = len(jobs.queued()) > 1 if status == "queued" else False
     shown = (
@@ -200,9 +204,13 @@ def _result(run: runs.Run, report: dict[str, Any] | None, t: Texts) -> str:
         return ""
     from .report_views import made_models, report_html
 
-    made = [(f"/download/model/{name}.zip", t("runs.model_zip", name=name.split("/")[-1])) for name in made_models(report)]
-    items = [(f"/download/run/{run.id}/report.{ending}", t(f"runs.report_{ending}")) for ending in ("html", "json", "csv")]
+    made = [
+        (f"/download/model/{name}.zip", t("runs.model_zip", name=name.split("/")[-1])) for name in made_models(report)
+    ]
+    items = [
+        (f"/download/run/{run.id}/report.{ending}", t(f"runs.report_{ending}")) for ending in ("html", "json", "csv")
+    ]
     return (
         f'<div class="qt-card">{report_html(report, t)}<div style="height:14px"></div>'
-        f'{page.links([*made, *items], primary=0 if made else None)}</div>'
+        f"{page.links([*made, *items], primary=0 if made else None)}</div>"
     )

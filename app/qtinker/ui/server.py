@@ -73,8 +73,12 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
 
 
 def serve(
-    *, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = False,
-    login: tuple[str, str] | None = None, mcp: bool = False,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = False,
+    login: tuple[str, str] | None = None,
+    mcp: bool = False,
 ) -> None:
     """Run until a signal ends it.
 

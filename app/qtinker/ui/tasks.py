@@ -63,9 +63,12 @@ def start(verb: str, arguments: Sequence[str] = (), *, label: str = "", module: 
     folder = tasks_dir() / task_id
     folder.mkdir(parents=True)
     request = {
-        "verb": verb, "module": module or "qtinker",
-               "arguments": list(arguments) if module else [verb, *arguments, "--json"], "label": label, "started": time.time(),
-    }  # fmt: skip
+        "verb": verb,
+        "module": module or "qtinker",
+        "arguments": list(arguments) if module else [verb, *arguments, "--json"],
+        "label": label,
+        "started": time.time(),
+    }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     child = subprocess.Popen(
         [sys.executable, "-m", "qtinker.ui.child", str(folder)],

@@ -61,7 +61,11 @@ class Starter:
         self.verb, self.begin, self.done = verb, begin, done
         with gr.Row(elem_classes="qt-actions"):
             self.button = gr.Button(
-                label, visible=visible, size="sm" if variant == "secondary" else "md", variant=variant, elem_id=f"qt-do-{key}"
+                label,
+                visible=visible,
+                size="sm" if variant == "secondary" else "md",
+                variant=variant,
+                elem_id=f"qt-do-{key}",
             )
             self.stop = gr.Button(self.t("task.stop"), visible=False, size="sm", variant="stop")
         self.view = gr.HTML(elem_id=f"qt-doing-{key}")
@@ -70,7 +74,13 @@ class Starter:
         shell.loaded(safe(self.t, quiet=True)(self.find), [], [self.task, self.timer])
 
     def bind(
-        self, source: list[Any], done: Callable[..., Any] | None, inputs: list[Any], outputs: list[Any], *, js: str | None = None
+        self,
+        source: list[Any],
+        done: Callable[..., Any] | None,
+        inputs: list[Any],
+        outputs: list[Any],
+        *,
+        js: str | None = None,
     ) -> None:
         """Start on a click with the values of `source`; when the task has ended, call `done`."""
         mine = [self.task, self.view, self.timer, self.stop]
@@ -105,8 +115,11 @@ class Starter:
         except QTinkerError:
             return ["", "", gr.Timer(active=False), gr.Button(visible=False)]
         return [
-            task_id, task_html(task, self.t, done=self._words(task)), gr.Timer(active=task.going_on), gr.Button(visible=task.going_on)
-        ]  # fmt: skip
+            task_id,
+            task_html(task, self.t, done=self._words(task)),
+            gr.Timer(active=task.going_on),
+            gr.Button(visible=task.going_on),
+        ]
 
     def _words(self, task: tasks.Task) -> str:
         return self.done(task) if self.done and task.status == "done" else ""
