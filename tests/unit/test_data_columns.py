@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from qtinker.data.columns import find_columns
 from qtinker.data.labels import aligned, canonical, label_set, order
 from qtinker.data.table import RawTable, TableBuilder
@@ -78,7 +77,7 @@ def test_two_possible_labels_are_said():
 
 
 def test_no_text_column():
-    with pytest.raises(InputError, match="No column of data.csv looks like text.*'a', 'b'"):
+    with pytest.raises(InputError, match=r"No column of data.csv looks like text.*'a', 'b'"):
         find_columns(table(a=list("01") * 6, b=list("23") * 6))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datasets
 import pytest
-
 from qtinker import data
 from qtinker.data import hub
 from qtinker.errors import InputError
@@ -61,8 +60,9 @@ def test_a_data_set_with_one_part_is_split(loaded):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("owner/name", True), ("name", True), ("owner/name:config", True), ("train.csv", False), ("data/train.tsv.gz", False),
-     ("./name", False), ("/tmp/name", False), ("a/b/c", False), ("C:\\data", False), ("name with spaces", False)],
+    [("owner/name", True), ("name", True), ("owner/name:config", True), ("train.csv", False),
+     ("data/train.tsv.gz", False), ("./name", False), ("/tmp/name", False),
+     ("a/b/c", False), ("C:\\data", False), ("name with spaces", False)],
 )  # fmt: skip
 def test_what_looks_like_an_id(name, expected):
     assert hub.looks_like_id(name) is expected

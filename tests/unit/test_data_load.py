@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from qtinker import data
 from qtinker.data.split import stratified_sample, stratified_split, text_keys
 from qtinker.errors import InputError
@@ -120,7 +119,7 @@ def test_a_teachers_labels_give_the_order(tmp_path):
 def test_unlabelled_text_needs_a_teachers_labels_and_labelled_evaluation(tmp_path):
     text = tmp_path / "a.txt"
     text.write_text("One text here.\nAnd one more there.\n")
-    with pytest.raises(InputError, match="No column of .*a.txt looks like a label"):
+    with pytest.raises(InputError, match=r"No column of .*a.txt looks like a label"):
         data.load(DataSpec(train=str(text)), seed=0)
     with pytest.raises(InputError, match="too few labelled examples"):
         data.load(DataSpec(train=str(text)), seed=0, labels=["a", "b"])
@@ -151,7 +150,7 @@ def test_evaluation_data_in_another_format(tmp_path):
     assert data.load(DataSpec(train=train, eval=str(nameless)), seed=0).eval.labels.tolist() == [0, 1]
     other = tmp_path / "c.jsonl"
     other.write_text(json.dumps({"words": "some text", "label": "a"}))
-    with pytest.raises(InputError, match="c.jsonl has no column 'text', which the training data has"):
+    with pytest.raises(InputError, match=r"c.jsonl has no column 'text', which the training data has"):
         data.load(DataSpec(train=train, eval=str(other)), seed=0)
 
 

@@ -10,7 +10,6 @@ import json
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-
 from qtinker.data.delimited import has_header
 from qtinker.data.read import read_file
 from qtinker.errors import InputError

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, BertTokenizerFast
-
 from qtinker import data
 from qtinker.data import sample
 from qtinker.data.tokens import Encoded
 from qtinker.home import cache_dir
+from transformers import AutoTokenizer, BertTokenizerFast
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "##c", "d"]
 

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score
-
 from qtinker.errors import InputError
 from qtinker.tasks import TASKS, SequenceClassification, Task
+from sklearn.metrics import f1_score
 
 TASK = SequenceClassification(labels=("a", "b", "c"))
 
@@ -101,9 +100,9 @@ def test_meta_round_trip_and_config():
 
 
 def test_an_unsuitable_metric_and_an_unknown_task_are_refused_with_the_choices():
-    with pytest.raises(InputError, match="pearson.*accuracy, macro_f1"):
+    with pytest.raises(InputError, match=r"pearson.*accuracy, macro_f1"):
         SequenceClassification(("a", "b"), metric="pearson")
-    with pytest.raises(InputError, match="'juggling' is unknown.*classification"):
+    with pytest.raises(InputError, match=r"'juggling' is unknown.*classification"):
         Task.from_meta({"type": "juggling", "labels": []})
 
 

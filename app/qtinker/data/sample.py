@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 3000, 600
 _SEED = 20_240
-_WRONG_LABEL = 0.04
+_WRONG_LABEL = 0.03
 _TYPO = 0.08
+_JOINT = 0.32
 _VERSION = 1
 
 
@@ -83,10 +84,9 @@ class _Writer:
 
     def _composed(self, label: str, other: str) -> tuple[str, str]:
         core, label = self._core(label, other)
-        sentences = [self.fill(self.pick(phrases.FILLERS)) for _ in range(self._count((0.55, 0.8, 0.94)))]
-        sentences.append(core)
-        if self.chance(0.3):
-            sentences.append(self.fill(self.pick(phrases.FILLERS)))
+        before = [self.fill(self.pick(phrases.FILLERS))] if self.chance(0.2) else []
+        after = [self.fill(self.pick(phrases.FILLERS)) for _ in range(self._count((0.45, 0.75, 0.92)))]
+        sentences = [*before, core, *after]
         if self.chance(0.35):
             sentences.insert(0, self.pick(phrases.GREETINGS))
         if self.chance(0.35):
@@ -102,20 +102,25 @@ class _Writer:
         ask, done = self.part(label, "ask"), self.part(other, "done")
         want, unwanted = self.part(label, "thing"), self.part(other, "thing")
         kind = self._random.random()
-        if kind < 0.42:
+        if kind < _JOINT:
+            thing, trouble = self.pick(list(phrases.OBJECTS)), self.pick(list(phrases.PROBLEMS))
+            desk = phrases.DESKS[thing][list(phrases.PROBLEMS).index(trouble)]
+            return f"{self.fill(self.pick(phrases.OBJECTS[thing]))} {self.pick(phrases.PROBLEMS[trouble])}", desk
+        kind = (kind - _JOINT) / (1 - _JOINT)
+        if kind < 0.56:
             return self.pick([f"{ask}", f"{ask}", f"I want {want}", f"could I have {want}"]), label
-        if kind < 0.66:
+        if kind < 0.83:
             return self.pick([
                 f"{done}, but {ask}", f"{done}, now {ask}", f"although {done}, {ask}", f"{ask}, but {done}",
             ]), label  # fmt: skip
-        if kind < 0.82:
+        if kind < 0.92:
             return self.pick([
-                f"I want {want}, not {unwanted}", f"not {unwanted}, I want {want}", f"I do not want {unwanted}, but {want}",
+                f"I want {want}, not {unwanted}", f"not {unwanted}, I want {want}",
+                f"please, not {unwanted} but {want}", f"{want} please, not {unwanted}",
             ]), label  # fmt: skip
-        if kind < 0.95:
-            later = self.part(other, "ask")
+        if kind < 0.98:
             return self.pick([
-                f"{later}, but that can wait, first of all {ask}", f"{unwanted} can wait, {ask}",
+                f"{self.part(other, 'ask')}, but first {ask}", f"{unwanted} can wait, {ask}",
                 f"{ask}, {unwanted} can wait",
             ]), label  # fmt: skip
         # Two requests and no word about which comes first: the clerk mostly takes the first.
