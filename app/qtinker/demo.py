@@ -20,8 +20,8 @@ DATA = "sample"
 TEACHER_SHAPE, STUDENT_SHAPE = "L-4_H-128_A-2", "L-2_H-64_A-2"
 SHOWN = ("logit", "patient", "feature")
 SCHEMES = ("int8-dynamic", "int4-weight-only")
-TEACHER = {"epochs": 8, "learning_rate": 1e-3}
-STUDENT = {"epochs": 6, "learning_rate": 2e-3}
+TEACHER: dict[str, Any] = {"epochs": 8, "learning_rate": 1e-3}
+STUDENT: dict[str, Any] = {"epochs": 6, "learning_rate": 2e-3}
 MAX_LENGTH, BATCH_SIZE = 64, 32
 THREADS = 1  # models this small gain nothing from more, and so the table does not depend on the number of cores
 PREFIX = "demo-"
@@ -38,7 +38,7 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
     if replaced:
         say(tell, f"Replacing the models of the last demo: {', '.join(replaced)}.")
         api.remove(replaced)
-    common = {
+    common: dict[str, Any] = {
         "data": DATA, "seed": seed, "max_length": MAX_LENGTH, "batch_size": BATCH_SIZE, "threads": THREADS,
         "on_event": tell,
     }  # fmt: skip
@@ -50,7 +50,7 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
     for method in SHOWN:
         first = len(reports) == 1
         say(tell, f"A student ({STUDENT_SHAPE}) learns from it: {method}{', and alone: the control' if first else ''}.")
-        options = {"control": first, "student_shape": STUDENT_SHAPE, "method": method}
+        options: dict[str, Any] = {"control": first, "student_shape": STUDENT_SHAPE, "method": method}
         report = api.distill(teacher=teacher, name=f"{PREFIX}{method}", **options, **STUDENT, **common)
         if first:
             roles[report["control_checkpoint"]] = "control, no teacher"
