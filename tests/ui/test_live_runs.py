@@ -38,6 +38,13 @@ def steps(home, run_id):
     ]
 
 
+def gone(process):
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):
     server = start_server(fresh_home)
     run_id = begin(server, long_run())
@@ -69,7 +76,7 @@ def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):
 
     page.click("#qt-stop")
     page.wait_for_selector("#qt-run-head .qt-pill.stopped")
-    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    until(lambda: gone(worker), what="the worker's end")
     at = max(steps(fresh_home, run_id))
     page.click("#qt-resume")
     page.wait_for_selector("#qt-run-head .qt-pill.running")
@@ -94,7 +101,7 @@ def test_ending_the_app_stops_its_run_which_can_be_resumed(start_server, fresh_h
     worker = psutil.Process(state(fresh_home, run_id)["pid"])
     assert server.stop() == 0
     assert state(fresh_home, run_id)["status"] == "stopped"
-    until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(worker), what="the worker's end")
     server.start()
     from gradio_client import Client
 

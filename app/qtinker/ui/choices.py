@@ -158,7 +158,7 @@ def student_choices(teacher: Model | None, t: Texts) -> list[tuple[str, str]]:
     suited = [
         each for each in models()
         if each.kind in ("pretrained", "manual", "imported", "distilled") and each.role in ("student", "both")
-        and (not top or (each.parameters or 0) < top) and not (teacher and each.name == teacher.name)
+        and (not top or (each.parameters or 0) < 0.9 * top) and not (teacher and each.name == teacher.name)
     ]  # fmt: skip
     suited.sort(key=lambda each: (not each.here, each.parameters or 0))
     return [(student_label(each, teacher, t), each.name) for each in suited]

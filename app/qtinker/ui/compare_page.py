@@ -74,6 +74,10 @@ def build(shell: Shell) -> None:
             differ = gr.Button(t("compare.differ_button"), size="md", elem_id="qt-differ")
         where = gr.HTML(elem_id="qt-differences")
 
+    @safe(t)
+    def answer(chosen: list[str], one: str, two: str) -> str:
+        return said_html(chosen, one, two, t)
+
     def lists(current: list[str] | None) -> Any:
         found = choices.options(lambda each: each.trained)
         known = {value for _, value in found}
@@ -90,7 +94,7 @@ def build(shell: Shell) -> None:
         safe(t)(lambda path: [guard.keep_upload(path), gr.File(value=None)]), [upload], [data, upload], **QUIET
     )
     measure.bind([models, data, most], safe(t)(lambda task: result_html(task, t)), [measure.task], [table])
-    gr.on([ask.click, text.submit], safe(t)(lambda chosen, one, two: said_html(chosen, one, two, t)), [models, text, pair], [said],
+    gr.on([ask.click, text.submit], answer, [models, text, pair], [said],
           show_progress="minimal", concurrency_limit=4, api_visibility="private")  # fmt: skip
     differ.click(safe(t)(lambda chosen, source: differ_html(chosen, source, t)), [models, data], [where],
                  show_progress="minimal", concurrency_limit=2, api_visibility="private")  # fmt: skip

@@ -71,8 +71,20 @@ def build(shell: Shell) -> None:
                 )
         with gr.Column(scale=5, min_width=300, elem_classes="qt-sticky"), gr.Column(elem_classes="qt-card"):
             answer = gr.HTML(advice_html("balanced", "some", "labels", "en", t), elem_id="qt-advice")
-    gr.on([box.change for box in boxes], safe(t, quiet=True)(lambda goal, amount, labels, language: advice_html(goal, amount, labels, language, t)), boxes, answer,
-          queue=False, show_progress="hidden", api_visibility="private")  # fmt: skip
+
+    @safe(t, quiet=True)
+    def answered(goal: str, amount: str, labels: str, language: str) -> str:
+        return advice_html(goal, amount, labels, language, t)
+
+    gr.on(
+        [box.change for box in boxes],
+        answered,
+        boxes,
+        answer,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) -> str:
