@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import InputError, Problem, SpecError
 
-SPEC_VERSION = 1
+SPEC_VERSION: Literal[1] = 1
 SHAPE = re.compile(r"^L-(?P<layers>\d+)_H-(?P<hidden>\d+)_A-(?P<heads>\d+)$")
 
 
 def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) -> Any:
     """A field with its words; keyword arguments beyond pydantic's own go to `json_schema_extra`."""
-    extra = {key: more.pop(key) for key in ("option", "level", "short", "suggestions") if key in more}
+    extra: dict[str, Any] = {key: more.pop(key) for key in ("option", "level", "short", "suggestions") if key in more}
     return Field(default, title=title, description=help, json_schema_extra=extra or None, **more)
 
 
@@ -280,13 +280,15 @@ class TrainingSpec(Part):
     threads: int | None = setting(None, "Threads", "Processor threads; left out: all cores.", ge=1, level="advanced")
 
 
-Scheme = Literal["int8-dynamic", "int4-weight-only"]
+Scheme = Literal[
+    "int8-dynamic", "int4-weight-only", "int8-weight-only", "int8-static", "nf4", "fp8", "bf16", "fp16"
+]
 
 
 class QuantizeSpec(Part):
     """One quantized version of the result."""
 
-    scheme: Scheme = setting(title="Scheme", help="int8-dynamic or int4-weight-only.", option="--scheme")
+    scheme: Scheme = setting(title="Scheme", help=f"One of: {', '.join(get_args(Scheme))}.", option="--scheme")
 
 
 class RunSpec(Part):

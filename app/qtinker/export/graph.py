@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +45,8 @@ def quiet() -> Iterator[None]:
     levels = [logger.level for logger in noisy]
     root = logging.getLogger()
     root_level = root.level
-    with warnings.catch_warnings():
+    # Their progress bars go where progress belongs: standard output is for results.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
         for logger in noisy:
             logger.setLevel(logging.ERROR)

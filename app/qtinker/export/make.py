@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ..quantize.verify import Verdict, verify_folder
 from ..runtime import engine_of, weights_bytes
 from ..runtime.pytorch import TorchRuntime
 from . import onnx_format, openvino_format
+from .companions import write_companions
 from .formats import Format
 
 _MODULES: dict[str, Any] = {"onnx": onnx_format, "openvino": openvino_format}
@@ -42,7 +42,7 @@ def make(
     with _place(out, name) as folder:
         progress(f"Converting to {form.title}")
         notes = _MODULES[form.name].write(runtime.model, runtime.tokenizer, folder)
-        write_companions(runtime, folder, form.name)
+        write_companions(runtime, folder, example=_MODULES[form.name].EXAMPLE)
         new_meta = {
             key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
         }  # fmt: skip
@@ -91,26 +91,6 @@ def refuse_different(verdict: Verdict, source_logits: np.ndarray, form: Format, 
         f"The {form.name} file answers differently from its source: {verdict} (a logit may differ by {limit:.3f}).",
         "Please report this as a bug, with the model's architecture; --force keeps it anyway.",
     )
-
-
-def write_companions(runtime: TorchRuntime, folder: Path, form: str) -> None:
-    """What a folder needs beside its graph: config, tokenizer, and an example in the target's own library."""
-    runtime.tokenizer.save_pretrained(folder)
-    config = json.loads(runtime.model.config.to_json_string(use_diff=False))
-    config.pop("quantization_config", None)
-    config["architectures"] = [type(runtime.model).__name__]
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    if not (folder / "tokenizer.json").is_file():
-        return
-    tokenizer = runtime.tokenizer
-    text = _MODULES[form].EXAMPLE
-    for key, value in (
-        ("{max_length}", str(runtime.max_length)),
-        ("{pad_id}", str(runtime.pad_token_id)),
-        ("{pad_token!r}", repr(tokenizer.pad_token)),
-    ):
-        text = text.replace(key, value)
-    (folder / "example.py").write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ def quantize(
     device: str = "cpu",
     force: bool = False,
     check_rows: Examples | Sequence[Any] | None = None,
+    calibration: Examples | Sequence[Any] | None = None,
     fresh: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
@@ -38,9 +39,10 @@ def quantize(
         scheme: a name in `SCHEMES`.
         name: the copy's name; left out: the source's with the scheme behind it.
         engine: auto, or one of the scheme's engines.
-        device: where the comparison runs.
+        device: where it will run: cpu, cuda, ...; the comparison runs there.
         force: keep the copy even if it answers too differently from its source.
-        check_rows: examples, texts or pairs of texts to compare on; left out: the bundled sample's.
+        check_rows: examples, texts or pairs of texts to compare on; left out: texts of random words.
+        calibration: examples to find ranges on, for int8-static; left out: `check_rows`.
         fresh: False compares in this process, which saves starting one.
         progress: called with a line for each step.
 
@@ -56,7 +58,8 @@ def quantize(
     from .make import make
 
     return make(
-        source, find(scheme), name=name, engine=engine, device=device, force=force, check_rows=check_rows, fresh=fresh,
+        source, find(scheme), name=name, engine=engine, device=device, force=force, check_rows=check_rows,
+        calibration=calibration, fresh=fresh,
         progress=progress or (lambda line: None),
     )  # fmt: skip
 

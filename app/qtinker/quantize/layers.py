@@ -98,6 +98,6 @@ def part_of(name: str) -> str:
     words = name.split(".")
     if any(word in ("embeddings", "wte", "wpe", "embed_tokens") for word in words):
         return "embeddings"
-    if "pooler" in words or words[0] in ("classifier", "pre_classifier", "score", "cls", "qa_outputs"):
+    if any(word in ("pooler", "classifier", "pre_classifier", "score", "cls", "qa_outputs") for word in words):
         return "head"
     return "encoder"

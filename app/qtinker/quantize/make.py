@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, QTinkerError
+from ..export.companions import write_companions
 from ..model_card import model_card
 from ..predict import as_examples, logits_of
 from ..runtime import weights_bytes
 from ..runtime.pytorch import TorchRuntime
-from . import packed_engine, torchao_engine
-from .layers import bytes_by_part, select_layers
-from .schemes import Scheme, choose_engine
+from . import half_engine, packed_engine, torchao_engine
+from .layers import Layers, bytes_by_part, select_layers
+from .schemes import CPU_ENGINES, Scheme, choose_engine
 from .verify import Verdict, compare_logits, verify_folder
 
 CHECK_ROWS = 64
@@ -25,10 +27,11 @@ CHECK_ROWS = 64
 
 def make(
     source: str | Path, scheme: Scheme, *, name: str | None, engine: str, device: str, force: bool,
-    check_rows: Examples | Sequence[Any] | None, fresh: bool, progress: Callable[[str], None],
+    check_rows: Examples | Sequence[Any] | None, calibration: Examples | Sequence[Any] | None, fresh: bool,
+    progress: Callable[[str], None],
 ) -> Path:  # fmt: skip
     """See `quantize.quantize`."""
-    engine = choose_engine(scheme, engine)
+    choice = choose_engine(scheme, engine, device=device)
     path = registry.resolve(source)
     refuse_quantized(path)
     meta = model_folder.read_meta(path)
@@ -47,18 +50,19 @@ def make(
 
     with registry.staged("quantized", name) as folder:
         progress(f"Quantizing {len(layers.linears)} linear layers and {len(layers.embeddings)} embeddings")
-        if engine == "torchao":
-            notes = torchao_engine.quantize_model(runtime.model, layers, scheme, folder)
-        else:
-            notes = packed_engine.quantize_model(runtime.model, layers, scheme, folder, loss=loss)
-        expected = logits_of(runtime, rows, max_length=max_length)
-        runtime.tokenizer.save_pretrained(folder)
+        work = Work(runtime, layers, scheme, folder, loss, _as_rows(check_rows if calibration is None else calibration))
+        notes = _ENGINES[choice.engine](work)
+        expected = None
+        if choice.engine not in CPU_ENGINES:  # those write their own tokenizer, and compute a little differently
+            expected = logits_of(runtime, rows, max_length=max_length)
+            runtime.tokenizer.save_pretrained(folder)
         record = {
-            "scheme": scheme.name, "engine": engine, "source": source_name, "source_path": str(path),
+            "scheme": scheme.name, "engine": choice.engine, "reason": choice.reason, "source": source_name,
+            "source_path": str(path),
             "embeddings": bool(layers.embeddings), "layers": len(layers.all), "bits": scheme.bits,
             "touches": scheme.touches, "keeps": scheme.keeps, **notes,
             "bytes_before": bytes_by_part(path) | {"total": weights_bytes(path)},
-            "bytes_after": bytes_by_part(folder) | {"total": weights_bytes(folder)},
+            "bytes_after": parts_of(folder, choice.engine) | {"total": weights_bytes(folder)},
         }  # fmt: skip
         new_meta = {
             key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
@@ -68,16 +72,76 @@ def make(
         model_folder.write_meta(folder, new_meta)
         progress("Loading it again and comparing it with its source")
         verdict = verify_folder(
-            folder, source_logits, rows, expected=None if device != "cpu" else expected, device=device,
-            max_length=max_length, fresh=fresh,
+            folder, source_logits, rows, expected=expected if device == "cpu" and scheme.bits < 16 else None,
+            device=device, max_length=max_length, fresh=fresh,
         )  # fmt: skip
         refuse_too_different(verdict, scheme, force=force)
         record["check"] = verdict.to_dict()
         config = model_folder.read_json(folder / model_folder.CONFIG)
-        (folder / "README.md").write_text(model_card(new_meta, config=config) + _card(record), encoding="utf-8")
+        card = model_card(new_meta, config=config)
+        if choice.engine in CPU_ENGINES:  # from_pretrained can't load it
+            card = card.partition("## Load it")[0] + '## Run it\n\n`python example.py "a text"`\n'
+        (folder / "README.md").write_text(card + _card(record), encoding="utf-8")
         model_folder.write_meta(folder, new_meta)
     progress(f"Kept as {name}: {verdict}")
     return home.models_dir() / "quantized" / name
+
+
+@dataclass
+class Work:
+    """What an engine gets to work with."""
+
+    runtime: TorchRuntime
+    layers: Layers
+    scheme: Scheme
+    folder: Path
+    loss: Callable[[], float]
+    calibration: Examples | None
+
+
+def _torchao(work: Work) -> dict[str, Any]:
+    return torchao_engine.quantize_model(work.runtime.model, work.layers, work.scheme, work.folder)
+
+
+def _packed(work: Work) -> dict[str, Any]:
+    return packed_engine.quantize_model(work.runtime.model, work.layers, work.scheme, work.folder, loss=work.loss)
+
+
+def _half(work: Work) -> dict[str, Any]:
+    return half_engine.quantize_model(work.runtime.model, work.scheme, work.folder)
+
+
+def _onnx(work: Work) -> dict[str, Any]:
+    from ..export import onnx_format
+    from . import onnx_engine
+
+    notes = onnx_engine.quantize_model(work.runtime.model, work.runtime.tokenizer, work.folder)
+    write_companions(work.runtime, work.folder, example=onnx_format.EXAMPLE)
+    return notes
+
+
+def _openvino(work: Work) -> dict[str, Any]:
+    from ..export import openvino_format
+    from . import openvino_engine
+
+    notes = openvino_engine.quantize_model(work.runtime, work.scheme, work.folder, calibration=work.calibration)
+    write_companions(work.runtime, work.folder, example=openvino_format.EXAMPLE)
+    return notes
+
+
+_ENGINES: dict[str, Callable[[Work], dict[str, Any]]] = {
+    "torchao": _torchao, "compressed-tensors": _packed, "transformers": _half, "onnxruntime": _onnx,
+    "openvino": _openvino,
+}  # fmt: skip
+
+
+def parts_of(folder: Path, engine: str) -> dict[str, int]:
+    """Bytes by part, where the file tells them."""
+    return {} if engine in CPU_ENGINES else bytes_by_part(folder)
+
+
+def _as_rows(given: Examples | Sequence[Any] | None) -> Examples | None:
+    return given if given is None or isinstance(given, Examples) else as_examples(given)
 
 
 def refuse_quantized(path: Path) -> None:
@@ -135,9 +199,7 @@ def refuse_too_different(verdict: Verdict, scheme: Scheme, *, force: bool) -> No
 def _card(record: dict[str, Any]) -> str:
     """The part of a quantized model's card that says what was done to it."""
     before, after = record["bytes_before"], record["bytes_after"]
-    rows = "\n".join(
-        f"| {part} | {before[part]:,} | {after[part]:,} |" for part in ("embeddings", "encoder", "head", "total")
-    )
+    rows = "\n".join(f"| {part} | {before[part]:,} | {after[part]:,} |" for part in before if part in after)
     check = record["check"]
     return (
         f"\n## Quantization\n\nScheme `{record['scheme']}` by {record['engine']}, from {record['source']}.\n\n"

@@ -1,7 +1,7 @@
-"""Engine compressed-tensors: 4-bit weights really packed, in safetensors that plain `from_pretrained` loads.
+"""Engine compressed-tensors: weights really packed, in safetensors that plain `from_pretrained` loads.
 
-torchao keeps 4-bit weights in a byte each on a CPU, and its packed layouts need CUDA. The `pack-quantized` format of
-compressed-tensors holds eight weights in an int32, and transformers unpacks it to float while loading
+torchao keeps 4-bit weights in a byte each on a CPU, and its packed layouts need CUDA. The formats of
+compressed-tensors hold eight 4-bit weights in an int32, and transformers unpacks them to float while loading
 (`"dequantize": true` in config.json): the file is small on every device, and the model runs as fast as the float one.
 Unpacking on loading rather than in the first forward also is what lets embeddings take part.
 """
@@ -17,6 +17,8 @@ from ..errors import MissingExtra
 from .layers import Layers, group_size, patterns
 from .schemes import Scheme
 
+FLOAT8_MAX = 448.0
+"""The largest number of e4m3."""
 _SHRINK = [1.0 - 0.04 * step for step in range(8)]
 """Ranges tried for each group: cutting off its largest weight a little often rounds the others better."""
 
@@ -24,8 +26,8 @@ _SHRINK = [1.0 - 0.04 * step for step in range(8)]
 def quantize_model(
     model: Any, layers: Layers, scheme: Scheme, folder: Path, *, loss: Callable[[], float]
 ) -> dict[str, Any]:
-    """Pack the layers' weights with and without zero points, write the better one, and leave `model` with the weights
-    that it unpacks to. Returns what to note about it.
+    """Pack the layers' weights, write them, and leave `model` with the weights that they unpack to. Returns what to
+    note about it. Groups are tried with and without zero points, and the better is kept.
 
     Args:
         loss: how far the model's answers now are from the float model's.
@@ -39,7 +41,7 @@ def quantize_model(
 
     original = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     tries = []
-    for symmetric in (False, True):
+    for symmetric in (False, True) if scheme.group else (True,):
         tensors, unpacked, group = _pack(original, layers, scheme, symmetric=symmetric)
         model.load_state_dict(unpacked)
         tries.append((loss(), tensors, unpacked, group, symmetric))
@@ -63,21 +65,33 @@ def _pack(
             "4-bit weights need compressed-tensors, which is not installed.", "pip install compressed-tensors"
         ) from error
     touched = {f"{name}.weight" for name in layers.all}
-    size = group_size([original[name].shape[1] for name in touched], scheme.group or 32)
-    arguments = QuantizationArgs(
-        num_bits=scheme.bits, type="int", symmetric=symmetric, strategy="group", group_size=size
-    )  # fmt: skip
+    columns = [original[name].shape[1] for name in touched]
+    number = "float" if scheme.name == "fp8" else "int"
+    if scheme.group:
+        size = group_size(columns, scheme.group)
+        arguments = QuantizationArgs(
+            num_bits=scheme.bits, type=number, symmetric=symmetric, strategy="group", group_size=size
+        )  # fmt: skip
+    else:
+        arguments = QuantizationArgs(num_bits=scheme.bits, type=number, symmetric=True, strategy="channel")
+    form = "float-quantized" if number == "float" else "pack-quantized"
     targets = [f"re:^{pattern}$" for pattern in patterns(layers.all)]
-    group = QuantizationScheme(targets=targets, weights=arguments, format="pack-quantized")
-    compressor = BaseCompressor.get_value_from_registry("pack-quantized")
+    group = QuantizationScheme(targets=targets, weights=arguments, format=form)
+    compressor = BaseCompressor.get_value_from_registry(form)
     tensors, unpacked = {}, {}
     for name, tensor in original.items():
         if name not in touched:
-            tensors[name] = _half_of_head(tensor)
+            tensors[name] = _half_of_head(tensor) if scheme.group else tensor.contiguous().cpu()
             unpacked[name] = tensors[name].to(tensor.dtype)
             continue
-        scale, zero_point = group_parameters(tensor, size, bits=scheme.bits, symmetric=symmetric)
-        packed = compressor.compress({"weight": tensor, "weight_scale": scale, "weight_zero_point": zero_point}, group)
+        given = {"weight": tensor}
+        if scheme.group:
+            given["weight_scale"], given["weight_zero_point"] = group_parameters(
+                tensor, size, bits=scheme.bits, symmetric=symmetric
+            )
+        else:
+            given["weight_scale"] = row_scale(tensor, FLOAT8_MAX if number == "float" else 2 ** (scheme.bits - 1) - 1)
+        packed = compressor.compress(given, group)
         tensors |= {name.removesuffix("weight") + key: value.contiguous() for key, value in packed.items()}
         unpacked[name] = compressor.decompress(packed, group)["weight"].to(tensor.dtype)
     return tensors, unpacked, group
@@ -86,13 +100,18 @@ def _pack(
 def _write_config(model: Any, group: Any, folder: Path) -> None:
     from compressed_tensors.quantization import QuantizationConfig
 
-    config = QuantizationConfig(
-        config_groups={"weights": group}, format="pack-quantized", quantization_status="compressed"
-    )
+    config = QuantizationConfig(config_groups={"weights": group}, format=group.format, quantization_status="compressed")
     content = json.loads(model.config.to_json_string(use_diff=False))
     content |= {"architectures": [type(model).__name__], "dtype": "float32"}
     content["quantization_config"] = {**json.loads(config.model_dump_json()), "dequantize": True}
     (folder / "config.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def row_scale(weight: Any, largest: float) -> Any:
+    """float32 [rows, 1]: what makes the largest weight of a row `largest`."""
+    import torch
+
+    return (weight.float().abs().amax(1, keepdim=True) / largest).clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def group_parameters(weight: Any, size: int, *, bits: int, symmetric: bool) -> tuple[Any, Any]:

@@ -7,6 +7,9 @@ from typing import Any
 
 from ..errors import InputError
 
+CPU_ENGINES = ("onnxruntime", "openvino")
+"""Engines whose files run on the CPU and are no PyTorch folders."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -35,54 +38,154 @@ class Scheme:
     logit_error: float
 
     def weight_bytes(self, rows: int, columns: int, *, group: int | None = None) -> int:
-        """Bytes of one matrix [rows, columns] by the size formula, scales and zero points included."""
-        if self.bits == 8:
-            return rows * columns + 5 * rows
-        groups = columns // (group or self.group or columns)
-        return rows * columns * self.bits // 8 + rows * groups * 2 + -(-rows // 8) * 4 * groups
+        """Bytes of one matrix [rows, columns] by the size formula of the first engine, scales included."""
+        weights = rows * columns * self.bits // 8
+        if self.bits == 16:
+            return weights
+        if self.group is None:
+            return weights + (5 if self.engines[0] == "torchao" else 4) * rows
+        groups = columns // (group or self.group)
+        return weights + rows * groups * 2 + -(-rows // 8) * 4 * groups
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON and the page."""
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The engine that will make a scheme, and why that one."""
+
+    engine: str
+    reason: str
+
+
+_LAYERS = "Linear layers of the encoder and all embeddings"
 _KEEPS = "LayerNorm, biases, pooler and classifier stay float"
+_UNPACKS = "weights unpack to float on loading, so speed and memory are the float model's"
 SCHEMES: dict[str, Scheme] = {
     scheme.name: scheme
     for scheme in (
         Scheme(
             name="int8-dynamic",
             title="INT8, activations quantized on the fly",
-            engines=("torchao",),
+            engines=("torchao", "onnxruntime"),
             bits=8,
             group=None,
-            touches="Linear layers of the encoder (int8 weights, int8 activations with one scale a token) and all "
+            touches="Linear layers of the encoder (int8 weights with a scale an output, int8 activations) and all "
             "embeddings (int8 weights)",
             keeps=_KEEPS,
             size="1 byte a weight + 5 bytes a row (scale and zero point)",
-            needs="torchao; nothing to calibrate",
-            suits="large encoders; on a CPU the matrices must be big before it is faster than float",
+            needs="nothing to calibrate; torchao scales activations a token, onnxruntime a whole batch (so a text's "
+            "answer depends a little on its neighbours)",
+            suits="a quarter of the bytes and faster than float, from a folder that transformers loads",
             agreement=0.9,
-            logit_error=0.15,
+            logit_error=0.3,
         ),
         Scheme(
             name="int4-weight-only",
             title="INT4 weights in groups",
-            engines=("compressed-tensors",),
+            engines=("compressed-tensors", "openvino"),
             bits=4,
             group=32,
-            touches="Linear layers of the encoder and all embeddings: 4 bits a weight, packed, with a 2-byte scale and "
-            "a 4-bit zero point for each group of 32 weights (fewer where 32 does not divide the widths)",
+            touches=f"{_LAYERS}: 4 bits a weight, packed, with a 2-byte scale and a 4-bit zero point for each group of "
+            "32 weights (fewer where 32 does not divide the widths)",
             keeps=_KEEPS + " (pooler and classifier are written in half precision)",
             size="half a byte a weight + 2.5 bytes a group",
-            needs="compressed-tensors (transformers loads it by itself); nothing to calibrate",
-            suits="the smallest file to ship; weights unpack to float on loading, so speed and memory are the float "
-            "model's, and small encoders lose more than large ones",
+            needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate",
+            suits=f"the smallest file to ship; with compressed-tensors {_UNPACKS}; small encoders lose more than large "
+            "ones",
             agreement=0.75,
+            logit_error=0.8,
+        ),
+        Scheme(
+            name="int8-weight-only",
+            title="INT8 weights",
+            engines=("compressed-tensors", "openvino"),
+            bits=8,
+            group=None,
+            touches=f"{_LAYERS}: int8 weights with a scale a row",
+            keeps=_KEEPS,
+            size="1 byte a weight + 4 bytes a row",
+            needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate",
+            suits=f"almost no loss at a quarter of the bytes; fast with openvino; with compressed-tensors {_UNPACKS}",
+            agreement=0.95,
+            logit_error=0.2,
+        ),
+        Scheme(
+            name="int8-static",
+            title="INT8, calibrated",
+            engines=("openvino",),
+            bits=8,
+            group=None,
+            touches=f"{_LAYERS}: int8 weights, and int8 activations in ranges found on examples",
+            keeps=_KEEPS,
+            size="1 byte a weight + 4 bytes a row",
+            needs="openvino, and a few hundred of your own examples to calibrate on (other text loses more)",
+            suits="the fastest on a CPU",
+            agreement=0.9,
             logit_error=0.5,
+        ),
+        Scheme(
+            name="nf4",
+            title="NF4 weights in groups",
+            engines=("openvino",),
+            bits=4,
+            group=32,
+            touches=f"{_LAYERS}: 4 bits a weight, sixteen values spread as a normal distribution is, a scale a group",
+            keeps=_KEEPS,
+            size="half a byte a weight + 2 bytes a group",
+            needs="openvino; nothing to calibrate",
+            suits="4 bits where weights are normally distributed and zero points are not wanted",
+            agreement=0.75,
+            logit_error=0.8,
+        ),
+        Scheme(
+            name="fp8",
+            title="FP8 weights",
+            engines=("compressed-tensors",),
+            bits=8,
+            group=None,
+            touches=f"{_LAYERS}: 8-bit floats (e4m3) with a scale a row",
+            keeps=_KEEPS,
+            size="1 byte a weight + 4 bytes a row",
+            needs="compressed-tensors (transformers loads it by itself); nothing to calibrate",
+            suits=f"weights of very uneven size; otherwise INT8 loses less at the same bytes; {_UNPACKS}",
+            agreement=0.9,
+            logit_error=0.4,
+        ),
+        Scheme(
+            name="bf16",
+            title="bfloat16",
+            engines=("transformers",),
+            bits=16,
+            group=None,
+            touches="everything",
+            keeps="nothing; the exponent keeps its range, so nothing overflows",
+            size="2 bytes a weight",
+            needs="nothing",
+            suits="half the bytes at almost no loss; faster where the processor computes in bfloat16",
+            agreement=0.95,
+            logit_error=0.1,
+        ),
+        Scheme(
+            name="fp16",
+            title="half precision",
+            engines=("transformers",),
+            bits=16,
+            group=None,
+            touches="everything",
+            keeps="nothing; refused where a weight is beyond 65,504",
+            size="2 bytes a weight",
+            needs="nothing",
+            suits="half the bytes, the closest to float; meant for GPUs (a CPU computes with it in float)",
+            agreement=0.98,
+            logit_error=0.05,
         ),
     )
 }
+_ORDER = {"cpu": {"int8-weight-only": "openvino"}}
+"""Where another engine than a scheme's first is better on a device, if it is installed."""
 
 
 def find(name: str) -> Scheme:
@@ -96,16 +199,27 @@ def find(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-def choose_engine(scheme: Scheme, engine: str = "auto") -> str:
-    """The engine that makes the scheme: the asked one, or for auto the preferred one.
+def choose_engine(scheme: Scheme, engine: str = "auto", *, device: str = "cpu") -> Choice:
+    """The asked engine, or for auto the one that suits the device, with the reason.
 
     Raises:
-        InputError: that engine can't make that scheme.
+        InputError: that engine can't make that scheme, or not for that device.
     """
-    if engine == "auto":
-        return scheme.engines[0]
-    if engine not in scheme.engines:
-        raise InputError(
-            f"The engine {engine!r} can't make {scheme.name}.", f"Use --engine {' or '.join(scheme.engines)}."
-        )
-    return engine
+    from ..runtime.extras import has
+
+    kind = "cpu" if device in ("cpu", "auto") else "gpu"
+    if engine != "auto":
+        if engine not in scheme.engines:
+            raise InputError(
+                f"The engine {engine!r} can't make {scheme.name}.", f"Use --engine {' or '.join(scheme.engines)}."
+            )
+        if kind == "gpu" and engine in CPU_ENGINES:
+            raise InputError(f"{engine} runs on the CPU here, not on {device}.", "Leave out --device.")
+        return Choice(engine, "as asked")
+    better = _ORDER.get(kind, {}).get(scheme.name)
+    if better and has(better):
+        return Choice(better, f"{better} computes with these weights as they are, which is fastest on this device")
+    first = scheme.engines[0]
+    if first in CPU_ENGINES:
+        return Choice(first, "the only engine for this scheme")
+    return Choice(first, "a PyTorch folder that transformers loads everywhere")

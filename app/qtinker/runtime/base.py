@@ -14,6 +14,14 @@ from ..errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
+_TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
 _WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf")
 
 
@@ -44,12 +52,14 @@ class Runtime(ABC):
     """
 
     engine: str
+    tokenizer: Any
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, with_tokenizer: bool = True) -> None:
         self.path = path
+        refuse_without_tokenizer(path)
         self.meta = model_folder.read_meta(path)
         self.config = model_folder.read_json(path / model_folder.CONFIG)
-        self.tokenizer = load_tokenizer(path)
+        self.tokenizer = load_tokenizer(path) if with_tokenizer else None
         self.labels = labels_of(path)
         self.input_names: set[str] = {"input_ids", "attention_mask"}
 
@@ -102,6 +112,19 @@ def labels_of(path: Path) -> list[str]:
     if isinstance(id2label, dict) and id2label:
         return [str(id2label[key]) for key in sorted(id2label, key=int)]
     return [f"LABEL_{number}" for number in range(int(config.get("num_labels") or 2))]
+
+
+def refuse_without_tokenizer(path: Path) -> None:
+    """transformers makes an empty tokenizer of a folder without one, which knows no word.
+
+    Raises:
+        CheckpointError: the folder has no tokenizer files.
+    """
+    if not any((path / name).is_file() for name in _TOKENIZERS):
+        raise CheckpointError(
+            f"{path.name} has no tokenizer: none of {', '.join(_TOKENIZERS[:2])} is there.",
+            "Copy the tokenizer files of the model that it was made from into its folder.",
+        )
 
 
 def load_tokenizer(path: Path) -> Any:

@@ -1,0 +1,82 @@
+"""Engine openvino: INT8 or 4-bit weights, or calibrated INT8, in OpenVINO's own files, by NNCF, on the CPU.
+
+The head is left alone. OpenVINO computes with packed weights as they are, so small files are fast too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Examples, collate, encode
+from ..errors import InputError
+from ..export import openvino_format
+from ..export.graph import HEAD_NAMES, quiet
+from ..runtime import extras
+from .layers import group_size, select_layers
+from .schemes import Scheme
+
+CALIBRATION_ROWS = 300
+_HEAD = [rf".*\.({'|'.join(HEAD_NAMES)})[./].*"]
+
+
+def quantize_model(runtime: Any, scheme: Scheme, folder: Path, *, calibration: Examples | None) -> dict[str, Any]:
+    """Write the quantized model; returns what to note about it.
+
+    Args:
+        calibration: examples for int8-static.
+
+    Raises:
+        InputError: int8-static without examples.
+        MissingExtra: openvino or nncf is not installed.
+    """
+    extras.load("openvino", "openvino")
+    nncf = extras.load("nncf", "openvino")
+    if scheme.name == "int8-static" and (calibration is None or not len(calibration)):
+        raise InputError(
+            "int8-static needs examples to find the ranges of the activations on.", "Give some of your own: --data FILE"
+        )
+    converted = openvino_format.convert(runtime.model, runtime.tokenizer)
+    ignored = nncf.IgnoredScope(patterns=_HEAD, validate=False)
+    notes: dict[str, Any] = {}
+    with quiet():
+        if scheme.name == "int8-static":
+            assert calibration is not None
+            rows = calibration_batches(runtime, calibration)
+            converted = nncf.quantize(
+                converted, nncf.Dataset(rows), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows),
+                ignored_scope=ignored,
+            )  # fmt: skip
+            notes["calibration_rows"] = len(rows)
+        else:
+            mode, settings = _mode(nncf, scheme, runtime.model)
+            converted = nncf.compress_weights(converted, mode=mode, ignored_scope=ignored, **settings)
+            notes |= {"mode": mode.value, **settings}
+    openvino_format.save(converted, folder)
+    return notes
+
+
+def calibration_batches(runtime: Any, examples: Examples) -> list[dict[str, np.ndarray]]:
+    """Up to CALIBRATION_ROWS examples, spread over all of them, one a batch, as the model takes them."""
+    chosen = np.unique(np.linspace(0, len(examples) - 1, min(CALIBRATION_ROWS, len(examples))).astype(int))
+    encoded = encode(examples.select(chosen), runtime.tokenizer, runtime.max_length, cache=False)
+    batches = []
+    for number in range(len(encoded)):
+        batch = collate(
+            encoded, [number], model_inputs=runtime.input_names, pad_token_id=runtime.pad_token_id
+        )  # fmt: skip
+        batches.append({name: batch[name].numpy() for name in runtime.input_names})
+    return batches
+
+
+def _mode(nncf: Any, scheme: Scheme, model: Any) -> tuple[Any, dict[str, Any]]:
+    modes = nncf.CompressWeightsMode
+    if scheme.name == "int8-weight-only":
+        return modes.INT8_SYM, {}
+    layers = select_layers(model)
+    widths = [model.get_parameter(f"{name}.weight").shape[1] for name in layers.all]
+    size = group_size(widths, scheme.group or 32)
+    mode = modes.NF4 if scheme.name == "nf4" else modes.INT4_ASYM
+    return mode, {"group_size": size, "ratio": 1.0, "all_layers": True}

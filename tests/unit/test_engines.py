@@ -1,0 +1,198 @@
+"""Engines other than PyTorch, and export: what they write loads back with their own library to the same answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from qtinker import checkpoint, home, model_folder, registry
+from qtinker.errors import InputError, MissingExtra
+from qtinker.evaluate import evaluate
+from qtinker.export import FORMATS, export
+from qtinker.predict import Predictor
+from qtinker.quantize import quantize
+from qtinker.runtime import engine_of, extras
+
+needs_onnx = pytest.mark.skipif(not all(map(extras.has, extras.EXTRAS["onnx"])), reason="the extra onnx is not here")
+needs_openvino = pytest.mark.skipif(
+    not all(map(extras.has, extras.EXTRAS["openvino"])), reason="the extra openvino is not here"
+)
+
+
+@pytest.fixture
+def source():
+    return make_source(tiny.bert(2, 64), "teacher")
+
+
+def make_source(loaded, name):
+    with torch.no_grad():
+        for weight in loaded.model.parameters():
+            weight.mul_(5 if weight.ndim == 2 else 1)
+    meta = {"name": name, "kind": "finetuned", "task": tiny.task().to_meta(), "max_length": 32, "licence": "MIT"}
+    with registry.staged("distilled", name) as folder:
+        checkpoint.save(loaded.model, loaded.tokenizer, folder, meta=meta)
+    return home.models_dir() / "distilled" / name
+
+
+def close(path, source, limit):
+    rows = tiny.examples(30)
+    ours, theirs = Predictor(path).logits(rows), Predictor(source).logits(rows)
+    return np.abs(ours - theirs).max() <= limit * (1 + np.abs(theirs).max())
+
+
+def example_says(folder, text):
+    found = subprocess.run(
+        [sys.executable, str(folder / "example.py"), text], capture_output=True, text=True, check=True
+    )
+    label, score, echoed = found.stdout.rstrip("\n").split("\t")
+    assert echoed == text
+    return label, float(score)
+
+
+@needs_onnx
+def test_onnx_is_the_same_function_and_its_example_runs(source, tmp_path):
+    path = export(source, "onnx", tmp_path / "out", fresh=False)
+    assert engine_of(path) == "onnxruntime" and close(path, source, 1e-5)
+    import onnx
+
+    graph = onnx.load(path / "model.onnx").graph
+    assert [entry.name for entry in graph.input] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert all(side.dim_param for entry in graph.input for side in entry.type.tensor_type.shape.dim)
+    [answer] = Predictor(source).predict(["the movie was very good"])
+    label, score = example_says(path, "the movie was very good")
+    assert label == answer["label"] and score == pytest.approx(answer["score"], abs=1e-3)
+    meta = model_folder.read_meta(path)
+    assert meta["kind"] == "exported" and meta["export"]["opset"] == 18 and meta["export"]["check"]["rows"] == 64
+    assert "max_logit_difference" in meta["export"]["check"] and "Checked" in (path / "README.md").read_text("utf-8")
+
+
+@needs_openvino
+def test_openvino_is_the_same_function_and_its_example_runs(source):
+    path = export(source, "openvino", fresh=False)
+    assert path == home.models_dir() / "exported" / "teacher-openvino"
+    assert engine_of(path) == "openvino" and close(path, source, 0.05)
+    [answer] = Predictor(source).predict(["a very bad film"])
+    label, score = example_says(path, "a very bad film")
+    assert label == answer["label"] and score == pytest.approx(answer["score"], abs=0.05)
+
+
+@needs_onnx
+@needs_openvino
+@pytest.mark.parametrize("kind", ["DistilBert", "Albert"])
+def test_other_families_are_exported_too(kind):
+    source = make_source(tiny.bert(1, 32, kind=kind), kind.lower())
+    for form in FORMATS:
+        assert close(export(source, form, fresh=False), source, 0.05)
+
+
+@needs_onnx
+def test_int8_in_onnx_touches_the_embeddings_and_not_the_head(source):
+    import onnx
+
+    path = quantize(source, "int8-dynamic", engine="onnxruntime", fresh=False)
+    graph = onnx.load(path / "model.onnx").graph
+    kinds = {entry.name: entry.data_type for entry in graph.initializer}
+    shapes = {entry.name: tuple(entry.dims) for entry in graph.initializer}
+    tables = [name for name in kinds if name.endswith("embeddings.weight_int8")]
+    assert {kinds[name] for name in tables} == {onnx.TensorProto.INT8}
+    assert sorted(shapes[name] for name in tables) == [(25, 64), (64, 64)]
+    assert sorted(shapes[name.replace("_int8", "_scale")] for name in tables) == [(25, 1), (64, 1)]
+    heads = {name: kind for name, kind in kinds.items() if ("classifier" in name or "pooler" in name)}
+    assert heads and set(heads.values()) == {onnx.TensorProto.FLOAT}
+    assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 12
+    record = model_folder.read_meta(path)["quantization"]
+    assert record["engine"] == "onnxruntime" and record["reason"] == "as asked"
+    assert Predictor(path).predict(["good"])[0]["label"] in tiny.LABELS
+
+
+@needs_openvino
+@pytest.mark.parametrize(("scheme", "bits"), [("int8-weight-only", 8), ("int4-weight-only", 4), ("nf4", 4)])
+def test_openvino_holds_as_many_bits_as_it_says(source, scheme, bits):
+    path = quantize(source, scheme, engine="openvino", fresh=False, force=True)
+    openvino = extras.load("openvino", "openvino")
+    weights = [
+        node for node in openvino.Core().read_model(path / "openvino_model.xml").get_ops()
+        if node.get_type_name() == "Constant" and "_embeddings" in node.get_friendly_name()
+        and len(node.get_output_shape(0)) >= 2 and node.get_output_element_type(0).get_bitwidth() <= 8
+    ]  # fmt: skip
+    assert weights and {node.get_output_element_type(0).get_bitwidth() for node in weights} == {bits}
+    assert Predictor(path).runtime.engine == "openvino"
+
+
+@needs_openvino
+def test_static_int8_is_calibrated_on_the_given_rows(source):
+    with pytest.raises(InputError, match=r"int8-static needs examples.*--data FILE"):
+        quantize(source, "int8-static")
+    path = quantize(source, "int8-static", calibration=tiny.examples(20), fresh=False, force=True)
+    assert model_folder.read_meta(path)["quantization"]["calibration_rows"] == 20
+    assert not list((home.models_dir() / "quantized").glob("*static-2"))
+
+
+@needs_onnx
+@needs_openvino
+def test_a_mixture_of_engines_is_measured_side_by_side(source):
+    paths = [source, quantize(source, "int8-dynamic", fresh=False), export(source, "onnx", fresh=False),
+             export(source, "openvino", fresh=False)]  # fmt: skip
+    report = evaluate(paths, tiny.examples(20), calls=2, throughput_examples=4, isolate=False)
+    assert [model.engine for model in report.models] == ["torch", "torch", "onnxruntime", "openvino"]
+    assert len({model.parameters for model in report.models}) == 1
+    assert report.models[2].agreement == 1.0 and report.models[2].metrics == report.models[0].metrics
+    assert all(model.bytes > 0 and model.latency_ms for model in report.models)
+
+
+def test_what_can_t_be_exported_is_refused(source, tmp_path):
+    with pytest.raises(InputError, match=r"no format 'floppy'.*onnx, openvino"):
+        export(source, "floppy")
+    path = quantize(source, "int8-dynamic", fresh=False)
+    with pytest.raises(InputError, match=r"quantized by torchao.*--scheme int8-dynamic --engine onnxruntime"):
+        export(path, "onnx")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="not an empty folder"):
+        export(source, "onnx", tmp_path / "full")
+    assert (tmp_path / "full" / "file").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_missing_library_names_what_to_install(source, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r"needs onnx.*pip install onnx onnxruntime onnxscript"):
+        export(source, "onnx")
+    assert not (home.models_dir() / "exported" / "teacher-onnx").exists()
+
+
+@needs_openvino
+def test_openvino_is_kept_from_reporting_its_use():
+    code = (
+        "from qtinker.runtime import extras; extras.load('openvino', 'openvino'); extras.load('nncf', 'openvino');"
+        "import sys; sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    )
+    app = str(model_folder.Path(__file__).resolve().parents[2] / "app")
+    import os
+
+    assert (
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": app}, check=False).returncode == 0
+    )
+
+
+def test_half_precision_is_half_the_bytes_and_unpacks_exactly(source):
+    path = quantize(source, "bf16", fresh=False)
+    before = checkpoint.load(source).model.state_dict()
+    after = checkpoint.load(path).model.state_dict()
+    assert all(torch.equal(after[name], value.bfloat16().float()) for name, value in before.items())
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    assert config["dtype"] == "bfloat16"
+    size = (path / "model.safetensors").stat().st_size / (source / "model.safetensors").stat().st_size
+    assert 0.48 < size < 0.56
+
+
+def test_a_weight_too_large_for_half_precision_is_refused():
+    loaded = tiny.bert(1, 32)
+    with torch.no_grad():
+        loaded.model.bert.encoder.layer[0].output.dense.weight[0, 0] = 1e5
+    with pytest.raises(InputError, match=r"too large for half precision.*bf16"):
+        quantize(make_source(loaded, "large"), "fp16", fresh=False)
