@@ -4,6 +4,7 @@ module.exports = {
     { method: "fs.rm", params: { path: "app/env" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "runs" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "cache" } },
+    { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "ui.log" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "bert_models" } },
     {
       when: "{{args && args.everything}}",

@@ -6,6 +6,7 @@ Python for uv, which under Pinokio fetches one that it manages. uv itself, git, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VERSION = "5.3.28"
 RECOMMENDED = ("bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base-uncased")
 # What must not leak from the tests' environment into the engine: Pinokio starts from a desktop.
-HIDDEN = ("VIRTUAL_ENV", "QTINKER_HOME", "PYTHONPATH", "HF_HUB_OFFLINE", "CONDA_PREFIX", "UV_PYTHON", "UV_SYSTEM_PYTHON")
+HIDDEN = ("VIRTUAL_ENV", "QTINKER_HOME", "PYTHONPATH", "HF_HUB_OFFLINE", "CONDA_PREFIX", "UV_PYTHON")
 
 
 def package() -> Path:
@@ -96,10 +97,8 @@ class Engine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(OSError, AssertionError):
             self.ask("quit", timeout=20)
-        except (OSError, AssertionError):
-            pass
         self.process.stdin.close()
         try:
             self.process.wait(20)
@@ -197,7 +196,7 @@ def commit(folder: Path, message: str) -> None:
 
 
 def small_catalog(folder: Path, checkpoint: Path) -> None:
-    """Let the recommended models in a repository's catalog be a tiny checkpoint: its shape and size, their addresses."""
+    """Let the recommended models in a repository's catalog be a tiny checkpoint, at their addresses."""
     shape = json.loads((checkpoint / "bert_config.json").read_text())
     known = {
         "layers": shape["num_hidden_layers"], "hidden": shape["hidden_size"], "heads": shape["num_attention_heads"],
