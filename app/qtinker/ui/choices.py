@@ -206,5 +206,11 @@ def options(suits: Callable[[Model], bool]) -> list[tuple[str, str]]:
     """Names of models here for which `suits` holds, with size, for a drop-down list."""
     return [
         (f"{each.name} · {short_number(each.parameters)} · {size(each.bytes)}", each.name)
-        for each in models() if each.here and each.entry and not each.entry.broken and suits(each)
-    ]  # fmt: skip
+        for each in sorted(models(), key=_students_first)
+        if each.here and each.entry and not each.entry.broken and suits(each)
+    ]
+
+
+def _students_first(model: Model) -> tuple[bool, bool, str]:
+    """Distilled models before others, and the control never first."""
+    return (model.kind != "distilled", model.kind == "control", model.name)

@@ -82,7 +82,7 @@ def build(shell: Shell) -> None:
         found = choices.options(lambda each: each.trained)
         known = {value for _, value in found}
         kept = [name for name in current or [] if name in known]
-        return gr.Dropdown(choices=found, value=kept or [value for _, value in found][:3])
+        return gr.Dropdown(choices=found, value=kept or usual([value for _, value in found]))
 
     def first(request: gr.Request) -> Any:
         asked = [name for name in request.query_params.get("models", "").split(",") if name]
@@ -98,6 +98,12 @@ def build(shell: Shell) -> None:
           show_progress="minimal", concurrency_limit=4, api_visibility="private")  # fmt: skip
     differ.click(safe(t)(lambda chosen, source: differ_html(chosen, source, t)), [models, data], [where],
                  show_progress="minimal", concurrency_limit=2, api_visibility="private")  # fmt: skip
+
+
+def usual(names: list[str]) -> list[str]:
+    """What is most likely compared: the biggest model (the teacher), then two others."""
+    big = max(names, key=lambda name: (model.parameters or 0) if (model := choices.find(name)) else 0, default=None)
+    return [big, *[name for name in names if name != big][:2]] if big else []
 
 
 def entries(models: list[str] | None, least: int = 1) -> list[Any]:

@@ -107,7 +107,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
             label=label, info=t("distil.path_help", folder="data/"), visible=False, max_lines=1, elem_id="f-data-train"
         ),
     )
-    preview = gr.HTML(elem_id="qt-preview")
+    preview = gr.HTML(page.progress(None, t("distil.reading")), elem_id="qt-preview")
     with gr.Accordion(t("distil.columns"), open=False):
         with gr.Row():
             for path in ("data.text_column", "data.text_pair_column", "data.label_column"):

@@ -145,12 +145,7 @@ class Logic:
         ]
         usual = "bert-mini" if "bert-mini" in offered else None
         values["student.model"] = student if student in offered else here[0] if here else usual
-        if values["student.model"] and "look.student" not in values:
-            values["look.student"] = "model"
-        if not values.get("look.student") and not any(
-            each.here for each in map(choices.find, [v for _, v in students]) if each
-        ):
-            values["look.student"] = "layers" if not query.get("student") else "model"
+        values.setdefault("look.student", "model" if values["student.model"] else "layers")
         if not values.get("student.layers"):
             presets = choices.layer_choices(model, self.t)
             values["student.layers"] = values["look.layers"] = presets[0][1] if presets else ""
