@@ -33,7 +33,7 @@ _FUNCTIONS = (
     "stop_run", "verify",
 )  # fmt: skip
 # Verbs whose module has the same name: there Python's import binds the module, so the module itself is made callable.
-_MODULES = ("data", "distill", "download", "evaluate", "predict", "quantize", "runs")
+_MODULES = ("data", "distill", "download", "evaluate", "export", "predict", "quantize", "runs")
 
 __all__ = ["RunSpec", *_FUNCTIONS, *_MODULES]
 

@@ -252,15 +252,55 @@ def data(source: str | Path | DataSpec, *, tokenizer: str | None = None, **setti
     return inspect(spec, cutter).to_dict()
 
 
-def quantize(model: str | Path, *, scheme: str, name: str | None = None, **options: Any) -> dict[str, Any]:
+def quantize(
+    model: str | Path, *, scheme: str, name: str | None = None, data: str | Path | None = None, **options: Any
+) -> dict[str, Any]:
     """Make a quantized version of a model in the registry. Returns its name, path, bytes and what was checked.
 
     Args:
+        data: examples to calibrate on and to compare with the source; left out: texts of random words.
         options: as `qtinker.quantize.quantize` takes: engine, device, force, check_rows, progress.
     """
     from . import pipeline
 
+    if data is not None:
+        options["check_rows"] = _texts(model, data)
     return pipeline.quantize_model(model, scheme=scheme, name=name, **options)
+
+
+def export(
+    model: str | Path, *, format: str, out: str | Path | None = None, data: str | Path | None = None, **options: Any
+) -> dict[str, Any]:
+    """Write a model in a form that runs elsewhere. Returns its name, path, bytes and what was checked.
+
+    Args:
+        format: a name in `qtinker.export.FORMATS`.
+        out: a new or empty folder; left out: the registry's group `exported`.
+        data: examples to compare with the source; left out: texts of random words.
+        options: as `qtinker.export.export` takes: name, force, check_rows, progress.
+    """
+    from . import model_folder
+    from .export import export as write
+
+    if data is not None:
+        options["check_rows"] = _texts(model, data)
+    path = write(model, format, out, **options)
+    record = model_folder.read_meta(path).get("export") or {}
+    check = record.get("check") or {}
+    words = f"Compared with its source on {check.get('rows')} rows: the largest logit difference is "
+    words += f"{check.get('max_logit_difference', 0):.4f}."
+    return {"name": path.name, "path": str(path), "format": format, "bytes": record.get("bytes"), "check": check,
+            "source": record.get("source"), "findings": [words]}  # fmt: skip
+
+
+def _texts(model: str | Path, data: str | Path) -> Any:
+    """The examples of a file without their labels, as the model takes them (pairs or single texts)."""
+    from . import model_folder, registry
+    from .data import Examples, load_eval
+
+    task = model_folder.read_meta(registry.resolve(model)).get("task") or {}
+    found = load_eval(str(data), pair=task.get("pair"))
+    return Examples(found.texts, found.pairs)
 
 
 def evaluate(

@@ -36,7 +36,7 @@ class Job:
         path: the model folder.
         batch_size: batch of the throughput measurement and of computing the logits.
         calls: timed calls at batch 1; 0: no speed is measured.
-        throughput_examples: examples timed at `batch_size`, repeated from the start where there are fewer.
+        throughput_examples: examples timed at `batch_size`, repeated from the start where there are fewer; 0: none.
         max_length: tokens texts are cut to; None: the model's own.
         seed: chooses the rows that are timed.
     """
@@ -90,8 +90,17 @@ def measure(job: Job, examples: Examples) -> Measurement:
         threads=_threads(job),
     )  # fmt: skip
     if job.calls and len(examples):
-        _time(runtime, job, examples, result)
+        time_model(runtime, job, examples, result)
     return result
+
+
+def quick_latency(runtime: Any, examples: Examples, *, calls: int = 10, max_length: int | None = None) -> float:
+    """Median milliseconds for one example, of a model that is open; on the same rows at each call."""
+    result = Measurement("", "", [], {}, "", None, np.zeros(0))
+    job = Job(path="", calls=calls, throughput_examples=0, max_length=max_length)
+    time_model(runtime, job, examples, result)
+    assert result.latency_ms is not None
+    return result.latency_ms["p50"]
 
 
 def measure_in_child(job: Job, examples: Examples) -> Measurement:
@@ -150,7 +159,7 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _time(runtime: Any, job: Job, examples: Examples, result: Measurement) -> None:
+def time_model(runtime: Any, job: Job, examples: Examples, result: Measurement) -> None:
     """Fill in latency at batch 1 and at `batch_size`, and throughput, on rows chosen by seed."""
     random = np.random.Generator(np.random.PCG64(job.seed))
     count = max(job.calls, job.throughput_examples)
@@ -163,6 +172,8 @@ def _time(runtime: Any, job: Job, examples: Examples, result: Measurement) -> No
     singles = [batch(np.array([number])) for number in range(job.calls)]
     times = _timed(runtime, singles)
     result.latency_ms = _percentiles(times)
+    if not job.throughput_examples:
+        return
     order = np.argsort(encoded.lengths[: job.throughput_examples], kind="stable")
     groups = [order[start : start + job.batch_size] for start in range(0, len(order), job.batch_size)]
     times = _timed(runtime, [batch(group) for group in groups])

@@ -196,3 +196,13 @@ def test_a_weight_too_large_for_half_precision_is_refused():
         loaded.model.bert.encoder.layer[0].output.dense.weight[0, 0] = 1e5
     with pytest.raises(InputError, match=r"too large for half precision.*bf16"):
         quantize(make_source(loaded, "large"), "fp16", fresh=False)
+
+
+@pytest.mark.parametrize("extra", list(extras.EXTRAS))
+def test_each_extra_has_its_requirements(extra):
+    root = tiny.ROOT
+    listed = (root / f"requirements-{extra}.txt").read_text(encoding="utf-8")
+    assert all(f"\n{package}>=" in listed for package in extras.EXTRAS[extra])
+    assert f'optional-dependencies.{extra} = {{file = ["requirements-{extra}.txt"]}}' in (
+        root / "pyproject.toml"
+    ).read_text(encoding="utf-8")

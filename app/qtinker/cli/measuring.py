@@ -1,4 +1,4 @@
-"""The verbs on finished models: quantize, evaluate, predict."""
+"""The verbs on finished models: quantize, export, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from ..errors import InputError
+from ..export.formats import FORMATS
 from ..spec import Scheme
 from .border import Json, Outcome
 
@@ -21,6 +22,7 @@ MODEL = "Registry name, catalog name or folder."
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
     app.command("quantize")(quantize)
+    app.command("export")(export)
     app.command("evaluate")(evaluate)
     app.command("predict")(predict)
 
@@ -29,14 +31,45 @@ def quantize(
     model: Annotated[str, typer.Argument(help=MODEL)],
     scheme: Annotated[Scheme, typer.Option("--scheme", help=f"One of: {', '.join(get_args(Scheme))}.")],
     name: Annotated[str | None, typer.Option("--name", help="Its name in the registry; left out: made.")] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="auto, torchao, compressed-tensors, onnxruntime or openvino.")
+    ] = "auto",
+    data: Annotated[
+        str | None, typer.Option("--data", help="Examples to calibrate on and to compare with the source.")
+    ] = None,
+    device: Annotated[str, Device] = "cpu",
+    force: Annotated[bool, typer.Option("--force", help="Keep it even if it answers differently.")] = False,
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
-    """Make a version of a model in 8 or 4 bits."""
+    """Make a version of a model in fewer bits."""
     from .. import api
     from . import show
 
-    result = api.quantize(model, scheme=scheme, name=name)
+    result = api.quantize(model, scheme=scheme, name=name, engine=engine, data=data, device=device, force=force,
+                          progress=_say)  # fmt: skip
     return Outcome(result, lambda: show.quantized(result))
+
+
+def export(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder; left out: in the registry.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Its name in the registry; left out: made.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Examples to compare with the source.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Keep it even if it answers differently.")] = False,
+    json: Annotated[bool, Json] = False,
+) -> Outcome:
+    """Write a model in a form that runs elsewhere."""
+    from .. import api
+    from . import show
+
+    result = api.export(model, format=format, out=out, name=name, data=data, force=force, progress=_say)
+    return Outcome(result, lambda: show.quantized(result))
+
+
+def _say(line: str) -> None:
+    """Progress belongs on standard error: standard output is for the result."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def evaluate(

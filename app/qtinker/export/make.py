@@ -51,7 +51,7 @@ def make(
                      "parameters": runtime.parameters, "export": record}  # fmt: skip
         model_folder.write_meta(folder, new_meta)
         progress(f"Loading it again with {form.extra} and comparing it with its source")
-        verdict = verify_folder(folder, source_logits, rows, max_length=max_length, fresh=fresh)
+        verdict, _ = verify_folder(folder, source_logits, rows, max_length=max_length, fresh=fresh)
         refuse_different(verdict, source_logits, form, force=force)
         record["check"] = verdict.to_dict()
         (folder / "README.md").write_text(_card(new_meta, form, verdict), encoding="utf-8")

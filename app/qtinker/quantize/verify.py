@@ -70,20 +70,26 @@ def verify_folder(
     max_length: int | None = None,
     fresh: bool = True,
     tolerance: float = 1e-4,
-) -> Verdict:
+    calls: int = 0,
+) -> tuple[Verdict, float | None]:
     """Load a saved model again, in a fresh process, and compare it with its source.
 
     Args:
         source_logits: the source's logits on `rows`, [N, C].
         expected: the logits the model gave before it was saved; the loaded one must give the same.
         fresh: False loads it in this process instead: faster by the time a process takes to start.
+        calls: timed calls at batch 1.
         tolerance: most that a loaded logit may differ from `expected`, relative to their size.
+
+    Returns:
+        The verdict, and the median milliseconds for one example (None without `calls`).
 
     Raises:
         QTinkerError: it can't be loaded, gives NaN, or is not the model that was saved.
     """
-    job = Job(path=str(folder), device=device, calls=0, max_length=max_length)
-    logits = (measure_in_child if fresh else measure)(job, rows).logits
+    job = Job(path=str(folder), device=device, calls=calls, throughput_examples=0, max_length=max_length)
+    measured = (measure_in_child if fresh else measure)(job, rows)
+    logits = measured.logits
     if logits.shape != source_logits.shape:
         raise QTinkerError(f"The saved model gives logits of shape {logits.shape}, its source {source_logits.shape}.")
     if not np.isfinite(logits).all():
@@ -94,4 +100,5 @@ def verify_folder(
             f"{np.abs(logits - expected).max():.4f}.",
             "Please report this as a bug, with the model's architecture.",
         )
-    return compare_logits(source_logits, logits)
+    milliseconds = measured.latency_ms["p50"] if measured.latency_ms else None
+    return compare_logits(source_logits, logits, problem_type=measured.problem_type), milliseconds
