@@ -63,3 +63,12 @@ def _environment() -> dict[str, str]:
     from pathlib import Path
 
     return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "app")}
+
+
+def test_the_page_on_schemes_is_up_to_date():
+    import runpy
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parents[2]
+    made = runpy.run_path(str(root / "docs" / "make_schemes.py"))["text"]()
+    assert (root / "docs" / "quantization.md").read_text(encoding="utf-8") == made, "run python docs/make_schemes.py"
