@@ -31,10 +31,10 @@ ENGINES = """## Engines
 
 | engine | what it writes | loads with |
 |---|---|---|
-| torchao | `model.safetensors` | `from_pretrained` with torchao installed; QTinker runs it two to three times faster than \
-plain transformers does, by the same arithmetic |
-| compressed-tensors | `model.safetensors`, packed | `from_pretrained` with compressed-tensors installed; weights unpack \
-to float |
+| torchao | `model.safetensors` | `from_pretrained` with torchao installed; much faster through QTinker, which does \
+the same arithmetic without its detours on a CPU |
+| compressed-tensors | `model.safetensors`, packed | `from_pretrained` with compressed-tensors installed; weights \
+unpack to float |
 | transformers | `model.safetensors` in 16 bits | `from_pretrained` |
 | onnxruntime | `model.onnx` | ONNX Runtime; `pip install qtinker[onnx]` |
 | openvino | `openvino_model.xml`, `.bin` | OpenVINO; `pip install qtinker[openvino]` |
