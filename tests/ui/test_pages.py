@@ -40,7 +40,7 @@ def test_chinese_is_served_beside_english(trained_server, visit):
 
 
 def test_the_switch_between_light_and_dark_is_kept(trained_server, visit):
-    page = visit(f"{trained_server.url}/?tab=guide")
+    page = visit(f"{trained_server.url}/?tab=guide", quiet=False)  # a reload aborts what was being asked
     page.click(".qt-header nav button")
     assert page.evaluate("document.body.classList.contains('dark')")
     page.reload()

@@ -88,14 +88,15 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     timers = list(shell.timers.values())
 
-    def switch(name: str) -> list[Any]:
-        return [gr.Timer(active=name == owner) for owner in shell.timers]
+    def switch(name: str) -> Any:
+        updates = [gr.Timer(active=name == owner) for owner in shell.timers]
+        return updates[0] if len(updates) == 1 else updates  # Gradio takes a list for one output as its value
 
     def first(request: gr.Request) -> list[Any]:
         """The tab that the address names."""
         wanted = request.query_params.get("tab", PAGES[0])
         wanted = wanted if wanted in PAGES else PAGES[0]
-        return [gr.Tabs(selected=wanted), *switch(wanted)]
+        return [gr.Tabs(selected=wanted), *[gr.Timer(active=wanted == owner) for owner in shell.timers]]
 
     blocks.load(first, outputs=[shell.tabs, *timers], **quiet)
     for name, tab in opened.items():

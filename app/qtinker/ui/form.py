@@ -59,20 +59,12 @@ def field(path: str, t: Texts, **more: Any) -> Any:
         return gr.Dropdown(choices=[str(value) for value in get_args(kind)], value=default, **common)
     if kind in (int, float) and default is None:  # a number box would show 0 for "left out"
         return gr.Textbox(value="", placeholder=t("app.left_out"), max_lines=1, **common)
-    if kind in (int, float):
-        low, high = limits(info)
+    if kind in (int, float):  # no bounds here: the box would refuse to be checked, and the spec says them in words
         return gr.Number(
-            value=default, minimum=low, maximum=high, precision=0 if kind is int else None,
+            value=default, precision=0 if kind is int else None,
             step=1 if kind is int else _step(default), **common,
         )  # fmt: skip
     return gr.Textbox(value="" if default is None else str(default), max_lines=1, **common)
-
-
-def limits(info: FieldInfo) -> tuple[float | None, float | None]:
-    """Least and greatest value; an open bound is left to the spec, which says so in words."""
-    low = next((limit.ge for limit in info.metadata if getattr(limit, "ge", None) is not None), None)
-    high = next((limit.le for limit in info.metadata if getattr(limit, "le", None) is not None), None)
-    return low, high
 
 
 def _kind(annotation: Any) -> Any:
