@@ -1,8 +1,9 @@
 // The menu in Pinokio, by state. An Open button is shown only for an address that the running server has printed.
+const fs = require("fs")
 const path = require("path")
 
 const busy = (text, href) => ({ default: true, icon: "fa-solid fa-terminal", text, href })
-const folder = (icon, text, href) => ({ icon, text, href, fs: true })
+const folder = (icon, text, href) => (fs.existsSync(href) ? [{ icon, text, href, fs: true }] : [])
 const set = (name, text) => ({ icon: "fa-solid fa-download", text, href: "download.js", params: { set: name } })
 
 module.exports = {
@@ -31,8 +32,8 @@ module.exports = {
       return [
         { default: true, icon: "fa-solid fa-rocket", text: "Open", href: url },
         { icon: "fa-solid fa-terminal", text: "Terminal", href: "start.js" },
-        folder("fa-solid fa-chart-line", "Runs folder", path.resolve(home, "runs")),
-        folder("fa-solid fa-cubes", "Models folder", path.resolve(home, "bert_models")),
+        ...folder("fa-solid fa-chart-line", "Runs folder", path.resolve(home, "runs")),
+        ...folder("fa-solid fa-cubes", "Models folder", path.resolve(home, "bert_models")),
         ...(info.running("download.js") ? [{ ...busy("Downloading", "download.js"), default: false }] : []),
       ]
     }

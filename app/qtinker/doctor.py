@@ -108,6 +108,8 @@ def numbers(text: str) -> tuple[int, ...]:
 
 def remedy() -> str:
     """What repairs the environment that this runs in."""
+    if Path(sys.prefix).parts[-2:] == ("app", "env"):
+        return "Choose Reinstall in Pinokio's menu."
     return "Remove the folder .venv and start again with: python3 app doctor"
 
 
