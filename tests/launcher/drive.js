@@ -75,6 +75,7 @@ const commands = {
   async dry({ uri, input, machine, says }) {
     const real = { launch: kernel.shell.launch, vals: { ...kernel.template.vals }, info: kernel.sys.info }
     const shells = []
+    const removed = []
     kernel.sys.info = { ...real.info, ...machine } // the engine copies these into its templates before each step
     kernel.shell.launch = async (params) => {
       const { message, venv, venv_python, env } = params
@@ -90,10 +91,11 @@ const commands = {
     }
     const { rm, write, make } = require(path.resolve(engine, "kernel/api/fs")).prototype
     const fs = require(path.resolve(engine, "kernel/api/fs")).prototype
-    fs.rm = fs.write = fs.make = async () => {}
+    fs.write = fs.make = async () => {}
+    fs.rm = async ({ params }) => void removed.push(params.path)
     try {
       const told = await commands.run({ uri, input })
-      return { ...told, shells }
+      return { ...told, shells, removed }
     } finally {
       Object.assign(fs, { rm, write, make })
       kernel.shell.launch = real.launch

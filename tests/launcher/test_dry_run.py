@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import Any
 
 import pytest
@@ -148,6 +149,26 @@ def test_every_package_version_is_quoted(other):
             bare = re.sub(r'"[^"]*"', "", command)
             assert not re.search(r"[<>]|==", bare), command
         other.stop(script)
+
+
+def test_what_is_removed(other):
+    here = machine("linux", "x64", NONE)
+    activate = other.folder / "app" / "env" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.touch()
+    try:
+        assert play(other, "install.js", here)["removed"] == ["app/env/.qtinker-ready"]
+        assert play(other, "install.js", here, fresh="yes")["removed"] == ["app/env/.qtinker-ready", "app/env"]
+        activate.unlink()  # never finished
+        assert play(other, "install.js", here)["removed"] == ["app/env/.qtinker-ready", "app/env"]
+    finally:
+        shutil.rmtree(other.folder / "app" / "env")
+    assert play(other, "install.js", here)["removed"] == ["app/env/.qtinker-ready"]
+    assert play(other, "update.js", here)["removed"] == []
+    assert play(other, "link.js", here)["removed"] == []
+    assert play(other, "reset.js", here)["removed"] == ["app/env"]
+    everything = ["app/env", "runs", "cache", "ui.log", "bert_models"]
+    assert play(other, "reset.js", here, everything="yes")["removed"] == everything
 
 
 def test_only_known_sets_become_part_of_a_command(other):
