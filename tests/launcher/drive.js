@@ -71,9 +71,11 @@ const commands = {
     return kernel.shell.shells.map((shell) => ({ group: shell.group, pid: shell.ptyProcess && shell.ptyProcess.pid }))
   },
   // What a script would do on another machine: the engine's own steps and templates, with the facts that it has about
-  // the machine replaced, and shells that write down what they are given and say what `says` has for it.
+  // the machine replaced, and shells that write down what they are given and say what `says` has for it. The disk
+  // is left alone.
   async dry({ uri, input, machine, says }) {
-    const real = { launch: kernel.shell.launch, vals: { ...kernel.template.vals }, info: kernel.sys.info }
+    const { resolveMethod } = kernel.api
+    const real = { resolveMethod, launch: kernel.shell.launch, vals: { ...kernel.template.vals }, info: kernel.sys.info }
     const shells = []
     const removed = []
     kernel.sys.info = { ...real.info, ...machine } // the engine copies these into its templates before each step
@@ -89,15 +91,17 @@ const commands = {
       const error = /error:|errno /i.exec(String(message).replace(/^echo/, "") + output)
       return { id: "dry", stdout: "", response: String(message), ...(error ? { error: [error[0]] } : {}) }
     }
-    const { rm, write, make } = require(path.resolve(engine, "kernel/api/fs")).prototype
-    const fs = require(path.resolve(engine, "kernel/api/fs")).prototype
-    fs.write = fs.make = async () => {}
-    fs.rm = async ({ params }) => void removed.push(params.path)
+    kernel.api.resolveMethod = async (request, cwd) => {
+      const resolved = await real.resolveMethod.call(kernel.api, request, cwd)
+      if (request.method === "fs.rm") resolved.method = async ({ params }) => void removed.push(params.path)
+      else if (/^fs[.]/.test(request.method)) resolved.method = async () => {}
+      return resolved
+    }
     try {
       const told = await commands.run({ uri, input })
       return { ...told, shells, removed }
     } finally {
-      Object.assign(fs, { rm, write, make })
+      kernel.api.resolveMethod = real.resolveMethod
       kernel.shell.launch = real.launch
       kernel.sys.info = real.info
       kernel.template.vals = real.vals
