@@ -83,22 +83,18 @@ def main() -> None:
         result = row(f"{name} {start}", student_layers=LAYERS, name=f"sst2-{name}-{start}", **extra)
         lines.append(_line(f"{name}, 3 layers", start, result, best))
     command = f"python benchmarks/methods.py {shlex.join(_without_home(sys.argv[1:]))}".strip()
-    text = "\n".join(
-        [
-            "# Distillation methods on SST-2",
-            "",
-            f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. Accuracy on the 872 development "
-            f"sentences; {args.epochs:g} epochs of {args.examples or 'all 67,349'} training examples, seed {args.seed}. "
-            "One example is 0.11 points.",
-            "",
-            *lines,
-            "",
-        ]
-    )  # fmt: skip
+    about = (
+        f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. Accuracy on the 872 development "
+        f"sentences; {args.epochs:g} epochs of {args.examples or 'all 67,349'} training examples, learning rate "
+        f"{args.learning_rate:g}, seed {args.seed}. One example is 0.11 points. Retention is the accuracy over the "
+        "teacher's. Examples a second are of the run, whatever else the machine did."
+    )
+    text = "\n".join(["# Distillation methods on SST-2", "", about, "", *lines, ""])
     out = ROOT / "benchmarks" / "results"
     out.mkdir(exist_ok=True)
     (out / "methods.md").write_text(text, encoding="utf-8")
-    rows = {key: {name: value[name] for name in ("metrics", "examples_per_second", "seconds")} for key, value in done.items()}
+    kept = ("metrics", "examples_per_second", "seconds")
+    rows = {key: {name: value[name] for name in kept} for key, value in done.items()}
     (out / "methods.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(text)
 

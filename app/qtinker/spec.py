@@ -27,6 +27,9 @@ def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) ->
     return Field(default, title=title, description=help, json_schema_extra=extra or None, **more)
 
 
+# fmt: off  (a setting reads best in a row or two)
+
+
 class Part(BaseModel):
     """A part of the spec: unknown keys are refused, assignments are checked."""
 
