@@ -27,7 +27,8 @@ def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) ->
     return Field(default, title=title, description=help, json_schema_extra=extra or None, **more)
 
 
-# fmt: off  (a setting reads best in a row or two)
+# A setting reads best in a row or two.
+# fmt: off
 
 
 class Part(BaseModel):
