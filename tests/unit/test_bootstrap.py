@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -49,13 +50,32 @@ def wheel(folder: Path, name: str, version: str, source: str) -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout whose requirements are two tiny local wheels and whose program prints what it was given."""
-    root = tmp_path / "a checkout with spaces"
+    return make_checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def started_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a checkout after its first start."""
+    root = make_checkout(tmp_path_factory.mktemp("started"))
+    assert start(root).returncode == 0
+    return root
+
+
+@pytest.fixture
+def started(started_once: Path, tmp_path: Path) -> Path:
+    """A copy of it: an environment may be moved, since it is always run as `python -m`."""
+    shutil.copytree(started_once.parent, tmp_path / "copy", symlinks=True)
+    return tmp_path / "copy" / started_once.name
+
+
+def make_checkout(folder: Path) -> Path:
+    root = folder / "a checkout with spaces"
     (root / "app" / "qtinker").mkdir(parents=True)
     for name in ("__main__.py", "bootstrap.py", "pip_runner.py"):
         (root / "app" / name).write_bytes((APP / name).read_bytes())
     (root / "app" / "qtinker" / "__init__.py").touch()
     (root / "app" / "qtinker" / "__main__.py").write_text(PROGRAM)
-    wheels = tmp_path / "wheels"
+    wheels = folder / "wheels"
     wheels.mkdir()
     wheel(wheels, "needed", "1.0", "VALUE = 1")
     wheel(wheels, "needed", "2.0", "VALUE = 2")
@@ -89,27 +109,25 @@ def test_first_start_installs_second_is_immediate_and_status_is_handed_on(checko
     assert (second.returncode, second.stderr) == (3, "")
 
 
-def test_changed_requirements_are_installed(checkout: Path):
-    start(checkout)
-    (checkout / "requirements.txt").write_text("needed==2.0\n")
-    assert json.loads(start(checkout).stdout)["value"] == 2
+def test_changed_requirements_are_installed(started: Path):
+    (started / "requirements.txt").write_text("needed==2.0\n")
+    assert json.loads(start(started).stdout)["value"] == 2
 
 
-def test_line_ends_do_not_count_as_a_change(checkout: Path, tmp_path: Path):
+def test_line_ends_do_not_count_as_a_change(tmp_path: Path):
     (tmp_path / "unix").write_bytes(b"a\nb\n")
     (tmp_path / "windows").write_bytes(b"a\r\nb\r\n")
     assert bootstrap.fingerprint(tmp_path / "unix") == bootstrap.fingerprint(tmp_path / "windows")
 
 
-def test_the_verb_test_installs_its_own_requirements_once(checkout: Path):
-    assert start(checkout).returncode == 0
-    python = checkout / ".venv" / "bin" / "python" if os.name != "nt" else checkout / ".venv/Scripts/python.exe"
+def test_the_verb_test_installs_its_own_requirements_once(started: Path):
+    python = started / ".venv" / "bin" / "python" if os.name != "nt" else started / ".venv/Scripts/python.exe"
     has = [python, "-c", "import needed_by_tests"]
     assert subprocess.run(has, capture_output=True).returncode == 1
-    assert "Installing" in start(checkout, "test").stderr
+    assert "Installing" in start(started, "test").stderr
     assert subprocess.run(has).returncode == 0
-    assert start(checkout, "test").stderr == ""
-    assert start(checkout).stderr == ""
+    assert start(started, "test").stderr == ""
+    assert start(started).stderr == ""
 
 
 def test_failing_pip_is_shown_and_the_next_start_goes_on(checkout: Path):
@@ -123,25 +141,23 @@ def test_failing_pip_is_shown_and_the_next_start_goes_on(checkout: Path):
     assert start(checkout).returncode == 0
 
 
-def test_an_install_that_was_killed_is_repaired(checkout: Path):
-    start(checkout)
-    site = next((checkout / ".venv").glob("lib/python*/site-packages"), checkout / ".venv/Lib/site-packages")
-    (checkout / ".venv" / bootstrap.STAMP).unlink()
-    (checkout / ".venv" / bootstrap.MARK).touch()
+def test_an_install_that_was_killed_is_repaired(started: Path):
+    site = next((started / ".venv").glob("lib/python*/site-packages"), started / ".venv/Lib/site-packages")
+    (started / ".venv" / bootstrap.STAMP).unlink()
+    (started / ".venv" / bootstrap.MARK).touch()
     info = site / "needed-1.0.dist-info"
     (info / "INSTALLER").unlink()  # pip was cut in the middle of this package
     (site / "needed.py").write_text("VALUE =")
-    repaired = start(checkout)
+    repaired = start(started)
     assert repaired.returncode == 0, repaired.stderr
     assert json.loads(repaired.stdout)["value"] == 1
 
 
-def test_a_damaged_environment_is_made_anew(checkout: Path):
-    start(checkout)
-    for python in (checkout / ".venv").glob("bin/python*"):
+def test_a_damaged_environment_is_made_anew(started: Path):
+    for python in (started / ".venv").glob("bin/python*"):
         python.unlink()
-        python.symlink_to(checkout / "gone")
-    again = start(checkout)
+        python.symlink_to(started / "gone")
+    again = start(started)
     assert again.returncode == 0, again.stderr
 
 
@@ -190,8 +206,6 @@ def test_cpu_torch_is_asked_for_first_and_its_absence_is_survived(checkout: Path
         assert start(checkout).returncode == 0
     # no CPU build anywhere: what there is will do
     (wheels / "torch-2.0+cpu-py3-none-any.whl").unlink()
-    import shutil
-
     shutil.rmtree(checkout / ".venv")
     assert start(checkout).stdout.strip() == "cuda"
 
