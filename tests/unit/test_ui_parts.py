@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from qtinker import catalog, runs
 from qtinker.errors import InputError
+from qtinker.export.formats import FORMATS
 from qtinker.home import home
+from qtinker.quantize.schemes import SCHEMES
+from qtinker.runtime import extras
 from qtinker.spec import RunSpec
-from qtinker.ui import charts, curves, form, format, guard, run_views
+from qtinker.ui import charts, curves, form, format, guard, quantize_page, run_views
 from qtinker.ui.downloads import models_csv, stream_zip, zip_length
 from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
 from qtinker.ui.texts import LANGUAGES as TONGUES
@@ -283,3 +286,26 @@ def test_the_guide_only_names_what_the_catalog_has():
                     assert advice.student == "layers" or advice.student in catalog.catalog()
                     for reason in advice.reasons:
                         assert Texts()(f"guide.why_{reason}")
+
+
+# --- quantize & export --------------------------------------------------------------------------------------------
+
+
+def test_only_what_is_installed_is_offered_and_the_rest_names_its_command(monkeypatch):
+    t = Texts("en")
+    monkeypatch.setattr(extras, "has", lambda module: module in extras.EXTRAS["onnx"])
+    assert [value for _, value in quantize_page.engine_choices("int8-dynamic", t)] == ["auto", "torchao", "onnxruntime"]
+    monkeypatch.setattr(extras, "has", lambda module: False)
+    assert quantize_page.engine_choices("int8-weight-only", t) == [
+        ("Automatic: compressed-tensors", "auto"), ("compressed-tensors", "compressed-tensors"),
+    ]  # fmt: skip
+    assert set(SCHEMES) - set(quantize_page.schemes_here()) == {"int8-static", "nf4"}
+    said = quantize_page.lacking_html(quantize_page.lacking_formats(t), t)
+    assert said.count("qt-note") == 2 and "-m pip install onnx onnxruntime onnxscript" in said
+    assert "pip install openvino nncf" in quantize_page.lacking_html(quantize_page.lacking_schemes(t), t)
+
+
+def test_every_scheme_and_format_has_chinese_words():
+    keys = [f"scheme.{name}.{part}" for name in SCHEMES for part in ("title", "suits", "touches")]
+    keys += [f"format.{name}.{part}" for name in FORMATS for part in ("title", "runs_on")]
+    assert not set(keys) - Texts.keys("zh")

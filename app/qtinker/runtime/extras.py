@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import shlex
+import subprocess
 import sys
 from typing import Any
 
@@ -14,11 +17,29 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino", "nncf"),
 }
 """Extra -> the modules it brings."""
+ENGINES: dict[str, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
+"""Engine -> the extra that brings it; engines that are not here come with the program."""
 
 
 def has(module: str) -> bool:
     """Whether a module is installed, without importing it."""
     return importlib.util.find_spec(module) is not None
+
+
+def is_here(extra: str) -> bool:
+    """Whether everything that an extra brings is installed."""
+    return all(has(module) for module in EXTRAS[extra])
+
+
+def runs(engine: str) -> bool:
+    """Whether an engine can be used here, as far as its modules are installed."""
+    return engine not in ENGINES or is_here(ENGINES[engine])
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra into the environment that this program runs in, for the user's shell."""
+    words = [sys.executable, "-m", "pip", "install", *EXTRAS[extra]]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def load(module: str, extra: str) -> Any:

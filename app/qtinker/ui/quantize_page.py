@@ -1,13 +1,17 @@
-"""The Quantize & export page: a model, a scheme, what each suits; the result beside its source, measured."""
+"""The Quantize & export page: a model, a scheme and engine or a format; the result beside its source, measured."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
 
 from ..errors import InputError
-from ..quantize.schemes import SCHEMES
+from ..export.formats import FORMATS, find_format
+from ..quantize.schemes import SCHEMES, choose_engine
+from ..quantize.schemes import find as find_scheme
+from ..runtime import extras
 from . import choices, guard, page, tasks
 from .app import Shell
 from .format import DASH, esc, percent, size
@@ -16,6 +20,7 @@ from .report_views import models_table
 from .tasks_view import Starter
 from .texts import Texts
 
+CALIBRATED = "int8-static"  # the scheme that needs examples
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -30,15 +35,27 @@ def build(shell: Shell) -> None:
                 about = gr.HTML(elem_id="qt-quantize-about")
             with gr.Column(elem_classes="qt-card"):
                 gr.HTML(page.step(2, t("quantize.scheme"), t("quantize.scheme_lead")))
+                offered = schemes_here()
                 scheme = gr.Radio(
-                    [(scheme_words(name, t), name) for name in SCHEMES], value=next(iter(SCHEMES)),
+                    [(scheme_words(name, t), name) for name in offered], value=offered[0],
                     label=t("quantize.scheme"), show_label=False, elem_classes="qt-choices", elem_id="qt-scheme",
+                )  # fmt: skip
+                gr.HTML(lacking_html(lacking_schemes(t), t))
+                engine = gr.Radio(
+                    engine_choices(offered[0], t), value="auto", label=t("quantize.engine"),
+                    info=t("quantize.engine_help"), elem_id="qt-engine",
+                )  # fmt: skip
+                lacking = gr.HTML(lacking_html(lacking_engines(offered[0]), t), elem_id="qt-engine-lacking")
+                examples = gr.Textbox(
+                    "sample", label=t("quantize.examples"), info=t("quantize.examples_help"), max_lines=1,
+                    visible=offered[0] == CALIBRATED, elem_id="qt-examples",
                 )  # fmt: skip
                 name = gr.Textbox(label=t("quantize.name"), info=t("quantize.name_help"), max_lines=1)
                 make = Starter(shell, "quantize", verb="quantize", label=t("quantize.start"), begin=begin,
                                variant="primary", done=lambda task: done_words(task, t))  # fmt: skip
+            export = _export_card(shell)
         with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="qt-card"):
-            gr.HTML(page.step(3, t("quantize.result"), t("quantize.result_lead")))
+            gr.HTML(page.step(4, t("quantize.result"), t("quantize.result_lead")))
             beside = gr.HTML(f'<p class="qt-muted">{esc(t("quantize.none"))}</p>', elem_id="qt-quantized")
             data = gr.Textbox("sample", label=t("compare.data"), info=t("compare.data_help"), max_lines=1)
             measure = Starter(shell, "measure", verb="evaluate", label=t("quantize.measure"),
@@ -60,8 +77,93 @@ def build(shell: Shell) -> None:
     model.change(
         safe(t)(lambda chosen: [about_html(chosen, t), beside_html(chosen, t)]), [model], [about, beside], **QUIET
     )
-    make.bind([model, scheme, name], refresh, [model], [model, about, beside])
+    scheme.change(safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **QUIET)
+    make.bind([model, scheme, name, engine, examples], refresh, [model], [model, about, beside])
+    if export is not None:
+        exporter, fields = export
+        exporter.bind([model, *fields], refresh, [model], [model, about, beside])
     measure.bind([model, data], safe(t)(lambda task: measured_html(task, t)), [measure.task], [measured])
+
+
+def _export_card(shell: Shell) -> tuple[Starter, list[Any]] | None:
+    """The part on exporting: a button and its fields, or only what installs the formats where none is here."""
+    t = shell.t
+    here = [form.name for form in FORMATS.values() if extras.is_here(form.extra)]
+    with gr.Column(elem_classes="qt-card", elem_id="qt-export"):
+        gr.HTML(page.step(3, t("quantize.export_title"), t("quantize.export_lead")))
+        found = None
+        if here:
+            form = gr.Radio(
+                [(format_words(name, t), name) for name in here], value=here[0], label=t("quantize.format"),
+                show_label=False, elem_classes="qt-choices", elem_id="qt-format",
+            )  # fmt: skip
+            name = gr.Textbox(label=t("quantize.name"), info=t("quantize.export_name_help"), max_lines=1)
+            starter = Starter(shell, "export", verb="export", label=t("quantize.export"), begin=begin_export,
+                              variant="primary", done=lambda task: done_words(task, t))  # fmt: skip
+            found = starter, [form, name]
+        gr.HTML(lacking_html(lacking_formats(t), t), elem_id="qt-export-lacking")
+    return found
+
+
+def schemes_here() -> list[str]:
+    """The schemes that some installed engine can make."""
+    return [name for name, scheme in SCHEMES.items() if any(map(extras.runs, scheme.engines))]
+
+
+def engine_choices(name: str, t: Texts) -> list[tuple[str, str]]:
+    """The engines that can make a scheme here, and before them the choice that leaves it to the program."""
+    scheme = find_scheme(name)
+    auto = t("quantize.engine_auto", name=choose_engine(scheme).engine)
+    return [(auto, "auto"), *((each, each) for each in scheme.engines if extras.runs(each))]
+
+
+def scheme_chosen(name: str, t: Texts) -> list[Any]:
+    """What follows from the choice of a scheme: its engines, those that are not installed, the field for examples."""
+    return [
+        gr.Radio(choices=engine_choices(name, t), value="auto"),
+        lacking_html(lacking_engines(name), t),
+        gr.Textbox(visible=name == CALIBRATED),
+    ]
+
+
+def lacking_schemes(t: Texts) -> list[tuple[str, str]]:
+    """(extra, title) of every scheme that no installed engine can make."""
+    offered = schemes_here()
+    return [
+        (extras.ENGINES[scheme.engines[0]], t.get(f"scheme.{name}.title", scheme.title))
+        for name, scheme in SCHEMES.items() if name not in offered
+    ]  # fmt: skip
+
+
+def lacking_engines(scheme: str) -> list[tuple[str, str]]:
+    """(extra, engine) of a scheme's engines that are not installed."""
+    return [(extras.ENGINES[each], each) for each in find_scheme(scheme).engines if not extras.runs(each)]
+
+
+def lacking_formats(t: Texts) -> list[tuple[str, str]]:
+    """(extra, title) of the formats that are not installed."""
+    return [
+        (form.extra, t.get(f"format.{form.name}.title", form.title))
+        for form in FORMATS.values() if not extras.is_here(form.extra)
+    ]  # fmt: skip
+
+
+def lacking_html(lacking: Iterable[tuple[str, str]], t: Texts) -> str:
+    """What is not offered, with the command that installs it; a note for each extra."""
+    by_extra: dict[str, list[str]] = {}
+    for extra, words in lacking:
+        by_extra.setdefault(extra, []).append(words)
+    return "".join(
+        page.note(t("quantize.install", names="; ".join(names), command=extras.install_command(extra)))
+        for extra, names in by_extra.items()
+    )
+
+
+def format_words(name: str, t: Texts) -> str:
+    """A format as a card: its title and where it runs."""
+    form = FORMATS[name]
+    runs_on = t.get(f"format.{name}.runs_on", form.runs_on)
+    return f"{t.get(f'format.{name}.title', form.title)}\n{t('quantize.runs_on', words=runs_on)}"
 
 
 def scheme_words(name: str, t: Texts) -> str:
@@ -88,7 +190,7 @@ def about_html(name: str | None, t: Texts) -> str:
 
 
 def variants(name: str | None) -> list[choices.Model]:
-    """The quantized versions of a model that are here."""
+    """The quantized and exported versions of a model that are here."""
     found = choices.find(name)
     if found is None or found.entry is None:
         return []
@@ -97,33 +199,48 @@ def variants(name: str | None) -> list[choices.Model]:
     for each in choices.models():
         source = each.entry.meta.get("source") if each.entry else None
         of = {str(value) for value in source.values()} if isinstance(source, dict) else {str(source)}
-        if each.kind == "quantized" and of & names:
+        if each.kind in ("quantized", "exported") and of & names:
             result.append(each)
     return result
 
 
 def beside_html(name: str | None, t: Texts) -> str:
-    """The quantized versions beside their source: size and what was checked when they were made."""
+    """A model's quantized and exported versions beside it: how each is held, and its size."""
     found = choices.find(name)
     made = variants(name)
     if found is None or not made:
         return f'<p class="qt-muted">{esc(t("quantize.none"))}</p>'
     rows = [[f"<b>{esc(found.name)}</b>", esc("fp32"), size(found.bytes), DASH, _zip(found, t)]]
     for each in made:
-        quantization = (each.entry.quantization if each.entry else None) or {}
         share = (each.bytes or 0) / (found.bytes or 1)
         rows.append(
             [
                 f"<b>{esc(each.name)}</b>",
-                esc(quantization.get("scheme", "")),
+                esc(" · ".join(held_as(each))),
                 size(each.bytes),
                 percent(share, 0),
                 _zip(each, t),
             ]
         )
-    columns = [(t("compare.model"), False), (t("quantize.scheme"), False), (t("models.size"), True),
+    columns = [(t("compare.model"), False), (t("quantize.version"), False), (t("models.size"), True),
                (t("quantize.of_source"), True), (t("models.zip_short"), False)]  # fmt: skip
     return page.table(columns, rows, label=t("quantize.result"))
+
+
+def held_as(model: choices.Model) -> list[str]:
+    """A version in words: its scheme and engine, or its format."""
+    meta = model.entry.meta if model.entry else {}
+    records = [meta.get("quantization"), meta.get("export")]
+    return [
+        str(record[key])
+        for record in records if isinstance(record, dict)
+        for key in ("scheme", "format", "engine") if record.get(key)
+    ]  # fmt: skip
+
+
+def _runs_here(model: choices.Model) -> bool:
+    """Whether what a version needs to answer is installed."""
+    return all(extras.runs({"onnx": "onnxruntime"}.get(words, words)) for words in held_as(model))
 
 
 def _zip(model: choices.Model, t: Texts) -> str:
@@ -132,16 +249,34 @@ def _zip(model: choices.Model, t: Texts) -> str:
     return f'<a href="/download/model/{esc(model.entry.full_name)}.zip" download>{esc(t("models.zip_short"))}</a>'
 
 
-def begin(model: str, scheme: str, name: str) -> str:
-    """Start quantizing."""
+def begin(model: str, scheme: str, name: str, engine: str = "auto", examples: str = "") -> str:
+    """Start quantizing; `examples` is data for the scheme that is calibrated."""
     entry = guard.local_model(model)
     if scheme not in SCHEMES:
         raise InputError(f"There is no scheme {str(scheme)[:40]!r}.", f"Schemes: {', '.join(SCHEMES)}.")
+    choose_engine(find_scheme(scheme), engine)
+    arguments = [entry.full_name, "--scheme", scheme, "--engine", engine, *_named(name)]
+    if scheme == CALIBRATED:
+        arguments += ["--data", guard.hub_or_file(examples)]
+    return tasks.start("quantize", arguments, label=f"{entry.name} · {scheme}")
+
+
+def begin_export(model: str, format: str, name: str) -> str:
+    """Start exporting."""
+    entry = guard.local_model(model)
+    form = find_format(format)
+    if not extras.is_here(form.extra):
+        raise InputError(f"{form.title} needs what is not installed.", extras.install_command(form.extra))
+    arguments = [entry.full_name, "--format", form.name, *_named(name)]
+    return tasks.start("export", arguments, label=f"{entry.name} · {form.name}")
+
+
+def _named(name: str | None) -> list[str]:
+    """The option for a name that was typed."""
     wanted = (name or "").strip()
     if wanted and not guard.is_plain_name(wanted):
         raise InputError(f"{wanted[:60]!r} can't be a model's name.", "Use letters, digits, dot, dash and underscore.")
-    arguments = [entry.full_name, "--scheme", scheme, *(["--name", wanted] if wanted else [])]
-    return tasks.start("quantize", arguments, label=f"{entry.name} · {scheme}")
+    return ["--name", wanted] if wanted else []
 
 
 def done_words(task: tasks.Task, t: Texts) -> str:
@@ -153,9 +288,9 @@ def done_words(task: tasks.Task, t: Texts) -> str:
 def begin_measure(model: str, data: str) -> str:
     """Start measuring a model beside its quantized versions."""
     entry = guard.local_model(model)
-    others = [each.entry.full_name for each in variants(model) if each.entry]
+    others = [each.entry.full_name for each in variants(model) if each.entry and _runs_here(each)]
     if not others:
-        raise InputError("This model has no quantized version yet.", "Make one first.")
+        raise InputError("This model has no quantized or exported version that runs here yet.", "Make one first.")
     source = guard.hub_or_file(data)
     return tasks.start("evaluate", [entry.full_name, *others, "--data", source], label=entry.name)
 

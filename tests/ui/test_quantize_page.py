@@ -1,0 +1,51 @@
+"""The Quantize & export page in a browser: engines follow the scheme; an exported model stands beside its source."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+from conftest import SHOTS, SLOW_MS, tool
+from qtinker.runtime import extras
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(fresh_home, start_server, visit):
+    """The page on a home with one model that has a head."""
+    spec = fresh_home / "spec.yaml"
+    spec.write_text(
+        '{"student": {"model": "practice-bert"}, "data": {"train": "sample", "max_length": 32, "max_examples": 64}, '
+        '"training": {"epochs": 1, "threads": 1}, "name": "small"}'
+    )
+    tool(fresh_home, "qtinker", "run", str(spec), "--json")
+    page = visit(f"{start_server(fresh_home).url}/?tab=quantize")
+    page.wait_for_function("document.querySelector('#qt-quantize-model input')?.value")
+    return page
+
+
+def test_engines_follow_the_scheme_and_an_export_stands_beside_its_source(page, tmp_path):
+    page.click("#qt-scheme label:has-text('bfloat16')")
+    page.wait_for_selector("#qt-engine label:has-text('Automatic: transformers')")
+    assert page.locator("#qt-engine label").count() == 2
+    if not extras.is_here("onnx"):
+        assert "pip install onnx onnxruntime onnxscript" in page.inner_text("#qt-export-lacking")
+        assert not page.locator("#qt-format label:has-text('ONNX')").count()
+        return
+    page.click("#qt-format label:has-text('ONNX')")
+    page.click("#qt-do-export")
+    page.wait_for_selector("#qt-doing-export .qt-note", timeout=3 * SLOW_MS)
+    assert page.locator("#qt-doing-export .qt-note.good").count(), page.inner_text("#qt-doing-export")
+    row = "#qt-quantized tr:has(td:text-is('onnx'))"
+    page.wait_for_selector(row)
+    if SHOTS:
+        page.wait_for_timeout(800)  # transitions end
+        page.screenshot(path=SHOTS / "quantize-exported-1280.png", full_page=True)
+    with page.expect_download() as got:
+        page.click(f"{row} a")
+    archive = tmp_path / "model.zip"
+    got.value.save_as(archive)
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.testzip() is None
+        assert {"model.onnx", "tokenizer.json", "example.py"} <= {name.split("/", 1)[1] for name in packed.namelist()}
