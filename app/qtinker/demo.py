@@ -31,7 +31,8 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
     """Run the demo; its models replace those of the last one.
 
     Returns `models` (a row each: name, role, path, metrics, retention, bytes, parameters, latency_ms,
-    examples_per_second), `best` (the best student's name), `runs`, `folders` and `seed`.
+    examples_per_second), `best` (the best student's name), `warnings` (what is slower than its source),
+    `runs`, `folders` and `seed`.
     """
     tell = on_event or (lambda event: None)
     replaced = [entry.full_name for entry in registry.list_models() if is_ours(entry)]
@@ -72,6 +73,7 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
         "seed": seed,
         "best": best["name"],
         "models": rows,
+        "warnings": measured["findings"],
         "runs": [report["run"] for report in reports],
         "folders": {"home": str(home()), "best": best["checkpoint"]},
     }

@@ -201,6 +201,8 @@ def demo(result: Data) -> None:
     """The closing table, where things are, and what to type next."""
     rows = [each | {"name": f"{each['name']} ({each['role']})"} for each in result["models"]]
     print(models_table(rows))
+    for line in result["warnings"]:
+        print(f"warning: {line}")
     print(
         f"\nThe best student is {result['best']}. Everything is in {result['folders']['home']}:\n"
         f"  models in bert_models/ (see MODEL_REGISTRY.md), runs in runs/: {', '.join(result['runs'])}\n\n"
