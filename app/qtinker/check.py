@@ -19,7 +19,8 @@ from .errors import Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .shapes import Shape
-from .spec import FeatureMethod, PatientMethod, RelationsMethod, RunSpec
+from .spec import RunSpec
+from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
 
 MANY = 8
 """Names shown in a message before it is cut."""

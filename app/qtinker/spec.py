@@ -10,31 +10,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from .errors import InputError, Problem, SpecError
+from .spec_base import Part, setting
+from .spec_methods import METHODS, LogitMethod, Method
 
 SPEC_VERSION: Literal[1] = 1
 SHAPE = re.compile(r"^L-(?P<layers>\d+)_H-(?P<hidden>\d+)_A-(?P<heads>\d+)$")
 
 
-def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) -> Any:
-    """A field with its words; keyword arguments beyond pydantic's own go to `json_schema_extra`."""
-    extra: dict[str, Any] = {key: more.pop(key) for key in ("option", "level", "short", "suggestions") if key in more}
-    return Field(default, title=title, description=help, json_schema_extra=extra or None, **more)
-
-
 # A setting reads best in a row or two.
 # fmt: off
-
-
-class Part(BaseModel):
-    """A part of the spec: unknown keys are refused, assignments are checked."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
 
 class TeacherSpec(Part):
@@ -139,111 +129,6 @@ class TaskSpec(Part):
     metric: Literal["auto", "accuracy", "macro_f1"] = setting(
         "auto", "Metric", "What chooses the best checkpoint and gives the retention.", level="advanced"
     )
-
-
-class SoftTargets(Part):
-    """What every distillation method shares: the teacher's softened answer and the true label."""
-
-    temperature: float = setting(
-        2.0, "Temperature", "Softens both answers; 1 leaves them as they are. The soft loss is multiplied by its "
-        "square (Hinton et al. 2015).", gt=0, le=100,
-    )
-    kd_weight: float = setting(0.5, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
-    ce_weight: float = setting(
-        0.5, "Weight of the true label", "Weight of the cross-entropy with the label.", ge=0
-    )
-
-    @model_validator(mode="after")
-    def _something_to_learn(self) -> SoftTargets:
-        if self.kd_weight == 0 and self.ce_weight == 0:
-            raise ValueError("kd_weight and ce_weight are both 0: nothing would be learned; raise one of them")
-        return self
-
-
-LayerMapping = Union[Literal["skip", "last", "uniform"], list[tuple[int, int]]]
-
-
-def parse_layer_mapping(value: Any) -> Any:
-    """`skip`, `last`, `uniform`, or pairs student:teacher as text, "1:2,2:4"; numbers count from 1."""
-    if not isinstance(value, str) or value in ("skip", "last", "uniform"):
-        return value
-    pairs = re.findall(r"(\d+):(\d+)", value)
-    if not pairs or re.sub(r"\d+:\d+|[\s,]", "", value):
-        raise ValueError(
-            f"{value!r} is no layer mapping: use skip, last, uniform or student:teacher pairs such as 1:2,2:4"
-        )
-    return [(int(student), int(teacher)) for student, teacher in pairs]
-
-
-class LogitMethod(SoftTargets):
-    """Imitates the teacher's class probabilities. The cheapest; suits every pair (Hinton et al. 2015)."""
-
-    name: Literal["logit"] = "logit"
-
-
-class PatientMethod(SoftTargets):
-    """Also imitates the [CLS] state of chosen teacher layers. For students cut from deep teachers (Sun et al. 2019)."""
-
-    name: Literal["patient"] = "patient"
-    beta: float = setting(
-        1.0, "Beta", "Weight of the [CLS]-state loss, in the paper's form: squared differences summed over hidden "
-        "units. The paper's reference code averages over units; its beta is the hidden size (768) times larger "
-        "for the same pull.", ge=0,
-    )
-    beta_form: Literal["paper", "reference-code"] = setting(
-        "paper", "Form of beta", "Sum over hidden units (paper) or mean (reference code).", level="advanced"
-    )
-    layer_mapping: LayerMapping = setting(
-        "skip", "Layer mapping", "skip, last, or student:teacher pairs counted from 1, for example 1:2,2:4."
-    )
-    _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
-
-
-class FeatureMethod(SoftTargets):
-    """Imitates embeddings, hidden states and attention scores, then the answer. Strongest pull, most work
-    (TinyBERT, Jiao et al. 2020)."""
-
-    name: Literal["feature"] = "feature"
-    temperature: float = setting(1.0, "Temperature", "Softens both answers in the prediction stage.", gt=0, le=100)
-    kd_weight: float = setting(1.0, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
-    ce_weight: float = setting(
-        0.0, "Weight of the true label", "Weight of the cross-entropy with the label.", ge=0
-    )
-    embedding_weight: float = setting(1.0, "Embedding weight", "Weight of the embedding loss.", ge=0)
-    hidden_weight: float = setting(1.0, "Hidden-state weight", "Weight of the hidden-state losses.", ge=0)
-    attention_weight: float = setting(1.0, "Attention weight", "Weight of the attention-score losses.", ge=0)
-    layer_mapping: LayerMapping = setting(
-        "uniform", "Layer mapping", "uniform (student m to teacher m*N/M), last, or pairs counted from 1."
-    )
-    intermediate_share: float = setting(
-        0.5, "Intermediate stage", "Share of the epochs for embeddings, hidden states and attention; the rest is "
-        "the prediction stage.", ge=0, lt=1,
-    )
-    _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
-
-
-class RelationsMethod(SoftTargets):
-    """Imitates how the words of a text relate to each other in one teacher layer, then the answer. Needs neither equal
-    widths nor equal heads (MiniLMv2, Wang et al. 2021)."""
-
-    name: Literal["relations"] = "relations"
-    relation_heads: int | None = setting(
-        None, "Relation heads", "Into how many heads queries, keys and values are split anew; must divide the width of "
-        "both models. Left out: the most that do, up to 48 (64 for teachers wider than 768).", ge=1, level="advanced",
-    )
-    teacher_layer: int | None = setting(
-        None, "Teacher layer", "The teacher layer, counted from 1, that the student's last layer learns from. Left "
-        "out: the last; 21 of 24.", ge=1, level="advanced",
-    )
-    intermediate_share: float = setting(
-        0.5, "Intermediate stage", "Share of the epochs for the relations; the rest is for the answers.", ge=0, lt=1
-    )
-
-
-Method = Annotated[Union[LogitMethod, PatientMethod, FeatureMethod, RelationsMethod], Field(discriminator="name")]
-METHODS: dict[str, type[SoftTargets]] = {
-    "logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod, "relations": RelationsMethod
-}  # fmt: skip
 
 
 class TrainingSpec(Part):

@@ -13,7 +13,8 @@ from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import train
 from qtinker.errors import RunStopped
 from qtinker.home import cache_dir
-from qtinker.spec import LogitMethod, PatientMethod, TrainingSpec
+from qtinker.spec import TrainingSpec
+from qtinker.spec_methods import LogitMethod, PatientMethod
 
 pytestmark = pytest.mark.train
 TASK = tiny.task()

@@ -52,6 +52,50 @@ def test_soft_targets_gradient_keeps_its_size_with_temperature():
     assert student.grad.numpy() == pytest.approx((student - teacher).detach().numpy() / 3, abs=1e-3)
 
 
+def test_logit_mse_by_hand():
+    # Differences (1, -2, 0) and (0, 0, 3): squares 5 and 9, over 3 classes, halved: 5/6 and 9/6; mean 7/6.
+    student, teacher = tensor([[1, 0, 2], [0, 0, 3]]), tensor([[0, 2, 2], [0, 0, 0]])
+    assert losses.logit_mse(student, teacher).item() == pytest.approx(7 / 6)
+
+
+def test_logit_mse_pulls_as_soft_targets_do_at_a_high_temperature():
+    teacher = tensor([[-0.5, 0.1, 0.4]])
+    pulls = []
+    for loss in (losses.logit_mse, lambda s, t: losses.soft_target_kl(s, t, temperature=1000.0)):
+        student = tensor([[0.3, -0.1, -0.2]]).requires_grad_()
+        loss(student, teacher).backward()
+        pulls.append(student.grad.numpy())
+    assert pulls[0] == pytest.approx(pulls[1], abs=1e-3)
+
+
+def test_standardized_logits_by_hand():
+    # (1, 2, 6): mean 3, squared deviations 4 + 1 + 9 = 14, deviation sqrt(14/3).
+    expected = np.array([-2, -1, 3]) / math.sqrt(14 / 3)
+    assert losses.standardized(tensor([[1, 2, 6]]))[0].numpy() == pytest.approx(expected, rel=1e-5)
+    # scale and shift go, and equal logits do not divide by 0
+    assert losses.standardized(tensor([[12, 22, 62]]))[0].numpy() == pytest.approx(expected, rel=1e-5)
+    assert losses.standardized(tensor([[4, 4, 4]])).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_dist_by_numpy(temperature):
+    student, teacher = RANDOM.normal(size=(6, 4)) * 2, RANDOM.normal(size=(6, 4)) * 2
+    p, q = softmax(teacher / temperature), softmax(student / temperature)
+    rows = np.mean([1 - np.corrcoef(p[i], q[i])[0, 1] for i in range(6)])
+    columns = np.mean([1 - np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(4)])
+    got = losses.dist_relations(tensor(student), tensor(teacher), temperature=temperature)
+    assert got.item() == pytest.approx((rows + columns) * temperature**2, rel=1e-5)
+
+
+def test_dist_sees_order_and_not_size():
+    teacher = tensor([[2, 0, -1], [0, 1, 4]])
+    assert losses.dist_relations(teacher + 5, teacher).item() == pytest.approx(0, abs=1e-6)
+    assert losses.dist_relations(-teacher, teacher).item() > 2
+    alone = tensor([[1, 2, 3]]).requires_grad_()  # one example: its columns do not vary, and give no gradient
+    losses.dist_relations(alone, tensor([[3, 2, 1]])).backward()
+    assert torch.isfinite(alone.grad).all()
+
+
 def test_patient_by_hand():
     # (3,4)/5 = (0.6, 0.8) against (1, 0): 0.16 + 0.64 = 0.8; opposite vectors: 4; mean 2.4.
     student, teacher = tensor([[[3, 4]], [[0, 2]]]), tensor([[[1, 0]], [[0, -5]]])

@@ -28,6 +28,57 @@ def soft_target_kl(student_logits: Tensor, teacher_logits: Tensor, *, temperatur
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
 
 
+def logit_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """The logits themselves: `1/2 * mean over classes of (z_S - z_T)^2`, mean over examples.
+
+    Kim, Oh, Kim, Cho, Yun: Comparing Kullback-Leibler Divergence and Mean Squared Error Loss in Knowledge Distillation,
+    2021 (arXiv:2105.08919). The half makes its gradient that of the soft targets at a high temperature, for logits of
+    the same mean, so that the same weight pulls as strongly (Hinton et al. 2015, equation 4).
+
+    Args:
+        student_logits: (N, C).
+        teacher_logits: (N, C).
+    """
+    return 0.5 * (student_logits.float() - teacher_logits.float()).square().mean(-1).mean()
+
+
+def standardized(logits: Tensor) -> Tensor:
+    """Each row's logits with mean 0 and standard deviation 1 over the classes: `(z - mean(z)) / std(z)`.
+
+    Sun, Ren, Li, Wang, Cao: Logit Standardization in Knowledge Distillation, 2024 (arXiv:2403.01427), equation 11. For
+    two classes only the sign of the difference would be left: there are none but (1, -1) and (-1, 1).
+
+    Args:
+        logits: (N, C), C of three and more.
+    """
+    logits = logits.float()
+    centred = logits - logits.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True).sqrt() + 1e-7)
+
+
+def dist_relations(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """DIST: `T^2 * (d(rows) + d(columns))` of the softened probabilities, d being 1 minus Pearson's correlation.
+
+    Huang, You, Wang, Qian, Xu: Knowledge Distillation from A Stronger Teacher, 2022 (arXiv:2205.10536), equations 8
+    to 10. A row is one example over the classes (mean over examples), a column one class over the examples of the
+    micro-batch (mean over classes): that second half depends on how batches are cut.
+
+    Args:
+        student_logits: (N, C), C of three and more.
+        teacher_logits: (N, C).
+    """
+    student = (student_logits.float() / temperature).softmax(-1)
+    teacher = (teacher_logits.float() / temperature).softmax(-1)
+    rows, columns = _distance(student, teacher), _distance(student.T, teacher.T)
+    return (rows + columns) * temperature**2
+
+
+def _distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 minus Pearson's correlation of matching rows, mean over rows; a row without variation correlates with none."""
+    student, teacher = (values - values.mean(-1, keepdim=True) for values in (student, teacher))
+    return (1 - F.cosine_similarity(student, teacher, dim=-1)).mean()
+
+
 def patient_mse(student_cls: Tensor, teacher_cls: Tensor, *, form: str = "paper") -> Tensor:
     """Patient KD: `|| h_S/|h_S| - h_T/|h_T| ||^2`, mean over matched layers and examples.
 

@@ -14,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..spec import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod
+from ..spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod
 from . import layers, losses
 from .layers import Needs, Outputs
+
+CLASS_TASKS = ("classification", "token-classification")
+"""Tasks whose outputs are classes of which one is right."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Finetune:
         self.stages: tuple[Stage, ...] = (Stage("train", 1.0),)
         self.projections = nn.ModuleDict()
         self.student_needs, self.teacher_needs = {"train": Needs()}, {"train": None}
+        self.progress = 0.0
+        """How much of the stage is done, 0 to 1; set by the loop before each step."""
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """The terms of the loss; outputs and batch are of one micro-batch."""
@@ -82,20 +87,53 @@ class Logit(Finetune):
         super().__init__(task=task)
         self.spec = spec
         self.teacher_needs = {"train": Needs() if spec.kd_weight else None}
+        if spec.soft_loss != "kl" or spec.standardize_logits:
+            self._check_classes()
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """Soft targets, and hard labels where they weigh something."""
         parts = {}
         if self.spec.kd_weight:
             assert teacher is not None
-            value = self.task.soft_loss(
-                student.logits, teacher.logits, self.spec.temperature, attention_mask=student.attention_mask
-            )
+            value = self._soft(student.logits, teacher.logits, student.attention_mask)
             parts["soft"] = Part(value, self.spec.kd_weight, getattr(self.task, "soft_unit", "examples"))
         if self.spec.ce_weight:
             value = self.task.hard_loss(student.logits, batch["labels"])
             parts["hard"] = Part(value, self.spec.ce_weight, "labelled")
         return parts
+
+    @property
+    def temperature(self) -> float:
+        """The temperature of the next step."""
+        first, last = self.spec.temperature, self.spec.temperature_end
+        return first if last is None else first + (last - first) * self.progress
+
+    def _soft(self, student: Any, teacher: Any, mask: Tensor) -> Tensor:
+        if self.spec.soft_loss == "kl" and not self.spec.standardize_logits:
+            return self.task.soft_loss(student, teacher, self.temperature, attention_mask=mask)
+        if student.ndim == 3:  # a class for each token
+            student, teacher = student[mask.bool()], teacher[mask.bool()]
+        if self.spec.soft_loss == "mse":
+            return losses.logit_mse(student, teacher)
+        if self.spec.soft_loss == "dist":
+            return losses.dist_relations(student, teacher, temperature=self.temperature)
+        student, teacher = losses.standardized(student), losses.standardized(teacher)
+        return losses.soft_target_kl(student, teacher, temperature=self.temperature)
+
+    def _check_classes(self) -> None:
+        """These forms of the soft-target loss are about classes that exclude each other, most of them three or more."""
+        name = "standardize_logits" if self.spec.standardize_logits else f"soft_loss {self.spec.soft_loss}"
+        if self.task.type not in CLASS_TASKS:
+            raise InputError(
+                f"{name} suits tasks with one class for each text or word, not {self.task.type}.",
+                "Use soft_loss kl, without standardize_logits.",
+            )
+        if self.task.num_outputs < 3 and self.spec.soft_loss != "mse":
+            raise InputError(
+                f"{name} needs three classes or more: with {self.task.num_outputs} it would erase how sure the "
+                "teacher is.",
+                "Use soft_loss kl or mse, without standardize_logits.",
+            )
 
 
 class Patient(Logit):

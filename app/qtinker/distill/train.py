@@ -301,10 +301,13 @@ class _Training:
             self._make_optimizer()
 
     def _rate(self) -> float:
+        """The learning rate of the next step; tells the method how far the stage has come."""
         start = self.stage_ends[self.progress.stage - 1] if self.progress.stage else 0
+        steps = self.stage_ends[self.progress.stage] - start
+        self.method.progress = (self.progress.step - start) / max(steps - 1, 1)
         return schedule.learning_rate(
             self.progress.step - start,
-            self.stage_ends[self.progress.stage] - start,
+            steps,
             peak=self.training.learning_rate,
             warmup_ratio=self.training.warmup_ratio,
         )

@@ -1,0 +1,133 @@
+"""The settings of the distillation methods, one class each. What they do with them: distill/methods.py."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import Field, field_validator, model_validator
+
+from .spec_base import Part, setting
+
+# A setting reads best in a row or two.
+# fmt: off
+
+
+class SoftTargets(Part):
+    """What every distillation method shares: the teacher's softened answer and the true label."""
+
+    temperature: float = setting(
+        2.0, "Temperature", "Softens both answers; 1 leaves them as they are. The soft loss is multiplied by its "
+        "square (Hinton et al. 2015).", gt=0, le=100,
+    )
+    kd_weight: float = setting(0.5, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
+    ce_weight: float = setting(
+        0.5, "Weight of the true label", "Weight of the cross-entropy with the label.", ge=0
+    )
+    temperature_end: float | None = setting(
+        None, "Temperature at the end", "The temperature goes in a straight line from its first value to this one. "
+        "Left out: it stays.", gt=0, le=100, level="advanced",
+    )
+    soft_loss: Literal["kl", "mse", "dist"] = setting(
+        "kl", "Soft-target loss", "kl: the probabilities (Hinton et al. 2015). mse: the logits themselves, without a "
+        "temperature (Kim et al. 2021). dist: how classes and examples relate (Huang et al. 2022), from three classes "
+        "on.", level="advanced",
+    )
+    standardize_logits: bool = setting(
+        False, "Standardise logits", "Bring both models' logits to mean 0 and deviation 1 for each example, so that a "
+        "small student need not match their size (Sun et al. 2024). From three classes on; with kl.", level="advanced",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> SoftTargets:
+        if self.kd_weight == 0 and self.ce_weight == 0:
+            raise ValueError("kd_weight and ce_weight are both 0: nothing would be learned; raise one of them")
+        if self.standardize_logits and self.soft_loss != "kl":
+            raise ValueError(f"standardize_logits goes with soft_loss kl, not {self.soft_loss}; choose one of the two")
+        return self
+
+
+LayerMapping = Union[Literal["skip", "last", "uniform"], list[tuple[int, int]]]
+
+
+def parse_layer_mapping(value: Any) -> Any:
+    """`skip`, `last`, `uniform`, or pairs student:teacher as text, "1:2,2:4"; numbers count from 1."""
+    if not isinstance(value, str) or value in ("skip", "last", "uniform"):
+        return value
+    pairs = re.findall(r"(\d+):(\d+)", value)
+    if not pairs or re.sub(r"\d+:\d+|[\s,]", "", value):
+        raise ValueError(
+            f"{value!r} is no layer mapping: use skip, last, uniform or student:teacher pairs such as 1:2,2:4"
+        )
+    return [(int(student), int(teacher)) for student, teacher in pairs]
+
+
+class LogitMethod(SoftTargets):
+    """Imitates the teacher's class probabilities. The cheapest; suits every pair (Hinton et al. 2015)."""
+
+    name: Literal["logit"] = "logit"
+
+
+class PatientMethod(SoftTargets):
+    """Also imitates the [CLS] state of chosen teacher layers. For students cut from deep teachers (Sun et al. 2019)."""
+
+    name: Literal["patient"] = "patient"
+    beta: float = setting(
+        1.0, "Beta", "Weight of the [CLS]-state loss, in the paper's form: squared differences summed over hidden "
+        "units. The paper's reference code averages over units; its beta is the hidden size (768) times larger "
+        "for the same pull.", ge=0,
+    )
+    beta_form: Literal["paper", "reference-code"] = setting(
+        "paper", "Form of beta", "Sum over hidden units (paper) or mean (reference code).", level="advanced"
+    )
+    layer_mapping: LayerMapping = setting(
+        "skip", "Layer mapping", "skip, last, or student:teacher pairs counted from 1, for example 1:2,2:4."
+    )
+    _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
+
+
+class FeatureMethod(SoftTargets):
+    """Imitates embeddings, hidden states and attention scores, then the answer. Strongest pull, most work
+    (TinyBERT, Jiao et al. 2020)."""
+
+    name: Literal["feature"] = "feature"
+    temperature: float = setting(1.0, "Temperature", "Softens both answers in the prediction stage.", gt=0, le=100)
+    kd_weight: float = setting(1.0, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
+    ce_weight: float = setting(
+        0.0, "Weight of the true label", "Weight of the cross-entropy with the label.", ge=0
+    )
+    embedding_weight: float = setting(1.0, "Embedding weight", "Weight of the embedding loss.", ge=0)
+    hidden_weight: float = setting(1.0, "Hidden-state weight", "Weight of the hidden-state losses.", ge=0)
+    attention_weight: float = setting(1.0, "Attention weight", "Weight of the attention-score losses.", ge=0)
+    layer_mapping: LayerMapping = setting(
+        "uniform", "Layer mapping", "uniform (student m to teacher m*N/M), last, or pairs counted from 1."
+    )
+    intermediate_share: float = setting(
+        0.5, "Intermediate stage", "Share of the epochs for embeddings, hidden states and attention; the rest is "
+        "the prediction stage.", ge=0, lt=1,
+    )
+    _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
+
+
+class RelationsMethod(SoftTargets):
+    """Imitates how the words of a text relate to each other in one teacher layer, then the answer. Needs neither equal
+    widths nor equal heads (MiniLMv2, Wang et al. 2021)."""
+
+    name: Literal["relations"] = "relations"
+    relation_heads: int | None = setting(
+        None, "Relation heads", "Into how many heads queries, keys and values are split anew; must divide the width of "
+        "both models. Left out: the most that do, up to 48 (64 for teachers wider than 768).", ge=1, level="advanced",
+    )
+    teacher_layer: int | None = setting(
+        None, "Teacher layer", "The teacher layer, counted from 1, that the student's last layer learns from. Left "
+        "out: the last; 21 of 24.", ge=1, level="advanced",
+    )
+    intermediate_share: float = setting(
+        0.5, "Intermediate stage", "Share of the epochs for the relations; the rest is for the answers.", ge=0, lt=1
+    )
+
+
+Method = Annotated[Union[LogitMethod, PatientMethod, FeatureMethod, RelationsMethod], Field(discriminator="name")]
+METHODS: dict[str, type[SoftTargets]] = {
+    "logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod, "relations": RelationsMethod
+}  # fmt: skip
