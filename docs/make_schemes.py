@@ -27,6 +27,22 @@ unless `--force` keeps it.
 
 ## Schemes
 """
+TRIM = """## A smaller vocabulary
+
+    python3 app trim MODEL --data FILE
+
+In small and in multilingual BERTs the embeddings are most of the bytes (89% of BERT-tiny, half of multilingual BERT
+base), and your texts need a fraction of the tokens. `trim` keeps the tokens of all texts in `--data` and `--text`, of
+`--keep WORD`, and all those of a `--script`; every token of a single character, so that any word can still be spelled;
+and the special tokens. Tokenizer and embeddings (and the decoder of a masked language model) are rewritten together.
+
+All texts are cut into the same tokens as before, and the answers to a sample of them are equal bit for bit; otherwise
+nothing is kept. A tenth of the texts is held back once, to tell how many of its tokens the others would not have
+covered: new text meets as many, and they are spelled in smaller pieces. The result is an ordinary model, to be
+distilled into, quantized by every scheme, exported. It works where texts are cut by WordPiece (BERT, DistilBERT,
+MobileBERT, ELECTRA); byte-pair and SentencePiece vocabularies (GPT-2, RoBERTa, ALBERT, XLM-R) are refused: their
+tokens build on one another.
+"""
 ENGINES = """## Engines
 
 | engine | what it writes | loads with |
@@ -54,7 +70,7 @@ def text() -> str:
             f"- Refused below {scheme.agreement:.0%} of equal answers, or above a relative error of the logits of "
             f"{scheme.logit_error}.\n"
         )
-    parts.append(ENGINES)
+    parts += [TRIM, ENGINES]
     parts.append("## Formats to export to\n")
     parts += [
         f"- `{form.name}`: {form.title}. Runs on {form.runs_on}. Needs `pip install qtinker[{form.extra}]`.\n"

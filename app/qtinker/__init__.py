@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from .api import show_run as show_run
     from .api import start as start
     from .api import stop_run as stop_run
+    from .api import trim as trim
     from .api import verify as verify
     from .spec import RunSpec as RunSpec
 
 _FUNCTIONS = (
     "clean", "finetune", "import_model", "models", "remove", "remove_runs", "resume_run", "run", "show_run", "start",
-    "stop_run", "verify",
+    "stop_run", "trim", "verify",
 )  # fmt: skip
 # Verbs whose module has the same name: there Python's import binds the module, so the module itself is made callable.
 _MODULES = ("data", "distill", "download", "evaluate", "export", "predict", "quantize", "runs")

@@ -268,6 +268,34 @@ def quantize(
     return pipeline.quantize_model(model, scheme=scheme, name=name, **options)
 
 
+def trim(
+    model: str | Path, *, data: str | Path | None = None, text: str | Path | None = None,
+    keep: str | Iterable[str] = (), script: str | Iterable[str] = (), name: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Make a version of a model whose vocabulary holds only what some texts need; they are answered as before.
+
+    Args:
+        data: examples whose every text counts.
+        text: a file of plain text.
+        keep: words or texts to cover too.
+        script: scripts all of whose tokens are kept: latin, cyrillic, cjk, ...
+    """
+    from . import model_folder
+    from .vocabulary import trim as cut
+
+    path = cut(
+        model, data=data, text=text, keep=[keep] if isinstance(keep, str) else keep,
+        scripts=[script] if isinstance(script, str) else list(script), name=name, progress=progress,
+    )  # fmt: skip
+    record = model_folder.read_meta(path)["trimmed"]
+    return {
+        "name": path.name, "path": str(path), "tokens": record["tokens"], "tokens_before": record["tokens_before"],
+        "bytes": record["bytes_after"]["total"], "source_bytes": record["bytes_before"]["total"],
+        "source": record["source"], "findings": record["findings"],
+    }  # fmt: skip
+
+
 def export(
     model: str | Path, *, format: str, out: str | Path | None = None, data: str | Path | None = None, **options: Any
 ) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import measuring, models, page, project, training
+from . import measuring, models, page, project, training, trimming
 from .border import Json, Outcome
 from .runs import app as runs_app
 
@@ -18,6 +18,7 @@ def build() -> typer.Typer:
     project.register(app)
     models.register(app)
     training.register(app)
+    trimming.register(app)
     measuring.register(app)
     page.register(app)
     app.add_typer(runs_app, name="runs")
