@@ -12,10 +12,16 @@ from typing import Any
 
 from . import model_folder
 from .errors import CheckpointError, InputError
+from .kinds import KINDS, names_of, task_of
 from .model_card import model_card
 
 HEADS = {"classifier", "score"}
 """What transformers calls the last layer of a classification head: GPT-2's is `score`, everyone else's `classifier`."""
+WORD_HEADS = ("cls.predictions.", "lm_head.", "vocab_transform.", "vocab_projector.", "predictions.")
+"""How the names of the weights begin that answer which word was hidden."""
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+PADDED = -1e4
+"""The logit of a start or end at padding: no probability, and still a number."""
 
 
 @dataclass
@@ -52,21 +58,42 @@ def tensor_names(path: str | Path) -> list[str]:
     ]
 
 
-def has_trained_head(path: str | Path) -> bool:
-    """Whether the folder's model answers a task: its architecture names one, and the head's weights are there.
+def task_in(path: str | Path) -> dict[str, Any] | None:
+    """The task that the folder's model has a trained head for: type, labels, pair; None where it has none.
+
+    A pretrained encoder comes with the head that it was pretrained with: its task is then `masked-lm`.
 
     Raises:
         CheckpointError: no model folder, or a damaged one.
     """
-    config = _config(Path(path))
-    architectures = config.get("architectures") or []
-    suffixes = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-    if not any(str(name).endswith(suffixes) for name in architectures):
-        return False
-    names = tensor_names(path)
-    if not names:  # pytorch_model.bin: the architecture's word must do
-        return True
-    return any(name.split(".")[-2:-1] and name.split(".")[-2] in {*HEADS, "qa_outputs"} for name in names)
+    folder = Path(path)
+    found = task_of(_config(folder), model_folder.read_meta(folder))
+    if found is None:
+        return None
+    names = tensor_names(folder)
+    if not names:  # pytorch_model.bin, ONNX, OpenVINO: the config's word must do
+        return found
+    if found["type"] == "masked-lm":
+        return found if any(name.startswith(WORD_HEADS) for name in names) else None
+    last = {*HEADS, "qa_outputs"}
+    return found if any(name.split(".")[-2:-1] and name.split(".")[-2] in last for name in names) else None
+
+
+def has_trained_head(path: str | Path) -> bool:
+    """Whether the folder's model answers a task: its architecture names one, and the head's weights are there.
+
+    The head of a pretrained encoder, which guesses hidden words, counts only where QTinker trained it.
+
+    Raises:
+        CheckpointError: no model folder, or a damaged one.
+    """
+    found = task_in(path)
+    return found is not None and (found["type"] != "masked-lm" or _chosen(Path(path)))
+
+
+def _chosen(folder: Path) -> bool:
+    """Whether masked language modelling is what the model is for, not just what it was pretrained with."""
+    return bool(model_folder.read_meta(folder).get("task"))
 
 
 def load(
@@ -76,6 +103,7 @@ def load(
     num_labels: int | None = None,
     labels: list[str] | None = None,
     task: Any = None,
+    kind: str | None = None,
     seed: int = 42,
 ) -> Loaded:
     """Load a model folder, in fp32 and in eval mode.
@@ -84,6 +112,9 @@ def load(
     for them: the folder's own where it was trained for the same labels in the same order (or for as many, where only
     a number is given), else a new one whose random weights come from `seed`. Without them the folder's own head is
     kept; a folder without one gives the bare encoder.
+
+    Args:
+        kind: "masked-lm" keeps the head that an encoder was pretrained with, which is left away otherwise.
 
     Raises:
         CheckpointError: the folder is incomplete, damaged, or needs code that is not part of transformers.
@@ -95,24 +126,31 @@ def load(
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     folder = Path(path)
     config_json = _config(folder)
-    trained = has_trained_head(folder)
+    refuse_without_tokenizer(folder)
+    own = task_in(folder)
+    if task is None and own is not None and own["type"] == "masked-lm" and kind is None and not _chosen(folder):
+        own = None
     if labels is None and task is not None:
         labels = list(task.labels)
-    if labels is not None:
+    if labels and num_labels is None:
         num_labels = len(labels)
 
-    kept, options = trained, dict[str, Any]()
-    if num_labels is not None:
-        id2label = config_json.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        own = [id2label[key] for key in sorted(id2label, key=int)]
-        kept = trained and (own == labels if labels is not None else len(own) == num_labels)
+    wanted = task.type if task is not None else "classification" if num_labels is not None else None
+    options: dict[str, Any] = {}
+    if wanted is None:
+        kept = own is not None
+    else:
+        kept = own is not None and _same_head(own, wanted, labels, num_labels, config_json, strict=task is not None)
         if not kept:
-            names = labels if labels is not None else [f"LABEL_{index}" for index in range(num_labels)]
+            names = labels if labels is not None else [f"LABEL_{index}" for index in range(num_labels or 0)]
             options = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
             if task is not None:
                 options = task.head_config()
-    wants_head = trained or num_labels is not None
-    auto = getattr(transformers, _auto_class(config_json, task, num_labels) if wants_head else "AutoModel")
+    if wanted is not None and (not kept or task is not None):
+        auto_class = KINDS[wanted].auto_class
+    else:
+        auto_class = KINDS[own["type"]].auto_class if own is not None else "AutoModel"
+    auto = getattr(transformers, auto_class)
 
     with torch.random.fork_rng(devices=[]), _quiet(transformers):
         torch.manual_seed(seed)
@@ -130,12 +168,56 @@ def load(
                 "Fetch or import the model again.",
             ) from error
         _complete(folder, model, info)
-        if wants_head and not kept:
+        new_head = wanted is not None and not kept
+        if new_head and wanted != "masked-lm":  # that one's output layer is the word embeddings
             _draw_head(model)
     _pad_token(model, tokenizer)
     own_memory(model)
     model.eval()
-    return Loaded(model.to(device), tokenizer, model_folder.read_meta(folder), folder, new_head=wants_head and not kept)
+    return Loaded(model.to(device), tokenizer, model_folder.read_meta(folder), folder, new_head=new_head)
+
+
+def refuse_without_tokenizer(folder: Path) -> None:
+    """transformers makes an empty tokenizer of a folder without one, which knows no word.
+
+    Raises:
+        CheckpointError: the folder has no tokenizer files.
+    """
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise CheckpointError(
+            f"{folder.name} has no tokenizer: none of {', '.join(TOKENIZERS[:2])} is there.",
+            "Copy the tokenizer files of the model that it was made from into its folder.",
+        )
+
+
+def head_logits(outputs: Any, attention_mask: Any = None) -> Any:
+    """The head's answer among a model's outputs: its logits, or starts and ends side by side, [B, L, 2].
+
+    Where `attention_mask` is 0 there is no start and no end, so that padding changes nothing.
+    """
+    if "start_logits" not in outputs:
+        return outputs.logits
+    import torch
+
+    both = torch.stack((outputs.start_logits, outputs.end_logits), dim=-1)
+    if attention_mask is None:
+        return both
+    return both.float().masked_fill(attention_mask[..., None] == 0, PADDED)
+
+
+def _same_head(
+    own: dict[str, Any], wanted: str, labels: list[str] | None, count: int | None, config: dict[str, Any], *,
+    strict: bool,
+) -> bool:  # fmt: skip
+    """Whether a folder's trained head answers what is wanted: the same kind of task, the same labels in their order."""
+    if strict and own["type"] != wanted:
+        return False
+    if not strict and KINDS[own["type"]].auto_class != KINDS[wanted].auto_class:
+        return False
+    names = [str(label) for label in own.get("labels") or []] or names_of(config)
+    if labels:
+        return names == labels
+    return count is None or len(names) == count
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path, *, meta: dict[str, Any]) -> Path:
@@ -189,17 +271,6 @@ def replace_head(model: Any, labels: list[str], *, seed: int) -> None:
         model.config.label2id = {name: index for index, name in enumerate(labels)}
         model.num_labels = len(labels)
         _draw_head(model)
-
-
-def _auto_class(config: dict[str, Any], task: Any, num_labels: int | None) -> str:
-    """The Auto class that has the head: the task's, else the one that the folder's architecture names."""
-    if task is not None:
-        return str(task.head_class)
-    if num_labels is None:
-        for suffix in ("ForTokenClassification", "ForQuestionAnswering"):
-            if any(str(name).endswith(suffix) for name in config.get("architectures") or []):
-                return f"AutoModel{suffix}"
-    return "AutoModelForSequenceClassification"
 
 
 def _complete(folder: Path, model: Any, info: dict[str, Any]) -> None:

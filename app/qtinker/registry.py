@@ -23,6 +23,7 @@ from filelock import FileLock
 from . import model_folder, staging
 from .errors import CheckpointError, InputError, QTinkerError
 from .home import models_dir
+from .kinds import task_of
 from .model_folder import META, read_meta, write_meta
 from .registry_page import PAGE, render
 
@@ -37,11 +38,6 @@ GROUPS = (
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_-])?$")
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _DEPTH = 4
-_TASKS = {
-    "ForSequenceClassification": "classification",
-    "ForTokenClassification": "token",
-    "ForQuestionAnswering": "question-answering",
-}
 _log = logging.getLogger(__name__)
 
 
@@ -223,11 +219,9 @@ def _typed(value: Any, kind: type) -> Any:
 def _task(task: dict[str, Any], config: dict[str, Any]) -> str | None:
     if isinstance(task.get("type"), str):
         return task["type"]
-    architectures = config.get("architectures")
-    for name in architectures if isinstance(architectures, list) else []:
-        for ending, kind in _TASKS.items():
-            if str(name).endswith(ending):
-                return kind
+    with contextlib.suppress(ValueError, TypeError):
+        told = (task_of(config, {}) or {}).get("type")
+        return None if told == "masked-lm" else told  # every pretrained encoder would be one
     return None
 
 
@@ -235,11 +229,8 @@ def _labels(task: dict[str, Any] | None, config: dict[str, Any]) -> list[str]:
     labels = (task or {}).get("labels")
     if isinstance(labels, list):
         return [str(label) for label in labels]
-    id2label = config.get("id2label")
-    if not isinstance(id2label, dict) or _task({}, config) not in ("classification", "token"):
-        return []
-    with contextlib.suppress(ValueError):
-        return [str(id2label[key]) for key in sorted(id2label, key=int)]
+    with contextlib.suppress(ValueError, TypeError):
+        return [str(label) for label in (task_of(config, {}) or {}).get("labels", ())]
     return []
 
 

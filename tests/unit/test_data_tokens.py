@@ -171,7 +171,10 @@ def test_collate_takes_the_labels_of_other_tasks():
     assert scores.dtype == torch.float32 and scores[0].isnan() and scores[1] == 0.5
     several = data.collate(encoded_by_hand(np.array([[1.0, 0.0], [0.0, 1.0]])), [1], pad_token_id=0)["labels"]
     assert several.tolist() == [[0.0, 1.0]]
-    tokens = data.collate(encoded_by_hand(np.array([-100, 1, -100, -100, 0, 2, 2, -100])), [0, 1], pad_token_id=0)
+    words = encoded_by_hand(np.array([-100, 1, -100, -100, 0, 2, 2, -100]))
+    words.form, words.extras = "words", {"word_ids": np.array([-1, 0, -1, -1, 0, 1, -1, -1])}
+    tokens = data.collate(words, [0, 1], pad_token_id=0)
+    assert tokens["answer_mask"].tolist() == [[0, 1, 0, 0, 0], [0, 1, 1, 0, 0]]
     assert tokens["labels"].tolist() == [[-100, 1, -100, -100, -100], [-100, 0, 2, 2, -100]]
 
 

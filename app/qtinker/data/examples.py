@@ -65,26 +65,66 @@ class TextColumn(Sequence[str]):
 
 
 @dataclass(eq=False)
+class Ragged:
+    """Rows of unequal length in one flat array; row i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @staticmethod
+    def of(rows: Iterable[Sequence[int]]) -> Ragged:
+        """From rows of numbers."""
+        parts = [np.asarray(row, np.int64) for row in rows]
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        return Ragged(np.concatenate(parts) if parts else np.zeros(0, np.int64), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [N]."""
+        return np.diff(self.offsets)
+
+    def take(self, indices: np.ndarray) -> Ragged:
+        """The rows at `indices`, in that order."""
+        return Ragged.of(self[int(index)] for index in indices)
+
+
+@dataclass(eq=False)
 class Examples:
     """A column store of N examples.
 
     Attributes:
-        texts: N texts; a list given here becomes a `TextColumn`.
-        pairs: N second texts, or None.
+        texts: N texts; a list given here becomes a `TextColumn`. In the form words: the words, with one space between
+            two. In the form spans: the questions.
+        pairs: N second texts, or None. In the form spans: the contexts.
         labels: int64 [N], class indices with -100 where the label is missing; for regression float32 [N] with NaN,
-            for several labels an example float32 [N, C] with rows of NaN. Left out: all missing.
+            for several labels an example float32 [N, C] with rows of NaN; for words `Ragged`, a class index a word;
+            for spans int64 [N, 2], where the first answer begins and ends in the context, in characters (0, 0 where
+            there is none). Left out: all missing.
+        form: texts, words, spans or blocks; see `kinds.Kind`.
+        answers: for spans, all answers that count as right; [""] where the context holds none.
+        stride: for spans, the tokens that two windows of a long context share; 0: a third of the longest length.
     """
 
     texts: Sequence[str]
     pairs: Sequence[str] | None = None
-    labels: np.ndarray = None  # type: ignore[assignment]
+    labels: Any = None
+    form: str = "texts"
+    answers: list[list[str]] | None = None
+    stride: int = 0
 
     def __post_init__(self) -> None:
         self.texts = TextColumn(self.texts)
         self.pairs = None if self.pairs is None else TextColumn(self.pairs)
         if self.labels is None:
-            self.labels = np.full(len(self.texts), NO_LABEL, np.int64)
-        self.labels = np.asarray(self.labels)
+            self.labels = self._no_labels()
+        if not isinstance(self.labels, Ragged):
+            self.labels = np.asarray(self.labels)
         if len(self.labels) != len(self.texts) or (self.pairs is not None and len(self.pairs) != len(self.texts)):
             raise ValueError("texts, pairs and labels must be equally many")
 
@@ -93,14 +133,38 @@ class Examples:
 
     @property
     def labelled(self) -> np.ndarray:
-        """bool [N]: which examples have a label."""
+        """bool [N]: which examples have a label. Running text is its own label."""
+        if self.form == "blocks":
+            return np.ones(len(self), bool)
+        if isinstance(self.labels, Ragged):
+            known = np.concatenate([[0], np.cumsum(self.labels.values != NO_LABEL)])
+            return known[self.labels.offsets[1:]] > known[self.labels.offsets[:-1]]
         if self.labels.dtype.kind == "f":
             missing = np.isnan(self.labels)
             return ~(missing.any(axis=1) if missing.ndim == 2 else missing)
-        return self.labels != NO_LABEL
+        known = self.labels != NO_LABEL
+        return known.all(axis=1) if known.ndim == 2 else known
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Examples:
         """The examples at `indices`, in that order."""
         indices = np.asarray(indices, np.int64)
         pairs = None if self.pairs is None else TextColumn(self.pairs).take(indices)
-        return Examples(TextColumn(self.texts).take(indices), pairs, self.labels[indices])
+        labels = self.labels.take(indices) if isinstance(self.labels, Ragged) else self.labels[indices]
+        answers = None if self.answers is None else [self.answers[index] for index in indices]
+        return Examples(TextColumn(self.texts).take(indices), pairs, labels, self.form, answers, self.stride)
+
+    def _no_labels(self) -> Any:
+        if self.form == "words":
+            offsets = np.concatenate([[0], np.cumsum([words_in(text) for text in self.texts])]).astype(np.int64)
+            return Ragged(np.full(int(offsets[-1]), NO_LABEL, np.int64), offsets)
+        return np.full((len(self.texts), 2) if self.form == "spans" else len(self.texts), NO_LABEL, np.int64)
+
+
+def words_in(text: str) -> int:
+    """How many words a text of the form words has."""
+    return text.count(" ") + 1 if text else 0
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Words as one text that `split(" ")` takes apart again; spaces inside a word become no-break spaces."""
+    return " ".join("\u00a0".join(word.split()) or "\u00a0" for word in words)

@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,18 +21,19 @@ import numpy as np
 
 from ..home import cache_dir
 from ..tokenizer_files import token_rules
-from .examples import NO_LABEL, Examples
+from .cutting import EXTRAS, Cut, cut
+from .examples import NO_LABEL, Examples, Ragged
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-_FORMAT = 1
-_CHUNK = 8192
+_FORMAT = 2
 _DTYPES: dict[str, np.dtype[Any]] = {
     "input_ids": np.dtype("<i4"),
     "token_type_ids": np.dtype("u1"),
     "offsets": np.dtype("<i8"),
+    **EXTRAS,
 }
 
 
@@ -40,13 +41,20 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 class Encoded:
     """N tokenized examples as flat arrays; example i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
+    A long context gives several (windows), and running text is cut into blocks: N then counts those.
+
     Attributes:
         input_ids: int32 [total tokens], special tokens included, no padding; a read-only memory map where cached.
         offsets: int64 [N + 1].
         token_type_ids: uint8 [total tokens], or None where all are 0.
-        labels: as in `Examples.labels`; for token tasks int64 [total tokens], aligned with `input_ids`.
+        labels: as in `Examples.labels`; for words int64 [total tokens], aligned with `input_ids`; for spans int64
+            [N, 2], the tokens of the window where the answer begins and ends (0, 0 where it isn't in it); for blocks
+            empty.
         truncated: how many examples were cut to the longest length.
         key: hash of texts, tokenizer and longest length (not of the labels): the name of these inputs.
+        form: as in `Examples`.
+        extras: what the form needs beside; see `cutting.EXTRAS`.
+        mask: for blocks: the mask token's number, and how many tokens there are.
     """
 
     input_ids: np.ndarray
@@ -55,6 +63,9 @@ class Encoded:
     labels: np.ndarray
     truncated: int
     key: str
+    form: str = "texts"
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    mask: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -81,33 +92,77 @@ def tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int, *, cache: bool = True) -> Encoded:
-    """Tokenize texts (and second texts) with special tokens, cut to `max_length` tokens, unpadded.
+    """Tokenize examples with special tokens, cut to `max_length` tokens, unpadded, in the way of their form.
 
     With `cache` the arrays lie under `cache/tokens/<key>/` and are mapped into memory; a damaged folder there is made
     anew. Texts are tokenized in parts, so memory stays bounded.
+
+    Raises:
+        InputError: the tokenizer can't do what the form needs.
     """
     key = _encoding_key(examples, tokenizer, max_length)
+    found: Encoded | None
     if not cache:
-        ids, types, lengths, truncated = [], [], [], 0
-        for part_ids, part_types, part_lengths, part_truncated in _tokenize(examples, tokenizer, max_length):
-            ids.append(part_ids)
-            types.append(part_types)
-            lengths.append(part_lengths)
-            truncated += part_truncated
-        offsets = np.concatenate([[0], np.cumsum(_joined(lengths, np.int64))]).astype(np.int64)
-        all_types = _joined(types, np.uint8)
-        return Encoded(
-            _joined(ids, np.int32), offsets, all_types if all_types.any() else None, examples.labels, truncated, key
-        )
-    folder = cache_dir() / "tokens" / key
-    found = _open(folder, key, len(examples))
-    if found is None:
-        _write(folder, key, examples, tokenizer, max_length)
-        found = _open(folder, key, len(examples))
+        parts = list(cut(examples, tokenizer, max_length))
+        lengths = _joined([part.lengths for part in parts], np.int64)
+        types = _joined([part.types for part in parts], np.uint8)
+        found = Encoded(
+            _joined([part.ids for part in parts], np.int32),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            types if types.any() else None, np.zeros(0, np.int64), sum(part.truncated for part in parts), key,
+            extras={name: _joined([part.extras[name] for part in parts], kind) for name, kind in EXTRAS.items()
+                    if all(name in part.extras for part in parts)},
+        )  # fmt: skip
+    else:
+        folder = cache_dir() / "tokens" / key
+        found = _open(folder, key)
         if found is None:
-            raise OSError(f"The token arrays just written to {folder} can't be read back.")
-    found.labels = examples.labels
+            _write(folder, key, cut(examples, tokenizer, max_length))
+            found = _open(folder, key)
+            if found is None:
+                raise OSError(f"The token arrays just written to {folder} can't be read back.")
+    found.form = examples.form
+    found.labels = _labels(examples, found)
+    if examples.form == "blocks":
+        found.mask = (int(tokenizer.mask_token_id), len(tokenizer))
     return found
+
+
+def _labels(examples: Examples, encoded: Encoded) -> np.ndarray:
+    """The labels of examples as those of their tokens or windows."""
+    if examples.form == "blocks":
+        return np.zeros(0, np.int64)
+    if examples.form == "words":
+        assert isinstance(examples.labels, Ragged)
+        words = np.asarray(encoded.extras["word_ids"])
+        owner = np.repeat(np.arange(len(encoded)), encoded.lengths)
+        first = words >= 0
+        labels = np.full(len(words), NO_LABEL, np.int64)
+        labels[first] = examples.labels.values[examples.labels.offsets[owner[first]] + words[first]]
+        return labels
+    if examples.form == "spans":
+        return _span_labels(examples, encoded)
+    return examples.labels
+
+
+def _span_labels(examples: Examples, encoded: Encoded) -> np.ndarray:
+    """Where each window's answer begins and ends, in tokens; (0, 0), the [CLS], where it is not whole in the window."""
+    labels = np.zeros((len(encoded), 2), np.int64)
+    for number, example in enumerate(np.asarray(encoded.extras["example"])):
+        begin, end = (int(value) for value in examples.labels[example])
+        if begin == NO_LABEL:
+            labels[number] = NO_LABEL
+            continue
+        where = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
+        starts, ends = np.asarray(encoded.extras["char_starts"][where]), np.asarray(encoded.extras["char_ends"][where])
+        inside = starts >= 0
+        if end <= begin or not inside.any() or starts[inside].min() > begin or ends[inside].max() < end:
+            continue
+        first = np.flatnonzero(inside & (ends > begin))
+        last = np.flatnonzero(inside & (starts < end))
+        if len(first) and len(last) and first[0] <= last[-1]:
+            labels[number] = first[0], last[-1]
+    return labels
 
 
 def epoch_batches(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = 64) -> list[np.ndarray]:
@@ -156,7 +211,8 @@ def collate(
     Returns:
         `input_ids`, `attention_mask` and, where taken, `token_type_ids`, int64 [B, L]; `labels` int64 [B] (float32
         [B] or [B, C] for regression and multi-label, int64 [B, L] padded with -100 for token labels); `example_ids`
-        int64 [B].
+        int64 [B]. Where the head answers token by token, `answer_mask` [B, L] has 1 where its answers count (the first
+        tokens of words; the context and [CLS]; for blocks the tokens that may be masked), and for blocks `mask` [2].
     """
     import torch
 
@@ -188,78 +244,51 @@ def collate(
     if model_inputs is not None:
         batch = {name: tensor for name, tensor in batch.items() if name in model_inputs}
     labels = encoded.labels
-    if labels.ndim == 1 and len(labels) == len(encoded.input_ids) != len(encoded):
+    if encoded.form == "words":
         batch["labels"] = padded(labels, NO_LABEL)
+        batch["answer_mask"] = (padded(encoded.extras["word_ids"], -1) >= 0).long()
+    elif encoded.form == "blocks":
+        batch["answer_mask"] = padded(encoded.extras["maskable"], 0)
+        batch["mask"] = torch.tensor(encoded.mask)
     else:
+        if encoded.form == "spans":
+            batch["answer_mask"] = (padded(encoded.extras["char_starts"], -1) >= 0).long()
+            batch["answer_mask"][:, 0] = 1
         chosen = labels[indices]
         batch["labels"] = torch.from_numpy(chosen.astype(np.float32 if chosen.dtype.kind == "f" else np.int64))
     batch["example_ids"] = torch.from_numpy(indices)
     return batch
 
 
-def _tokenize(
-    examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
-    """Part by part: flat ids, flat type ids, lengths, how many were cut."""
-    for start in range(0, len(examples), _CHUNK):
-        texts = examples.texts[start : start + _CHUNK]
-        pairs = None if examples.pairs is None else examples.pairs[start : start + _CHUNK]
-        encodings = tokenizer(
-            texts, pairs, truncation=True, max_length=max_length, padding=False, return_attention_mask=False,
-            return_token_type_ids=True, verbose=False,
-        )  # fmt: skip
-        ids: list[list[int]] = encodings["input_ids"]
-        types = encodings.get("token_type_ids") or [[0] * len(row) for row in ids]
-        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        total = int(lengths.sum())
-        yield (
-            np.fromiter((token for row in ids for token in row), _DTYPES["input_ids"], total),
-            np.fromiter((kind for row in types for kind in row), _DTYPES["token_type_ids"], total),
-            lengths,
-            _cut(encodings, ids, texts, pairs, tokenizer, max_length),
-        )
-
-
-def _cut(
-    encodings: Any,
-    ids: list[list[int]],
-    texts: Sequence[str],
-    pairs: Sequence[str] | None,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-) -> int:
-    """How many examples lost tokens to `max_length`."""
-    if encodings.is_fast:
-        return sum(bool(one.overflowing) for one in encodings.encodings)
-    full = [number for number, row in enumerate(ids) if len(row) >= max_length]
-    whole = (tokenizer(texts[i], pairs[i] if pairs else None, verbose=False)["input_ids"] for i in full)
-    return sum(len(row) > max_length for row in whole)
-
-
-def _write(folder: Path, key: str, examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+def _write(folder: Path, key: str, parts: Iterator[Cut]) -> None:
     """Write the arrays beside their place and rename the folder: readers see all of it or nothing."""
     staging = folder.with_name(f".{key}-{uuid.uuid4().hex[:8]}")
     staging.mkdir(parents=True)
     try:
-        typed, total, truncated = False, 0, 0
+        typed, total, rows, truncated, counts = False, 0, 0, 0, dict[str, int]()
         with ExitStack() as stack:
             files = {name: stack.enter_context(open(staging / f"{name}.npy", "w+b")) for name in _DTYPES}
             for name, file in files.items():
                 _header(file, _DTYPES[name], 0)
             files["offsets"].write(np.zeros(1, _DTYPES["offsets"]).tobytes())
-            for ids, types, lengths, cut in _tokenize(examples, tokenizer, max_length):
-                files["input_ids"].write(ids.tobytes())
-                files["token_type_ids"].write(types.tobytes())
-                files["offsets"].write((total + np.cumsum(lengths)).astype(_DTYPES["offsets"]).tobytes())
-                typed, total, truncated = typed or bool(types.any()), total + len(ids), truncated + cut
+            for part in parts:
+                files["input_ids"].write(part.ids.astype(_DTYPES["input_ids"]).tobytes())
+                files["token_type_ids"].write(part.types.astype(_DTYPES["token_type_ids"]).tobytes())
+                files["offsets"].write((total + np.cumsum(part.lengths)).astype(_DTYPES["offsets"]).tobytes())
+                for name, values in part.extras.items():
+                    files[name].write(values.astype(_DTYPES[name]).tobytes())
+                    counts[name] = counts.get(name, 0) + len(values)
+                typed, total = typed or bool(part.types.any()), total + len(part.ids)
+                rows, truncated = rows + len(part.lengths), truncated + part.truncated
+            counts |= {"input_ids": total, "token_type_ids": total, "offsets": rows + 1}
             for name, file in files.items():
-                _header(file, _DTYPES[name], len(examples) + 1 if name == "offsets" else total)
-        if not typed:
-            (staging / "token_type_ids.npy").unlink()
-        meta = {"format": _FORMAT, "key": key, "examples": len(examples), "tokens": total, "truncated": truncated,
-                "token_type_ids": typed}  # fmt: skip
+                _header(file, _DTYPES[name], counts.get(name, 0))
+        kept = [name for name in _DTYPES if name in counts and (typed or name != "token_type_ids")]
+        for name in set(_DTYPES) - set(kept):
+            (staging / f"{name}.npy").unlink()
+        meta = {"format": _FORMAT, "key": key, "rows": rows, "tokens": total, "truncated": truncated, "arrays": kept}
         (staging / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        if folder.exists() and _open(folder, key, len(examples)) is None:
+        if folder.exists() and _open(folder, key) is None:
             shutil.rmtree(folder, ignore_errors=True)
         try:
             staging.replace(folder)
@@ -278,19 +307,23 @@ def _header(file: IO[bytes], dtype: np.dtype, count: int) -> None:
     )
 
 
-def _open(folder: Path, key: str, count: int) -> Encoded | None:
+def _open(folder: Path, key: str) -> Encoded | None:
     """The arrays of `folder`, mapped into memory; None where they are absent or damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if (meta["format"], meta["key"], meta["examples"]) != (_FORMAT, key, count):
+        if (meta["format"], meta["key"]) != (_FORMAT, key):
             return None
-        names = [name for name in _DTYPES if name != "token_type_ids" or meta["token_type_ids"]]
-        arrays = {name: _mapped(folder / f"{name}.npy") for name in names}
-        offsets, ids, types = np.asarray(arrays["offsets"]), arrays["input_ids"], arrays.get("token_type_ids")
+        arrays = {name: _mapped(folder / f"{name}.npy") for name in meta["arrays"]}
+        offsets, ids, types = (
+            np.asarray(arrays.pop("offsets")),
+            arrays.pop("input_ids"),
+            arrays.pop("token_type_ids", None),
+        )
         sizes = {len(ids), int(offsets[-1]), meta["tokens"], len(ids) if types is None else len(types)}
-        if len(sizes) != 1 or len(offsets) != count + 1:
+        wrong = [name for name, values in arrays.items() if len(values) not in (meta["tokens"], meta["rows"])]
+        if len(sizes) != 1 or len(offsets) != meta["rows"] + 1 or wrong:
             return None
-        return Encoded(ids, offsets, types, np.full(count, NO_LABEL, np.int64), meta["truncated"], key)
+        return Encoded(ids, offsets, types, np.zeros(0, np.int64), meta["truncated"], key, extras=arrays)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -312,6 +345,7 @@ def _encoding_key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_le
         **{key: rules.get(key) for key in ("normalizer", "pre_tokenizer", "post_processor", "added_tokens")},
         "longest_word": rules.get("model", {}).get("max_input_chars_per_word"),
         "truncation_side": tokenizer.truncation_side, "pair": examples.pairs is not None,
+        **({} if examples.form == "texts" else {"form": examples.form, "stride": examples.stride}),
     }  # fmt: skip
     digest.update(_digest(settings).encode())
     for column in (examples.texts, examples.pairs):

@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from .. import checkpoint
 from ..errors import InputError
 from .mapping import Pairs as Pairs
 from .mapping import feature_pairs as feature_pairs
@@ -78,7 +79,7 @@ def run(model: nn.Module, inputs: dict[str, Tensor], needs: Needs = Needs()) -> 
     with reader or nullcontext():
         out = model(**inputs, output_hidden_states=needs.hidden_states or bool(needs.cls_layers))
     return Outputs(
-        logits=out.logits,
+        logits=checkpoint.head_logits(out, inputs["attention_mask"]),
         attention_mask=inputs["attention_mask"],
         hidden_states=tuple(out.hidden_states) if needs.hidden_states else (),
         cls_states={layer: out.hidden_states[layer][:, 0] for layer in needs.cls_layers},

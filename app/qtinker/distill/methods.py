@@ -57,6 +57,7 @@ def count_units(batch: dict[str, Tensor]) -> dict[str, float]:
         "labelled": float(known.sum()),
         "tokens": float(tokens.sum()),
         "token_pairs": float(tokens.square().sum()),
+        "answers": float(batch["answer_mask"].sum()) if "answer_mask" in batch else 0.0,
     }
 
 
@@ -95,8 +96,8 @@ class Logit(Finetune):
         parts = {}
         if self.spec.kd_weight:
             assert teacher is not None
-            value = self._soft(student.logits, teacher.logits, student.attention_mask)
-            parts["soft"] = Part(value, self.spec.kd_weight, getattr(self.task, "soft_unit", "examples"))
+            value = self._soft(student.logits, teacher.logits, batch.get("answer_mask", student.attention_mask))
+            parts["soft"] = Part(value, self.spec.kd_weight, self.task.soft_unit)
         if self.spec.ce_weight:
             value = self.task.hard_loss(student.logits, batch["labels"])
             parts["hard"] = Part(value, self.spec.ce_weight, "labelled")

@@ -13,12 +13,13 @@ import torch
 
 from .. import checkpoint
 
-HEAD_NAMES = ("pooler", "classifier", "pre_classifier", "score", "qa_outputs")
+HEAD_NAMES = ("pooler", "classifier", "pre_classifier", "score", "qa_outputs", "cls", "lm_head", "vocab_transform",
+              "vocab_projector")  # fmt: skip
 """Modules of the head, which stay float."""
 
 
 class Logits(torch.nn.Module):
-    """A classification model as a function of tensors, in the order of `names`."""
+    """A model with its head as a function of tensors, in the order of `names`."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -26,8 +27,8 @@ class Logits(torch.nn.Module):
         self.names = checkpoint.model_inputs(model)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """int64 [B, L] each to float32 [B, C]."""
-        return self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True).logits
+        """int64 [B, L] each to float32 [B, C], or [B, L, C] where the head answers token by token."""
+        return checkpoint.head_logits(self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True))
 
 
 def example_inputs(graph: Logits, tokenizer: Any) -> tuple[torch.Tensor, ...]:

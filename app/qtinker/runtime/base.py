@@ -9,19 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import model_folder
+from ..checkpoint import refuse_without_tokenizer as refuse_without_tokenizer
 from ..errors import CheckpointError
+from ..kinds import KINDS, names_of, task_of
 
 if TYPE_CHECKING:
     import torch
 
-_TOKENIZERS = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
 _WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf")
 
 
@@ -65,7 +59,8 @@ class Runtime(ABC):
 
     @abstractmethod
     def logits(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
-        """float32 logits of a padded batch of int64 tensors [B, L]; [B, C] for tasks on whole texts."""
+        """float32 logits of a padded batch of int64 tensors [B, L]: [B, C], or [B, L, C] for a head that answers token
+        by token (C is 2 for starts and ends)."""
 
     @property
     def name(self) -> str:
@@ -75,15 +70,12 @@ class Runtime(ABC):
     @property
     def task(self) -> dict[str, Any]:
         """The task as in `qtinker.json`, or what the config tells of it."""
-        if isinstance(self.meta.get("task"), dict):
-            return self.meta["task"]
-        return {"type": "classification", "labels": self.labels, "pair": False}
+        return task_of(self.config, self.meta) or {"type": "classification", "labels": self.labels, "pair": False}
 
     @property
     def problem_type(self) -> str:
-        """classification, multi-label, regression: what the logits mean."""
-        known = {"multi_label_classification": "multi-label", "regression": "regression"}
-        return self.task.get("type") or known.get(str(self.config.get("problem_type")), "classification")
+        """The kind of task (`kinds.KINDS`): what the logits mean."""
+        return str(self.task["type"])
 
     @property
     def max_length(self) -> int:
@@ -103,28 +95,12 @@ class Runtime(ABC):
 
 
 def labels_of(path: Path) -> list[str]:
-    """Names of a model's outputs in their order, without loading it."""
-    task = model_folder.read_meta(path).get("task")
-    if isinstance(task, dict) and task.get("labels"):
-        return [str(label) for label in task["labels"]]
+    """Names of a model's outputs in their order, without loading it; [] where they have none."""
     config = model_folder.read_json(path / model_folder.CONFIG)
-    id2label = config.get("id2label")
-    if isinstance(id2label, dict) and id2label:
-        return [str(id2label[key]) for key in sorted(id2label, key=int)]
-    return [f"LABEL_{number}" for number in range(int(config.get("num_labels") or 2))]
-
-
-def refuse_without_tokenizer(path: Path) -> None:
-    """transformers makes an empty tokenizer of a folder without one, which knows no word.
-
-    Raises:
-        CheckpointError: the folder has no tokenizer files.
-    """
-    if not any((path / name).is_file() for name in _TOKENIZERS):
-        raise CheckpointError(
-            f"{path.name} has no tokenizer: none of {', '.join(_TOKENIZERS[:2])} is there.",
-            "Copy the tokenizer files of the model that it was made from into its folder.",
-        )
+    task = task_of(config, model_folder.read_meta(path))
+    if task is None:
+        return names_of(config)
+    return [str(label) for label in task.get("labels") or (names_of(config) if KINDS[task["type"]].named else [])]
 
 
 def load_tokenizer(path: Path) -> Any:

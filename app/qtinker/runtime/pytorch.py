@@ -26,7 +26,7 @@ class TorchRuntime(Runtime):
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
         super().__init__(path, with_tokenizer=False)
-        if not checkpoint.has_trained_head(path):
+        if checkpoint.task_in(path) is None:
             raise CheckpointError(
                 f"{self.name} has no trained head: it would answer at random.",
                 f"Train it first: python3 app finetune {self.name} --data FILE",
@@ -34,7 +34,7 @@ class TorchRuntime(Runtime):
         if threads:
             torch.set_num_threads(threads)
         self.device = pick_device(device)
-        loaded = checkpoint.load(path, device=str(self.device))
+        loaded = checkpoint.load(path, device=str(self.device), kind="masked-lm")
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
         dtype = getattr(torch, str(self.config.get("dtype")), None)
@@ -52,7 +52,7 @@ class TorchRuntime(Runtime):
     @torch.inference_mode()
     def logits(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
         inputs = {name: batch[name].to(self.device) for name in self.input_names if name in batch}
-        return self.model(**inputs).logits.float().cpu().numpy()
+        return checkpoint.head_logits(self.model(**inputs)).float().cpu().numpy()
 
 
 def computes_faster(dtype: torch.dtype, device: torch.device) -> bool:

@@ -1,0 +1,96 @@
+"""The kinds of task: what each needs of transformers and of the data. Free of torch; the losses are in tasks/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of task.
+
+    Attributes:
+        type: its name in a spec and in `qtinker.json`.
+        words: its name in a sentence.
+        auto_class: the class of transformers that has the head.
+        form: how an example looks: texts (one or two texts), words (a sentence word by word), spans (a question and a
+            context), blocks (running text cut into blocks).
+        tag: the Hub's pipeline tag.
+        problem_type: what transformers calls it in `config.json`, where it has a name for it.
+        named: whether the outputs have names.
+    """
+
+    type: str
+    words: str
+    auto_class: str
+    form: str
+    tag: str
+    problem_type: str | None = None
+    named: bool = False
+
+    @property
+    def per_token(self) -> bool:
+        """Whether the head answers token by token."""
+        return self.form != "texts"
+
+
+MOST_OUTPUTS = 100_000
+"""A foreign config may claim anything."""
+_SEQUENCE = "AutoModelForSequenceClassification"
+KINDS: dict[str, Kind] = {
+    kind.type: kind
+    for kind in (
+        Kind("classification", "classification", _SEQUENCE, "texts", "text-classification",
+             "single_label_classification", True),
+        Kind("multi-label", "multi-label classification", _SEQUENCE, "texts", "text-classification",
+             "multi_label_classification", True),
+        Kind("regression", "regression", _SEQUENCE, "texts", "text-classification", "regression"),
+        Kind("token-classification", "token classification", "AutoModelForTokenClassification", "words",
+             "token-classification", None, True),
+        Kind("question-answering", "question answering", "AutoModelForQuestionAnswering", "spans",
+             "question-answering"),
+        Kind("masked-lm", "masked language modelling", "AutoModelForMaskedLM", "blocks", "fill-mask"),
+    )
+}  # fmt: skip
+_ENDINGS = {
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "masked-lm",
+    "ForPreTraining": "masked-lm",
+}
+
+
+def task_of(config: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | None:
+    """The task of a model folder: as `qtinker.json` says, else what `config.json` tells; None for a bare encoder.
+
+    Whether the head's weights are there is another question (`checkpoint.has_trained_head`).
+    """
+    task = meta.get("task")
+    if isinstance(task, dict) and task.get("type") in KINDS:
+        return task
+    kind = _kind(config)
+    if kind is None:
+        return None
+    return {"type": kind, "labels": names_of(config) if KINDS[kind].named else [], "pair": False}
+
+
+def names_of(config: dict[str, Any]) -> list[str]:
+    """The names of a config's outputs in their order."""
+    id2label = config.get("id2label")
+    if isinstance(id2label, dict) and id2label:
+        return [str(id2label[key]) for key in sorted(id2label, key=int)]
+    return [f"LABEL_{number}" for number in range(min(int(config.get("num_labels") or 2), MOST_OUTPUTS))]
+
+
+def _kind(config: dict[str, Any]) -> str | None:
+    architectures = config.get("architectures")
+    for name in architectures if isinstance(architectures, list) else []:
+        for ending, kind in _ENDINGS.items():
+            if str(name).endswith(ending):
+                return kind
+        if str(name).endswith("ForSequenceClassification"):
+            named = {kind.problem_type: kind.type for kind in KINDS.values() if kind.problem_type}
+            known = named.get(config.get("problem_type"))
+            return known or ("regression" if len(names_of(config)) == 1 else "classification")
+    return None
