@@ -32,9 +32,12 @@ def learning_rate(step: int, steps: int, *, peak: float, warmup_ratio: float) ->
     return peak * ((step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup))
 
 
-def make_optimizer(model: nn.Module, projections: nn.Module, training: TrainingSpec) -> torch.optim.AdamW:
-    """AdamW over the student and the learned projections; biases and LayerNorm don't decay."""
+def make_optimizer(
+    model: nn.Module, projections: nn.Module, training: TrainingSpec, *, also: Sequence[nn.Parameter] = ()
+) -> torch.optim.AdamW:
+    """AdamW over the student, the learned projections and `also`; biases and LayerNorm don't decay."""
     parameters = [p for module in (model, projections) for p in module.parameters() if p.requires_grad]
+    parameters += also
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": training.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -23,7 +23,7 @@ from ..checkpoint import Loaded
 from ..data import Encoded, collate, epoch_batches
 from ..errors import InputError, RunStopped
 from ..spec import TrainingSpec
-from . import methods, precision, schedule, troubles
+from . import methods, precision, schedule, troubles, used_rows
 from .layers import run
 from .processes import Processes
 from .progress import Progress, TrainResult, fingerprint
@@ -113,11 +113,20 @@ class _Training:
     # --- the loop ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Generator[Event, None, TrainResult]:
-        """The loop itself."""
+        """The loop, with a stand-in for the word embeddings while it lasts."""
         saved = self.states.load()
         checkpoint.own_memory(self.model)
         self.model.to(self.device)
         self.method.projections.to(self.device)
+        padding = self.student.tokenizer.pad_token_id
+        self.embedding = used_rows.put_in(self.model, self.data.input_ids, also=(padding,))
+        try:
+            return (yield from self._loop(saved))
+        finally:
+            if self.embedding is not None:
+                used_rows.take_out(self.model, self.embedding)
+
+    def _loop(self, saved: Any) -> Generator[Event, None, TrainResult]:
         self._begin(saved[1] if saved else None)
         if self.teacher is not None:
             self.teacher.prepare(self.device, self.precision)
@@ -127,6 +136,7 @@ class _Training:
                 return self._result()
             yield self._event("message", level="info", text=f"Going on after step {self.progress.step}.")
         self.processes.share_weights([*self.model.parameters(), *self.method.projections.parameters()])
+        self._weights_written()
 
         progress, training = self.progress, self.training
         batches: list[np.ndarray] = []
@@ -218,9 +228,9 @@ class _Training:
         self.model.train()
         stage, step_size = self._stage.name, self.progress.micro_batch
         cuts = [indices[at : at + step_size] for at in range(0, len(indices), step_size)]
-        micro_batches = [self._collate(cut, seed) for cut in cuts]
+        micro_batches = [self._collate(cut) for cut in cuts]
         units = [methods.count_units(batch) for batch in micro_batches]
-        kinds = ("examples", "labelled", "tokens", "token_pairs")
+        kinds = ("examples", "labelled", "tokens", "token_pairs", "answers")
         counts = self.processes.sum([sum(unit[kind] for unit in units) for kind in kinds])
         whole = dict(zip(kinds, counts, strict=True))
         totals: dict[str, float] = {"loss": 0.0}
@@ -253,10 +263,11 @@ class _Training:
         self.scaler.unscale_(self.optimizer)
         gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        finite = bool(torch.isfinite(norm))
+        size = float(norm)
+        finite = math.isfinite(size)
         if not math.isfinite(loss) or (not finite and not self.scaler.is_enabled()):
             self._refuse(f"loss became {loss}" if not math.isfinite(loss) else "gradient is not finite")
-        if finite and self.training.max_grad_norm:
+        if finite and self.training.max_grad_norm and size + 1e-6 > self.training.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(self.trainable, self.training.max_grad_norm, norm)
         try:
             self.scaler.step(self.optimizer)
@@ -270,6 +281,7 @@ class _Training:
 
     def _evaluate(self) -> Event:
         progress, metrics = self.progress, None
+        self._weights_read()
         if self.processes.is_main:
             self.model.eval()
             with torch.no_grad(), precision.autocast(self.device, self.precision):
@@ -313,7 +325,8 @@ class _Training:
         )
 
     def _make_optimizer(self) -> None:
-        self.optimizer = schedule.make_optimizer(self.model, self.method.projections, self.training)
+        rows = [self.embedding.rows] if self.embedding is not None else []
+        self.optimizer = schedule.make_optimizer(self.model, self.method.projections, self.training, also=rows)
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
 
     # --- saving and resuming ----------------------------------------------------------------------------------------
@@ -338,6 +351,7 @@ class _Training:
         self._make_optimizer()
         copy_weights(self.model, groups["student"])
         copy_weights(self.method.projections, groups.get("projections", {}))
+        self._weights_written()
         restore_optimizer(self.optimizer, groups.get("optimizer", {}))
         if counters["scaler"]:
             self.scaler.load_state_dict(counters["scaler"])
@@ -351,6 +365,7 @@ class _Training:
 
     def _save(self) -> None:
         start = time.monotonic()
+        self._weights_read()
         if self.processes.is_main:
             self.states.save(
                 {
@@ -375,6 +390,7 @@ class _Training:
         progress = self.progress
         if progress.best_file is not None:
             self.states.load_best(self.model, progress.best_file)
+            self._weights_written()
         self.model.zero_grad(set_to_none=True)
         self.model.eval()
         return TrainResult(
@@ -383,6 +399,16 @@ class _Training:
             device=str(self.device), examples_per_second=progress.examples / max(progress.seconds, 1e-9),
             stopped_early=progress.stopped_early,
         )  # fmt: skip
+
+    def _weights_read(self) -> None:
+        """To be called before all weights of the model are read."""
+        if self.embedding is not None:
+            self.embedding.sync()
+
+    def _weights_written(self) -> None:
+        """To be called after weights of the model were written."""
+        if self.embedding is not None:
+            self.embedding.refresh()
 
     # --- what can go wrong ------------------------------------------------------------------------------------------
 
@@ -408,10 +434,11 @@ class _Training:
 
     # --- small things -----------------------------------------------------------------------------------------------
 
-    def _collate(self, indices: np.ndarray, seed: int) -> dict[str, Tensor]:
+    def _collate(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """Examples as a batch; what a task hides in it depends on neither micro-batches nor processes."""
         pad = self.student.tokenizer.pad_token_id
         batch = collate(self.data, indices, pad_token_id=pad)
-        return self.task.prepare(batch, seed=seed, epoch=self.progress.epoch)
+        return self.task.prepare(batch, seed=self.training.seed, epoch=self.progress.epoch)
 
     def _event(self, kind: str, **fields: Any) -> Event:
         return {"time": time.time(), "kind": kind, "phase": self.phase, **fields}
