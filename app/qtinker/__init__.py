@@ -15,26 +15,33 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import compress as compress
     from .api import finetune as finetune
     from .api import import_model as import_model
     from .api import models as models
     from .api import remove as remove
     from .api import remove_runs as remove_runs
+    from .api import remove_sweeps as remove_sweeps
     from .api import resume_run as resume_run
+    from .api import resume_sweep as resume_sweep
     from .api import run as run
     from .api import show_run as show_run
+    from .api import show_sweep as show_sweep
     from .api import start as start
     from .api import stop_run as stop_run
+    from .api import stop_sweep as stop_sweep
+    from .api import sweeps as sweeps
     from .api import trim as trim
     from .api import verify as verify
     from .spec import RunSpec as RunSpec
 
 _FUNCTIONS = (
-    "clean", "finetune", "import_model", "models", "remove", "remove_runs", "resume_run", "run", "show_run", "start",
-    "stop_run", "trim", "verify",
+    "clean", "compress", "finetune", "import_model", "models", "remove", "remove_runs", "remove_sweeps", "resume_run",
+    "resume_sweep", "run", "show_run", "show_sweep", "start",
+    "stop_run", "stop_sweep", "sweeps", "trim", "verify",
 )  # fmt: skip
 # Verbs whose module has the same name: there Python's import binds the module, so the module itself is made callable.
-_MODULES = ("data", "distill", "download", "evaluate", "export", "predict", "quantize", "runs")
+_MODULES = ("compare", "data", "distill", "download", "evaluate", "export", "predict", "quantize", "runs")
 
 __all__ = ["RunSpec", *_FUNCTIONS, *_MODULES]
 

@@ -19,6 +19,7 @@ from typing import Any
 from . import jobs as _jobs
 from . import registry as _registry
 from . import runs as _runs
+from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
 from .home import cache_dir
 from .options import SettingOption, distill_options, finetune_options, to_data

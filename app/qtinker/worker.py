@@ -215,6 +215,9 @@ class Signals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received += 1
+        around = getattr(self._before.get(number), "__self__", None)
+        if isinstance(around, Signals):  # a sweep around this run is to end too
+            around.received += 1
         if self.received > 1 and number == signal.SIGINT:
             raise KeyboardInterrupt
 

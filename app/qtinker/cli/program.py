@@ -8,6 +8,7 @@ import typer
 
 from . import measuring, models, page, project, training, trimming
 from .border import Json, Outcome
+from .compare import register as register_compare
 from .runs import app as runs_app
 
 
@@ -19,6 +20,7 @@ def build() -> typer.Typer:
     models.register(app)
     training.register(app)
     trimming.register(app)
+    register_compare(app)
     measuring.register(app)
     page.register(app)
     app.add_typer(runs_app, name="runs")

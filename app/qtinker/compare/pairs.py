@@ -1,0 +1,109 @@
+"""The published lists of pairs, and candidates: one teacher, one student, one method. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..spec import SHAPE, RunSpec, StudentSpec
+from .spec import SweepSpec
+
+TEACHERS = ("bert-base-uncased", "distilbert-base-uncased", "albert-base-v2", "gpt2")
+STUDENTS = ("bert-tiny", "tinybert-4l", "minilm-l6", "mobilebert")
+QUICK = (
+    ("bert-base-uncased", "bert-tiny"),
+    ("bert-base-uncased", "tinybert-4l"),
+    ("distilbert-base-uncased", "minilm-l6"),
+)
+BALANCED = (
+    *QUICK,
+    ("albert-base-v2", "bert-tiny"),
+    ("bert-base-uncased", "minilm-l6"),
+    ("distilbert-base-uncased", "bert-tiny"),
+    ("distilbert-base-uncased", "mobilebert"),
+    ("albert-base-v2", "mobilebert"),
+)
+_FIRST = (*BALANCED, ("gpt2", "tinybert-4l"))
+ALL = (*_FIRST, *((t, s) for t in TEACHERS for s in STUDENTS if (t, s) not in _FIRST))
+MODES = {"quick": QUICK, "balanced": BALANCED, "all": ALL}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One training of a sweep. `teacher` and the student's model are names or folders, as the user wrote them."""
+
+    teacher: str
+    student: str
+    method: str
+
+    @property
+    def pair(self) -> str:
+        """Teacher and student in short."""
+        return f"{short(self.teacher)} > {short(self.student)}"
+
+    @property
+    def id(self) -> str:
+        """A name that is the same each time: for files, models and tables."""
+        name = f"{short(self.student)}-from-{short(self.teacher)}-{self.method}"
+        if any(sign in self.teacher + self.student for sign in "/\\"):  # two folders may end in the same name
+            name += f"-{hashlib.sha256(f'{self.teacher},{self.student}'.encode()).hexdigest()[:4]}"
+        return name_of(name, 64)
+
+    @property
+    def models(self) -> list[str]:
+        """The models that must be here."""
+        student = student_spec(self.student).model
+        return [self.teacher, *([student] if student else [])]
+
+
+def candidates(spec: SweepSpec) -> list[Candidate]:
+    """The candidates of `compare`, in the order of the list; each once."""
+    pairs = [*MODES[spec.modes]] if spec.modes else []
+    for text in spec.custom_pairs:
+        teacher, _, student = text.partition(",")
+        pairs.append((teacher.strip(), student.strip()))
+    return list(dict.fromkeys(Candidate(t, s, m) for t, s in dict.fromkeys(pairs) for m in spec.wanted_methods))
+
+
+def student_spec(text: str) -> StudentSpec:
+    """The student that a text names: MODEL, MODEL@0-2-4, @0-2-4 or L-2_H-128_A-2."""
+    if SHAPE.match(text):
+        return StudentSpec(shape=text)
+    model, at, layers = text.partition("@")
+    return StudentSpec(model=model or None, layers=[int(part) for part in layers.split("-")] if at else None)
+
+
+def run_spec(
+    candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: int | None, method: dict[str, Any] | None = None
+) -> RunSpec:
+    """The run that trains a candidate. Its teacher is finetuned where that was not done before with equal settings."""
+    data = spec.model_dump(mode="json", include={"data", "task", "training"}, exclude_none=True)
+    if eval_every and "eval_every" not in data["training"]:
+        data["training"]["eval_every"] = eval_every
+    return RunSpec.parse({
+        **data,
+        "name": name_of(f"{prefix}-{candidate.id}", 80),
+        "teacher": {"model": candidate.teacher, "finetune": True, "epochs": spec.teacher_epochs,
+                    "learning_rate": spec.teacher_learning_rate},
+        "student": student_spec(candidate.student).model_dump(exclude_none=True),
+        "method": {"name": candidate.method, **(method or {})},
+        "control": spec.control,
+    })  # fmt: skip
+
+
+def short(name: str) -> str:
+    """A model's name without folders; layers stay with it."""
+    model, at, layers = name.partition("@")
+    return (Path(model).name if model else "teacher") + (f"-L{layers}" if at else "")
+
+
+def name_of(text: str, limit: int) -> str:
+    """A name for the registry: plain characters, not too long, never two the same for two texts."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "model"
+    if plain == text and len(plain) <= limit:
+        return plain
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{plain[: limit - 7].rstrip('-._')}-{digest}"

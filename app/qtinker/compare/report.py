@@ -1,0 +1,189 @@
+"""A sweep's report as CSV, Markdown and text for the terminal. Torch-free."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from ..console import number, table
+from ..registry_page import count, escape, size
+from .quantities import in_words
+
+Data = dict[str, Any]
+COLUMNS = (
+    "id", "teacher", "student", "method", "scheme", "front", "metric", "score", "retention", "agreement", "control",
+    "parameters", "bytes", "latency_ms", "latency_p95_ms", "examples_per_second", "training_seconds", "engine", "run",
+    "checkpoint",
+)  # fmt: skip
+
+
+def to_csv(result: Data) -> str:
+    """A line a point, teachers first, then the candidates that came to nothing, with the reason."""
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, [*COLUMNS, "status", "reason"], lineterminator="\n", restval="", extrasaction="ignore"
+    )
+    writer.writeheader()
+    for row in result["teachers"]:
+        writer.writerow(row | {"teacher": row["name"], "metric": result["metric"], "scheme": "float",
+                               "status": "teacher"})  # fmt: skip
+    for row in result["points"]:
+        writer.writerow(row | {"metric": result["metric"], "status": "done"})
+    for row in result["others"]:
+        writer.writerow({**row, "id": row["candidate"], "metric": result["metric"]})
+    return text.getvalue()
+
+
+def headings(result: Data) -> list[str]:
+    """The columns of the table for people."""
+    heads = ["", "student", "teacher", "method", "scheme", result["metric"].replace("_", "-"), "retention", "agreement"]
+    if any(row.get("control") is not None for row in result["points"]):
+        heads.append("control")
+    return [*heads, "parameters", "size", "p50 ms", "p95 ms", "examples/s", "trained in"]
+
+
+def cells(row: Data, result: Data) -> list[str]:
+    """One row of the table for people; a star marks the front."""
+    values = [
+        "*" if row.get("front") else "", row.get("student") or "(teacher)", row.get("teacher") or row["name"],
+        row.get("method") or "-", row.get("scheme") or "float", number(row["score"]), _percent(row.get("retention")),
+        _percent(row.get("agreement")),
+    ]  # fmt: skip
+    if any(each.get("control") is not None for each in result["points"]):
+        values.append(number(row.get("control")))
+    seconds = row.get("training_seconds")
+    return [
+        *values, count(row["parameters"]) or "-", size(row["bytes"]), number(row["latency_ms"], 2),
+        number(row["latency_p95_ms"], 2), number(row["examples_per_second"], 0),
+        "-" if seconds is None else in_words(seconds),
+    ]  # fmt: skip
+
+
+def ordered(result: Data) -> list[Data]:
+    """Teachers, then the points, the best first."""
+    return [*result["teachers"], *sorted(result["points"], key=lambda p: (-p["score"], p["bytes"], p["id"]))]
+
+
+def verdict(result: Data) -> list[str]:
+    """What came of a search's target, in sentences; nothing for a comparison."""
+    if result["kind"] != "compress":
+        return []
+    points = {row["id"]: row for row in result["points"]}
+    if result["met"]:
+        best = points[result["best"]]
+        return [f"The best that fits is {best['id']}: {_described(best)}. It is in {best['checkpoint']}."]
+    lines = ["Nothing fits the target."]
+    if result["nearest"] in points:
+        near = points[result["nearest"]]
+        lines.append(f"Nearest is {near['id']} ({_described(near)}): {result['misses']}.")
+    elif result.get("misses"):
+        lines.append(result["misses"])
+    return lines
+
+
+def to_text(result: Data) -> str:
+    """For the terminal."""
+    parts = (
+        [table(headings(result), [cells(row, result) for row in ordered(result)], left=5)] if result["points"] else []
+    )
+    parts += ["* no other point is better in quality, size and speed together."] if result["points"] else []
+    if lines := verdict(result):
+        parts += ["", *lines]
+    if result["advice"]:
+        parts += ["", "Recommended, from these figures:"]
+        parts += [f"  {each['for']}: {each['point']}\n      {each['reason']}" for each in result["advice"]]
+    if result["others"]:
+        parts += ["", "Not in the table:"]
+        parts += [f"  {each['candidate']} ({each['status']}): {each['reason']}" for each in result["others"]]
+    parts += [f"  {each['candidate']}, {each['scheme']}: {each['reason']}" for each in result["schemes_left_out"]]
+    parts += [f"- {line}" for line in result["findings"]]
+    parts += [
+        "",
+        f"Report: {result['reports']['html']} (also .md, .csv, .json). It took {in_words(result['seconds'])}.",
+    ]
+    return "\n".join(parts)
+
+
+def to_markdown(result: Data) -> str:
+    """A page of its own: table, recommendations, what was left out and why, what the figures depend on."""
+    lines = [f"# {title(result)}", "", escape(about(result)), ""]
+    for line in verdict(result):
+        lines += [escape(line), ""]
+    if result["points"]:
+        lines += _rows(headings(result), [_starred(cells(row, result)) for row in ordered(result)])
+        lines += ["", "\\* on the front: no other point is better in quality, size and speed together.", ""]
+    if result["advice"]:
+        lines += ["## Recommendations", ""]
+        lines += [
+            f"- **{each['for']}**: {escape(each['point'])}. {escape(each['reason'])}" for each in result["advice"]
+        ]
+        lines.append("")
+    if result["others"] or result["schemes_left_out"]:
+        lines += ["## Not in the table", ""]
+        lines += [f"- {escape(each['candidate'])}, {each['status']}: {escape(each['reason'] or '')}"
+                  for each in result["others"]]  # fmt: skip
+        lines += [f"- {escape(each['candidate'])}, {each['scheme']}: {escape(each['reason'])}"
+                  for each in result["schemes_left_out"]]  # fmt: skip
+        lines.append("")
+    if result["findings"]:
+        lines += ["## Noted", "", *[f"- {escape(line)}" for line in result["findings"]], ""]
+    lines += ["## Where", "", escape(where(result)), ""]
+    return "\n".join(lines)
+
+
+def title(result: Data) -> str:
+    """The report's title."""
+    what = "Comparison" if result["kind"] == "compare" else "Search"
+    return f"{what} {result['name'] or result['sweep']}"
+
+
+def about(result: Data) -> str:
+    """What was compared on what."""
+    data = result["data"]
+    done = len({row["candidate"] for row in result["points"]})
+    asked = done + len(result["others"])
+    target = ""
+    if result["kind"] == "compress":
+        wanted = result["target"]
+        limits = [f"at most {size(wanted['max_size'])}"] if "max_size" in wanted else []
+        limits += [f"at most {wanted['max_latency']:g} ms"] if "max_latency" in wanted else []
+        limits += (
+            [f"at least {wanted['min_retention']:.1%} of the teacher's metric"] if "min_retention" in wanted else []
+        )
+        target = f" Wanted: {', '.join(limits)}."
+    return (
+        f"{done} of {asked} candidates trained to the end on {data['train']:,} examples of {data['source']} "
+        f"({data['labels']} classes), measured on {data['eval']:,}, in {in_words(result['seconds'])}. Retention is the "
+        f"{result['metric'].replace('_', '-')} over the teacher's, agreement the share of answers equal to the "
+        f"teacher's.{target}"
+    )
+
+
+def where(result: Data) -> str:
+    """What the timings depend on."""
+    env = result["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in (env.get("versions") or {}).items())
+    return (
+        f"Measured on {env.get('cpu')}, {env.get('threads')} of {env.get('cores')} threads, {env.get('system')}; "
+        f"Python {env.get('python')}, {versions}. Times are of the model alone, one example at a time (p50, p95) and "
+        "in batches of 32 (examples/s)."
+    )
+
+
+def _described(row: Data) -> str:
+    shown = "" if row["latency_ms"] is None else f", {row['latency_ms']:.2f} ms"
+    return f"{row['score']:.4f}, {_percent(row.get('retention'))} retention, {size(row['bytes'])}{shown}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _starred(row: list[str]) -> list[str]:
+    return ["\\*" if cell == "*" else cell for cell in row]
+
+
+def _rows(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [[cell if cell == "\\*" else escape(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *lines)]

@@ -1,0 +1,146 @@
+"""From a sweep's state and measurements to its report: plain data, then files. Torch-free but for reading logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import model_folder, runs
+from . import advice, html, report, target
+from .front import front
+from .pairs import Candidate, short
+from .store import REPORTS, Sweep
+
+Data = dict[str, Any]
+SLOWER = 1.05
+"""Nearer to its float model's time is the clock's noise."""
+
+
+def make(work: Any) -> Data:
+    """The report of a sweep (`sweep.SweepWork`) whose models are all measured."""
+    from . import points as measuring
+
+    spec, folder, metric = work.spec, work.sweep.measured, work.metric
+    teachers: dict[str, Data] = {}
+    rows: list[Data] = []
+    for name, entry in work.entries.items():
+        if entry["status"] != "done":
+            continue
+        key = entry["teacher_key"]
+        whole = runs.read_json(folder / f"{key}.json")
+        if key not in teachers:
+            teachers[key] = {**_figures(whole, metric), "id": key, "name": short(entry["teacher"]), "front": False}
+        for scheme in (None, *spec.wanted_schemes):
+            point = name if scheme is None else f"{name}-{scheme}"
+            if not (folder / f"{point}.json").is_file():
+                continue
+            found = runs.read_json(folder / f"{point}.json")
+            base = whole["metrics"][metric]
+            rows.append({
+                "id": point, "candidate": name, "teacher": short(entry["teacher"]), "student": short(entry["student"]),
+                "method": entry["method"], "scheme": scheme or "float", **_figures(found, metric),
+                "retention": found["metrics"][metric] / base if base else None,
+                "agreement": measuring.agreement(folder, point, key, task=work.dataset.task),
+                "control": entry.get("control"), "training_seconds": entry.get("training_seconds"),
+                "run": entry["run"], "teacher_figures": {
+                    "bytes": whole["bytes"], "latency_ms": (whole["latency_ms"] or {}).get("p50")},
+            })  # fmt: skip
+    on_front = {point["id"] for point in front(rows)}
+    for row in rows:
+        row["front"] = row["id"] in on_front
+    result: Data = {
+        "sweep": work.sweep.id, "kind": spec.kind, "status": "done", "name": spec.name,
+        "folder": str(work.sweep.folder),
+        "metric": metric, "data": {
+            "source": spec.data.train, "train": len(work.dataset.train), "eval": len(work.dataset.eval),
+            "labels": len(work.dataset.task.labels)},
+        "teachers": list(teachers.values()), "points": rows, "front": [p["id"] for p in front(rows)],
+        "baseline": baseline(work), "advice": advice.advise(rows, metric, baseline=baseline(work)),
+        "others": [_other(name, entry) for name, entry in work.entries.items() if entry["status"] != "done"],
+        "schemes_left_out": [
+            {"candidate": name, "scheme": scheme, "reason": reason}
+            for name, entry in work.entries.items() for scheme, reason in (entry.get("schemes") or {}).items() if reason
+        ],
+        "decisions": work.state["decisions"], "notes": work.state["notes"], "seconds": round(work.spent, 1),
+        "budget": spec.budget, "environment": measuring.surroundings(folder, spec.training.threads),
+        "spec": spec.model_dump(mode="json", exclude_none=True),
+        "reports": {ending: str(work.sweep.report_file(ending)) for ending in REPORTS},
+    }  # fmt: skip
+    if spec.kind == "compress":
+        result |= _against_target(rows, spec.target, work.state.get("ruled_out") or [])
+    result["findings"] = findings(result)
+    return result
+
+
+def _figures(found: Data, metric: str) -> Data:
+    latency = found["latency_ms"] or {}
+    return {
+        "score": found["metrics"][metric], "metrics": found["metrics"], "parameters": found["parameters"],
+        "bytes": found["bytes"], "latency_ms": latency.get("p50"), "latency_p95_ms": latency.get("p95"),
+        "examples_per_second": found["examples_per_second"], "engine": found["engine"], "checkpoint": found["path"],
+    }  # fmt: skip
+
+
+def baseline(work: Any) -> float | None:
+    """The score of a model that answers the commonest label always; None for metrics where that says little."""
+    labels = work.dataset.eval.labels[work.dataset.eval.labelled]
+    if work.metric != "accuracy" or not len(labels):
+        return None
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def _other(name: str, entry: Data) -> Data:
+    pair = Candidate(entry["teacher"], entry["student"], entry["method"])
+    return {
+        "candidate": name, "teacher": short(pair.teacher), "student": short(pair.student), "method": pair.method,
+        "status": entry["status"], "reason": entry["reason"], "share": entry["share"], "score": entry["score"],
+        "run": entry["run"],
+    }  # fmt: skip
+
+
+def _against_target(rows: list[Data], wanted: Any, ruled_out: list[Data]) -> Data:
+    chosen = target.best(rows, wanted)
+    near = chosen or target.nearest(rows, wanted)
+    return {
+        "target": wanted.model_dump(exclude_none=True), "met": chosen is not None,
+        "best": chosen["id"] if chosen else None, "nearest": near["id"] if near else None,
+        "misses": target.misses(near, wanted) if near and not chosen else "", "ruled_out": ruled_out,
+    }  # fmt: skip
+
+
+def findings(result: Data) -> list[str]:
+    """What the report says in sentences, the decisions among them."""
+    lines = list(result["notes"])
+    for decision in result["decisions"]:
+        stopped = decision["stopped"]
+        lines.append(
+            f"After {decision['share']:.0%} of the training {len(stopped)} of {decision['of']} were stopped"
+            + (f" as too far behind: {', '.join(stopped)}." if stopped else ": none was far behind.")
+        )
+    base = result["baseline"]
+    for row in [*result["teachers"], *result["points"]]:
+        if base is not None and row["score"] <= base:
+            lines.append(
+                f"{row['id']} ({row['score']:.4f}) is no better than answering the commonest label always "
+                f"({base:.4f}): it has learned nothing. More epochs or a higher learning rate may help."
+            )
+    for row in result["points"]:
+        whole = _float_of(row, result["points"])
+        if row["scheme"] != "float" and whole and row["latency_ms"] and whole["latency_ms"]:
+            ratio = row["latency_ms"] / whole["latency_ms"]
+            if ratio > SLOWER:
+                lines.append(f"{row['id']} is {ratio:.1f} times slower than its float model on this processor.")
+    return lines
+
+
+def _float_of(row: Data, rows: list[Data]) -> Data | None:
+    return next((p for p in rows if p["candidate"] == row["candidate"] and p["scheme"] == "float"), None)
+
+
+def write(sweep: Sweep, result: Data) -> None:
+    """All forms of the report into the sweep's folder; the JSON last, since it says that all is there."""
+    model_folder.write_text(sweep.report_file("csv"), report.to_csv(result))
+    model_folder.write_text(sweep.report_file("md"), report.to_markdown(result))
+    model_folder.write_text(sweep.report_file("html"), html.page(result))
+    runs.write_json(sweep.report_file("json"), result)

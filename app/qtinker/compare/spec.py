@@ -1,0 +1,194 @@
+"""SweepSpec: what a comparison or a search is to do, as plain data, like RunSpec for one run. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ..errors import InputError, Problem, SpecError
+from ..spec import METHODS, SHAPE, DataSpec, Part, Scheme, TaskSpec, TrainingSpec, _problem, setting
+from . import quantities
+
+Mode = Literal["quick", "balanced", "all"]
+METHOD_NAMES = tuple(METHODS)
+
+# fmt: off
+
+
+class TargetSpec(Part):
+    """What the result of a search must keep to; what is left out is no limit."""
+
+    max_size: int | None = setting(
+        None, "Largest size", "Bytes of the weight files, quantized or not: 20MB, 500kB.", option="--max-size", gt=0
+    )
+    max_latency: float | None = setting(
+        None, "Longest latency", "Median milliseconds for one example of the data on this machine: 5ms.",
+        option="--max-latency", gt=0,
+    )
+    min_retention: float | None = setting(
+        None, "Least retention", "Share of the teacher's metric that must be kept: 0.97 or 97%.",
+        option="--min-retention", gt=0, le=2,
+    )
+    _size = field_validator("max_size", mode="before")(quantities.byte_count)
+    _latency = field_validator("max_latency", mode="before")(quantities.milliseconds)
+    _retention = field_validator("min_retention", mode="before")(quantities.share)
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is asked at all."""
+        return any(value is not None for value in (self.max_size, self.max_latency, self.min_retention))
+
+
+class SweepSpec(Part):
+    """Everything that one sweep does. `compare` takes pairs from a list, `compress` searches students for one teacher.
+    """
+
+    version: Literal[1] = 1
+    kind: Literal["compare", "compress"] = "compare"
+    name: str | None = setting(None, "Name", "Name of the sweep, part of its models' names.",
+                               max_length=24, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    mode: Mode | None = setting(None, "Mode", "How many pairs of the published lists: quick 3, balanced 8, all 16.")
+    custom_pairs: list[str] = setting(
+        [], "Pairs", "Own pairs as teacher,student; a student is a model, MODEL@0-2-4 (some of its layers), @0-2-4 "
+        "(layers of the finetuned teacher) or a shape such as L-2_H-128_A-2.",
+    )
+    teacher: str | None = setting(None, "Teacher", "compress: the model to make smaller.")
+    students: list[str] = setting(
+        [], "Students", "compress: search only these starts, written as in custom_pairs; left out: layers of the "
+        "teacher, smaller pretrained models, and shapes.",
+    )
+    candidates: int = setting(12, "Candidates", "compress: at most so many trainings are begun.", ge=1, le=200)
+    methods: list[str] = setting(
+        [], "Methods", f"Distillation methods to try: {', '.join(METHOD_NAMES)}. Left out: logit for compare; logit "
+        "and relations (where the vocabularies are alike) for compress."
+    )
+    schemes: list[Scheme] | None = setting(
+        None, "Schemes", f"Quantization schemes to try: {', '.join(get_args(Scheme))}; none for float alone. Left "
+        "out: int8-dynamic for compare; int8-dynamic, int8-weight-only and int4-weight-only for compress."
+    )
+    target: TargetSpec = Field(default_factory=TargetSpec)
+    teacher_epochs: float = setting(3.0, "Teacher epochs", "Passes over the data where a teacher is finetuned.",
+                                    gt=0, le=1000)
+    teacher_learning_rate: float = setting(5e-5, "Teacher learning rate", "Of a teacher's finetuning.", gt=0, le=1)
+    budget: float | None = setting(
+        None, "Budget", "Time for all trainings and measurements together: 2h, 90m. What can't be done in it is left "
+        "out, and the report says so.", gt=0,
+    )
+    halving: bool = setting(True, "Stop early", "Stop candidates that are far behind at a quarter and at half of "
+                            "their training (successive halving).")
+    control: bool = setting(False, "Control", "Also train each student without its teacher.")
+    download: bool = setting(True, "Fetch models", "Fetch models of the catalog that are not here.")
+    data: DataSpec
+    task: TaskSpec = Field(default_factory=TaskSpec)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+
+    _budget = field_validator("budget", mode="before")(quantities.seconds)
+
+    @field_validator("methods", "schemes", "students", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+            return [part.strip() for text in value for part in text.split(",") if part.strip()]
+        return value
+
+    @field_validator("custom_pairs", mode="before")
+    @classmethod
+    def _one_pair(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("schemes", mode="before")
+    @classmethod
+    def _none_at_all(cls, value: Any) -> Any:
+        return [] if value in ("none", ["none"]) else value
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        if unknown := [name for name in value if name not in METHODS]:
+            raise ValueError(f"there is no method {unknown[0]!r}: there are {', '.join(METHODS)}")
+        return list(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _whole(self) -> SweepSpec:
+        for text in self.custom_pairs:
+            teacher, comma, student = text.partition(",")
+            if not comma or not teacher.strip() or not student.strip():
+                raise ValueError(f"{text!r} is no pair: write it as teacher,student")
+            check_student(student.strip())
+        for text in self.students:
+            check_student(text)
+        if self.kind == "compress":
+            if not self.teacher:
+                raise ValueError("name the teacher to make smaller (--teacher)")
+            if not self.target.given:
+                raise ValueError("give a target: --max-size, --max-latency or --min-retention")
+        return self
+
+    @property
+    def modes(self) -> Mode | None:
+        """The list of pairs that is asked for: quick unless own pairs are given."""
+        return self.mode or (None if self.custom_pairs else "quick")
+
+    @property
+    def wanted_methods(self) -> list[str]:
+        """The methods to try, with the default of the verb."""
+        return self.methods or (["logit"] if self.kind == "compare" else ["logit", "relations"])
+
+    @property
+    def wanted_schemes(self) -> list[str]:
+        """The schemes to try, with the default of the verb."""
+        if self.schemes is not None:
+            return list(dict.fromkeys(self.schemes))
+        return ["int8-dynamic", *(["int8-weight-only", "int4-weight-only"] if self.kind == "compress" else [])]
+
+    @classmethod
+    def parse(cls, data: Any) -> SweepSpec:
+        """Build a spec from plain data.
+
+        Raises:
+            SpecError: with every problem at once.
+        """
+        if not isinstance(data, dict):
+            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.")])
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SpecError([_problem(detail) for detail in error.errors()]) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> SweepSpec:
+        """Read a spec from YAML.
+
+        Raises:
+            InputError: the file can't be read or is no YAML.
+            SpecError: the content has problems.
+        """
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"Can't read {path}: {error}.") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        return cls.parse(data)
+
+    def to_yaml(self, *, full: bool = False) -> str:
+        """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""
+        data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not full)
+        return yaml.safe_dump({"version": 1, "kind": self.kind, **data}, sort_keys=False, allow_unicode=True)
+
+
+def check_student(text: str) -> None:
+    """
+    Raises:
+        ValueError: the text names no student.
+    """
+    _, at, layers = text.partition("@")
+    if at and not all(part.isdecimal() for part in layers.split("-")):
+        raise ValueError(f"{text!r} is no student: layers are written as @0-2-4")
+    if text.startswith("L-") and not SHAPE.match(text):
+        raise ValueError(f"{text!r} is no shape: write it as L-2_H-128_A-2")

@@ -1,0 +1,310 @@
+"""Sweeps without a training: lists of pairs, quantities, early stopping, the front, advice, targets, reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from qtinker import api, cli
+from qtinker.catalog import catalog
+from qtinker.compare import advice, halving, html, pairs, quantities, report, store, target
+from qtinker.compare.front import front
+from qtinker.compare.pairs import Candidate
+from qtinker.compare.spec import SweepSpec, TargetSpec
+from qtinker.errors import InputError, SpecError
+
+DATA = {"data": {"train": "sample"}}
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def test_the_lists_are_the_published_ones():
+    short = {"bert-base-uncased": "base", "distilbert-base-uncased": "distil", "albert-base-v2": "albert",
+             "bert-tiny": "tiny", "tinybert-4l": "4l", "minilm-l6": "minilm", "gpt2": "gpt2"}  # fmt: skip
+    listed = {mode: [tuple(short.get(n, n) for n in pair) for pair in found] for mode, found in pairs.MODES.items()}
+    assert listed["quick"] == [("base", "tiny"), ("base", "4l"), ("distil", "minilm")]
+    assert listed["balanced"] == [
+        *listed["quick"], ("albert", "tiny"), ("base", "minilm"), ("distil", "tiny"), ("distil", "mobilebert"),
+        ("albert", "mobilebert"),
+    ]  # fmt: skip
+    assert listed["all"][:9] == [*listed["balanced"], ("gpt2", "4l")]
+    assert len(listed["all"]) == len(set(listed["all"])) == 16
+    known = catalog()
+    for teacher, student in pairs.ALL:
+        assert known[teacher].role in ("teacher", "both") or teacher == "distilbert-base-uncased"
+        assert known[student].role in ("student", "both")
+
+
+def test_custom_pairs_alone_or_beside_a_list():
+    own = SweepSpec.parse({**DATA, "custom_pairs": ["a,b", "a, c@0-2"], "methods": "logit,patient"})
+    assert pairs.candidates(own) == [
+        Candidate("a", "b", "logit"), Candidate("a", "b", "patient"), Candidate("a", "c@0-2", "logit"),
+        Candidate("a", "c@0-2", "patient"),
+    ]  # fmt: skip
+    both = SweepSpec.parse({**DATA, "custom_pairs": ["a,b"], "mode": "quick"})
+    assert len(pairs.candidates(both)) == 4
+    assert len(pairs.candidates(SweepSpec.parse(DATA))) == 3
+
+
+def test_a_student_is_a_model_layers_or_a_shape():
+    assert pairs.student_spec("bert-tiny").model == "bert-tiny"
+    cut = pairs.student_spec("minilm@0-2-4")
+    assert (cut.model, cut.layers) == ("minilm", [0, 2, 4])
+    own = pairs.student_spec("@1-3")
+    assert (own.model, own.layers) == (None, [1, 3])
+    assert pairs.student_spec("L-2_H-128_A-2").shape == "L-2_H-128_A-2"
+
+
+def test_candidates_have_names_of_their_own():
+    one = Candidate("/a/model", "b", "logit")
+    assert one.id != Candidate("/c/model", "b", "logit").id
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", one.id)
+    assert Candidate("t", "x" * 200, "logit").id != Candidate("t", "x" * 201, "logit").id
+    spec = pairs.run_spec(Candidate("t", "@0-2", "patient"), SweepSpec.parse(DATA), prefix="s1", eval_every=7)
+    assert (spec.name, spec.method.name, spec.training.eval_every) == ("s1-teacher-L0-2-from-t-patient", "patient", 7)
+    assert spec.teacher.finetune
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"custom_pairs": ["only"]}, "no pair"),
+        ({"custom_pairs": ["a,L-2_H-x"]}, "no shape"),
+        ({"custom_pairs": ["a,b@0-x"]}, "no student"),
+        ({"methods": ["magic"]}, "no method 'magic'"),
+        ({"schemes": ["int3"]}, "int8-dynamic"),
+        ({"budget": "soon"}, "no time"),
+        ({"kind": "compress", "target": {"max_size": "20MB"}}, "name the teacher"),
+        ({"kind": "compress", "teacher": "t"}, "give a target"),
+        ({"target": {"max_size": "20 apples"}}, "20MB"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_words(changes, words):
+    with pytest.raises(SpecError, match=re.escape(words)):
+        SweepSpec.parse({**DATA, **changes})
+
+
+def test_quantities_as_people_write_them():
+    assert [quantities.seconds(text) for text in ("2h", "90m", "1h30m", "45s", "45", 7)] == [
+        7200,
+        5400,
+        5400,
+        45,
+        45,
+        7,
+    ]
+    assert [quantities.byte_count(text) for text in ("20MB", "1.5 kB", "1KiB", "7")] == [20_000_000, 1500, 1024, 7]
+    assert [quantities.milliseconds(text) for text in ("5ms", "0.01s", "3")] == [5, 10, 3]
+    assert [quantities.share(text) for text in ("97%", "0.97")] == [0.97, 0.97]
+    assert [quantities.in_words(value) for value in (5, 45, 600, 7500)] == ["5.0 s", "45 s", "10 min", "2 h 5 min"]
+
+
+def test_a_spec_is_the_same_read_back(tmp_path):
+    spec = SweepSpec.parse(
+        {**DATA, "kind": "compress", "teacher": "t", "target": {"max_size": "20MB"}, "schemes": "none"}
+    )
+    (tmp_path / "sweep.yaml").write_text(spec.to_yaml(), encoding="utf-8")
+    assert SweepSpec.load(tmp_path / "sweep.yaml") == spec
+    assert (spec.wanted_schemes, spec.wanted_methods) == ([], ["logit", "relations"])
+
+
+def test_the_command_line_builds_the_same_spec(capsys, tmp_path):
+    command = ["compress", "--data", "sample", "--teacher", "t", "--max-size", "20MB", "--max-latency", "5ms",
+               "--min-retention", "97%", "--budget", "2h", "--methods", "logit", "--print-spec"]  # fmt: skip
+    assert cli.main(command) == 0
+    (tmp_path / "s.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    spec = SweepSpec.load(tmp_path / "s.yaml")
+    assert spec.target == TargetSpec(max_size=20_000_000, max_latency=5, min_retention=0.97)
+    assert (spec.budget, spec.methods, spec.kind) == (7200, ["logit"], "compress")
+    assert cli.main(["compare", "--data", "sample", "--custom-pairs", "a,b", "c,d", "--print-spec"]) == 0
+    assert "- a,b\n- c,d\n" in capsys.readouterr().out
+    assert cli.main(["compare", "--data", "sample", "--methods", "magic"]) == 2
+    assert capsys.readouterr().err.startswith("error: --methods: there is no method 'magic'")
+    assert cli.main(["compare", "--json"]) == 2
+
+
+# --- who stops early -------------------------------------------------------------------------------------------------
+
+
+def stand(name: str, score: float | None, parameters: int = 10, operations: float = 10.0) -> halving.Standing:
+    return halving.Standing(name, score, parameters, operations)
+
+
+def test_a_small_model_is_not_stopped_for_being_small():
+    field = [stand("big", 0.9, 100, 100), stand("small", 0.6, 10, 10), stand("slim", 0.6, 10, 200)]
+    assert halving.decide(field, examples=1000) == []
+    assert [stop.id for stop in halving.decide(field, examples=1000, by_score_alone=True)] == ["slim"]
+
+
+def test_far_behind_is_two_standard_errors_and_at_least_a_point():
+    assert halving.margin(0.9, 100) == pytest.approx(2 * (0.09 / 100) ** 0.5)
+    assert halving.margin(0.9, 1_000_000) == 0.01
+    field = [stand("a", 0.90), stand("b", 0.85), stand("c", 0.80), stand("d", None)]
+    assert halving.decide(field, examples=100) == [halving.Stop("c", "a", pytest.approx(0.10))]
+    assert [stop.id for stop in halving.decide(field, examples=100_000)] == ["c", "b"]
+
+
+def test_at_most_half_stop_and_whoever_has_no_score_stays():
+    field = [stand("a", 0.9), *[stand(f"b{n}", 0.5 + n / 100) for n in range(5)], stand("f", None)]
+    assert [stop.id for stop in halving.decide(field, examples=10_000)] == ["b0", "b1", "b2"]
+
+
+def test_a_budget_keeps_the_promising_and_always_one():
+    left = [("a", 50.0), ("b", 60.0), ("c", 30.0)]
+    assert halving.affordable(left, 90) == ["a", "c"]
+    assert halving.affordable(left, 0) == ["a"]
+
+
+# --- front, advice, target -------------------------------------------------------------------------------------------
+
+
+def point(name: str, score: float, size: int, ms: float | None = 1.0, **more) -> dict:
+    whole = {"bytes": 400_000_000, "latency_ms": 40.0}
+    return {
+        "id": name, "candidate": name.removesuffix("-q"), "teacher": "T", "student": name.removesuffix("-q"),
+        "method": "logit", "scheme": "int8-dynamic" if name.endswith("-q") else "float", "score": score,
+        "retention": score / 0.9, "agreement": 0.9, "control": None, "bytes": size, "parameters": size // 4,
+        "latency_ms": ms, "latency_p95_ms": ms, "examples_per_second": 100.0, "training_seconds": 60.0, "run": "r",
+        "engine": "torch", "checkpoint": f"/models/{name}", "teacher_figures": whole, "metrics": {}, **more,
+    }  # fmt: skip
+
+
+POINTS = [
+    point("large", 0.89, 100_000_000, 20.0), point("large-q", 0.88, 26_000_000, 12.0),
+    point("middle", 0.87, 40_000_000, 5.0), point("beaten", 0.86, 45_000_000, 6.0),
+    point("small", 0.82, 8_000_000, 1.0), point("useless", 0.5, 1_000_000, 0.2),
+]  # fmt: skip
+
+
+def test_the_front_is_what_nothing_beats():
+    assert [p["id"] for p in front(POINTS)] == ["useless", "small", "large-q", "middle", "large"]
+    assert [p["id"] for p in front([point("a", 0.8, 5), point("b", 0.8, 5)])] == ["a", "b"]
+    assert [p["id"] for p in front(POINTS, ["bytes"])] == ["useless", "small", "large-q", "large"]
+
+
+def test_each_recommendation_follows_from_the_figures():
+    found = {each["for"]: each for each in advice.advise(POINTS, "accuracy")}
+    assert {purpose: each["point"] for purpose, each in found.items()} == {
+        "best balance": "middle", "fastest": "small", "best retention": "large", "smallest": "small",
+        "for phones": "large-q",
+    }  # fmt: skip
+    assert "1.00 ms for one example, 40.0 times faster" in found["fastest"]["reason"]
+    assert "8.0 MB, 50.0 times smaller" in found["smallest"]["reason"]
+    assert "5 of 6 that keep at least 90%" in found["smallest"]["reason"]
+    assert "26.0 MB" in found["for phones"]["reason"]
+    assert advice.advise([], "accuracy") == []
+    (weak,) = {each["point"] for each in advice.advise([point("a", 0.5, 1), point("b", 0.4, 1)], "accuracy")}
+    assert weak == "a"
+
+
+def test_no_advice_for_what_is_no_better_than_the_commonest_answer():
+    found = advice.advise([point("a", 0.86, 50), point("b", 0.85, 5)], "accuracy", baseline=0.855)
+    assert {each["point"] for each in found} == {"a"}
+
+
+def test_the_best_that_fits_and_the_nearest_that_does_not():
+    assert target.best(POINTS, TargetSpec(max_size="30MB"))["id"] == "large-q"
+    assert target.best(POINTS, TargetSpec(max_latency=5, min_retention=0.9))["id"] == "middle"
+    assert target.best(POINTS, TargetSpec(min_retention=0.95))["id"] == "large-q"
+    wanted = TargetSpec(max_size="20MB", min_retention=0.96)
+    assert target.best(POINTS, wanted) is None
+    near = target.nearest(POINTS, wanted)
+    assert near["id"] == "small"
+    assert target.excess(near, wanted) == {"min_retention": pytest.approx((0.96 - 0.82 / 0.9) / 0.96)}
+    assert target.misses(near, wanted) == "91.1% retention where at least 96.0% is wanted"
+    assert target.misses(POINTS[0], TargetSpec(max_size="20MB", max_latency=5)) == (
+        "100.0 MB where at most 20.0 MB are allowed; 20.00 ms where at most 5 ms are allowed"
+    )
+    assert target.excess(point("x", 0.8, 5, None), TargetSpec(max_latency=5)) == {"max_latency": float("inf")}
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def result() -> dict:
+    rows = [{**each, "front": each["id"] in ("small", "large")} for each in POINTS]
+    rows[0]["student"] = "<b>evil|name"
+    teacher = {**point("teacher-T", 0.9, 400_000_000, 40.0), "name": "T", "front": False}
+    for key in ("student", "teacher", "retention", "candidate"):
+        teacher.pop(key)
+    return {
+        "sweep": "s-1", "kind": "compress", "name": None, "metric": "accuracy", "seconds": 100.0, "notes": [],
+        "data": {"source": "x.csv", "train": 100, "eval": 50, "labels": 2}, "teachers": [teacher], "points": rows,
+        "advice": advice.advise(rows, "accuracy"), "findings": ["After 25% two were stopped."], "decisions": [],
+        "others": [{"candidate": "c", "status": "failed", "reason": "It broke.", "teacher": "T", "student": "c",
+                    "method": "logit", "share": 0.5, "score": 0.4, "run": "r9"}],
+        "schemes_left_out": [{"candidate": "small", "scheme": "nf4", "reason": "no openvino"}], "met": True,
+        "best": "small", "nearest": "small", "misses": "", "target": {"max_size": 20_000_000}, "ruled_out": [],
+        "environment": {"cpu": "C", "threads": 1, "cores": 2, "system": "S", "python": "3", "versions": {"torch": "2"}},
+        "reports": {"html": "report.html"},
+    }  # fmt: skip
+
+
+def test_csv_has_every_point_and_every_failure(result):
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(result))))
+    assert [row["status"] for row in rows] == ["teacher", *["done"] * 6, "failed"]
+    assert rows[1]["student"] == "<b>evil|name"
+    assert (rows[5]["id"], rows[5]["score"], rows[5]["bytes"], rows[5]["front"]) == ("small", "0.82", "8000000", "True")
+    assert rows[-1]["reason"] == "It broke."
+
+
+def test_text_and_markdown_say_the_same(result):
+    text, page = report.to_text(result), report.to_markdown(result)
+    for words in ("The best that fits is small", "8.0 MB", "91.1%", "It broke.", "no openvino", "two were stopped"):
+        assert words in text and words in page, words
+    assert "<b>" not in page
+    tables = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(tables) == 2 + 7
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {15}
+    missed = result | {"met": False, "best": None, "misses": "8.0 MB where at most 1.0 MB are allowed"}
+    assert "Nearest is small" in report.to_text(missed) and "at most 1.0 MB" in report.to_markdown(missed)
+
+
+def test_html_stands_alone(result):
+    page = html.page(result)
+    for sign in ("<script", "http:", "https:", "src=", "href=", "url(", "@import", "<b>evil"):
+        assert sign not in page.lower(), sign
+    assert page.count("<svg") == page.count("</svg>") == 2
+    assert page.count("<circle") == 2 * 5 and page.count('stroke-width="2"><title>teacher-T') == 2
+    opened: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "br", "path", "rect", "circle"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag):
+            if tag not in ("path", "rect", "circle"):
+                assert opened.pop() == tag
+
+    Reader().feed(page.partition("\n")[2])
+    assert opened == []
+
+
+def test_ticks_are_round():
+    assert html.linear_ticks(0.812, 0.893) == [0.82, 0.84, 0.86, 0.88]
+    assert html.log_ticks(0.3, 2.1) == [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+def test_sweeps_are_found_and_removed(qtinker_home, capsys):
+    assert api.sweeps() == {"sweeps": []}
+    made = store.create(SweepSpec.parse(DATA))
+    assert store.open("last").id == made.id == store.open(made.id.rpartition("-")[2]).id
+    assert made.spec() == SweepSpec.parse(DATA)
+    assert api.show_sweep(made.id)["status"] == "new"
+    (made.folder / "state.json").write_text("{", encoding="utf-8")
+    assert made.state()["status"] == "broken"
+    for name in ("../x", "nothing", ""):
+        with pytest.raises(InputError):
+            store.open(name)
+    assert cli.main(["sweeps", "remove", made.id]) == 2
+    assert cli.main(["sweeps", "remove", made.id, "--yes"]) == 0
+    assert api.sweeps() == {"sweeps": []}
