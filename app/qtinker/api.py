@@ -229,11 +229,13 @@ def download(
     return {"models": [{"name": path.name, "path": str(path)} for path in map(Path, paths)]}
 
 
-def import_model(path: str | Path, *, name: str | None = None) -> dict[str, Any]:
-    """Bring a Hugging Face folder, or a Google checkpoint (folder or zip), into the registry."""
+def import_model(
+    path: str | Path, *, name: str | None = None, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, Any]:
+    """Bring a Hugging Face model or a Google checkpoint (a folder, or its zip) into the registry."""
     from .importer import import_model as bring
 
-    made = Path(bring(Path(path), name=name))
+    made = Path(bring(Path(path), name=name, progress=progress))
     return {"name": made.name, "path": str(made)}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -148,6 +149,35 @@ class Downloads:
             words += f", {size(event['speed'])}/s" if event.get("speed") else ""
             words += f", {duration(event['eta'])} left" if event.get("eta") is not None else ""
         self.console.print(words, markup=False, soft_wrap=True)
+
+
+class Steps:
+    """Says which step of a short job goes on: call it with a line at the beginning of each.
+
+    As JSON for other programs: {"progress": share done, 0 to 1, "step": the line}. `starts` are the shares of the
+    time at which the steps begin, as far as that can be known beforehand.
+    """
+
+    def __init__(self, starts: Sequence[float], *, as_json: bool = False, stream: Any = None) -> None:
+        self.starts, self.as_json, self.stream = list(starts), as_json, stream or sys.stderr
+        self.begun, self.last = 0, ("", -1.0)
+
+    def __call__(self, line: str) -> None:
+        """The next step begins."""
+        share = self.starts[min(self.begun, len(self.starts) - 1)]
+        self.begun += 1
+        self._tell(line, share)
+
+    def within(self, line: str, start: float, end: float, done: int, total: int) -> None:
+        """How far a step from `start` to `end` is; told when it begins, and then at every hundredth of the whole."""
+        share = start + (end - start) * min(1.0, done / max(total, 1))
+        if line != self.last[0] or (self.as_json and share - self.last[1] >= 0.01):
+            self._tell(line, share)
+
+    def _tell(self, line: str, share: float) -> None:
+        self.last = (line, share)
+        text = json.dumps({"progress": round(share, 3), "step": line}) if self.as_json else line
+        print(text, file=self.stream, flush=True)
 
 
 def escape(text: str) -> str:

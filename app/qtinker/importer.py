@@ -99,7 +99,9 @@ def _base_name(path: Path) -> str:
 
 def _import_zip(path: Path, name: str | None, do_lower_case: bool | None, progress: Progress) -> Path:
     with staging.box(models_dir()) as box:
-        folder = unpack.unpack(path, box / "checkpoint", progress=_stage(progress, "unpack"))
+        folder = unpack.unpack(path, box / "checkpoint", progress=_stage(progress, "unpack"), hugging_face=True)
+        if (folder / model_folder.CONFIG).is_file():
+            return _import_hugging_face(folder, path, name, do_lower_case, progress)
         return _import_google(folder, path, name, do_lower_case, progress)
 
 
@@ -140,7 +142,7 @@ def _import_hugging_face(
     weights = hugging_face.weights(source, config)
     if "model_type" not in config:
         config["model_type"] = hugging_face.model_type(source, weights)
-    final = name or registry.unique_name("hub", _base_name(given if given.is_dir() else source))
+    final = name or registry.unique_name("hub", _base_name(given if given.is_dir() or _is_zip(given) else source))
     with registry.staged("hub", final) as folder:
         model_folder.write_text(folder / model_folder.CONFIG, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
         hugging_face.bring_weights(source, weights, folder, progress)

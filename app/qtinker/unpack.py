@@ -1,6 +1,6 @@
-"""Takes a Google checkpoint out of its zip without trusting the zip.
+"""Takes a Google checkpoint, or a Hugging Face model, out of its zip without trusting the zip.
 
-Only the files of the checkpoint are written, flat, under their own names, into one folder. Refused, each in its own
+Only the files of the model are written, flat, under their own names, into one folder. Refused, each in its own
 words: entries that lead out of the folder, links and devices, encryption, bombs, damage, and zips without a checkpoint.
 """
 
@@ -19,6 +19,8 @@ from .tf_table import refuse_lfs_pointer
 
 Progress = Callable[[int, int], None]
 _WANTED = re.compile(r"[\w.-]+\.index|[\w.-]+\.data-\d{5}-of-\d{5}|bert_config\.json|vocab\.txt|checkpoint", re.ASCII)
+# What a Hugging Face folder is made of; scripts are never among it.
+_MODEL_FILE = re.compile(r"[\w.-]+\.(json|safetensors|bin|pt|pth|model|txt|md|onnx|h5|xml)|LICENSE", re.ASCII)
 _CHUNK = 1 << 20
 _MOST_ENTRIES = 10_000
 # Weights hardly compress. Where no size is known beforehand, this much is let through before the ratio counts.
@@ -28,16 +30,19 @@ _BESIDE_DATA = 64 << 20
 
 
 def unpack(
-    archive: str | Path, folder: str | Path, *, data_bytes: int | None = None, progress: Progress | None = None
-) -> Path:
+    archive: str | Path, folder: str | Path, *, data_bytes: int | None = None, progress: Progress | None = None,
+    hugging_face: bool = False,
+) -> Path:  # fmt: skip
     """Write the checkpoint in `archive` into `folder` (made if absent), flat, whether the zip nests a folder or not.
 
     Args:
         data_bytes: the known size of the checkpoint's data file; a zip with much more is refused before unpacking.
         progress: is told the bytes that are written, and all that there will be.
+        hugging_face: take a Hugging Face model too, where the zip holds one and no checkpoint of Google's.
 
     Returns:
-        `folder`, which then holds `*.index`, `*.data-*`, bert_config.json and vocab.txt as far as they are in the zip.
+        `folder`, which then holds `*.index`, `*.data-*`, bert_config.json and vocab.txt as far as they are in the zip
+        (of a Hugging Face model its config, weights, tokenizer files and card).
 
     Raises:
         CheckpointError: the zip is unsafe, damaged or holds no checkpoint; nothing of it is left in `folder`.
@@ -47,7 +52,7 @@ def unpack(
     made = not folder.exists()
     try:
         with _open(archive) as zipped:
-            chosen = _choose(archive, zipped, data_bytes)
+            chosen = _choose(archive, zipped, data_bytes, hugging_face=hugging_face)
             total = sum(entry.file_size for entry in chosen)
             _check_space(archive, folder, total)
             folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +87,9 @@ def _open(archive: Path) -> zipfile.ZipFile:
         ) from None
 
 
-def _choose(archive: Path, zipped: zipfile.ZipFile, data_bytes: int | None) -> list[zipfile.ZipInfo]:
+def _choose(
+    archive: Path, zipped: zipfile.ZipFile, data_bytes: int | None, *, hugging_face: bool
+) -> list[zipfile.ZipInfo]:
     """The entries to write, after every entry of the zip was looked at."""
     entries = zipped.infolist()
     if len(entries) > _MOST_ENTRIES:
@@ -92,6 +99,12 @@ def _choose(archive: Path, zipped: zipfile.ZipFile, data_bytes: int | None) -> l
     _refuse_bomb(archive, entries, data_bytes)
     files = [entry for entry in entries if not entry.is_dir() and not _is_litter(PurePosixPath(entry.filename))]
     folders = {str(PurePosixPath(entry.filename).parent) for entry in files if entry.filename.endswith(".index")}
+    wanted = _WANTED
+    if not folders and hugging_face:
+        folders = {str(PurePosixPath(entry.filename).parent) for entry in files
+                   if PurePosixPath(entry.filename).name == "config.json"}  # fmt: skip
+        top = min(map(_depth, folders), default=0)
+        folders, wanted = {each for each in folders if _depth(each) == top}, _MODEL_FILE
     if not folders:
         raise _no_checkpoint(archive, files)
     if len(folders) > 1:
@@ -102,14 +115,18 @@ def _choose(archive: Path, zipped: zipfile.ZipFile, data_bytes: int | None) -> l
     here = folders.pop()
     chosen = [
         entry for entry in files
-        if str(PurePosixPath(entry.filename).parent) == here and _WANTED.fullmatch(PurePosixPath(entry.filename).name)
+        if str(PurePosixPath(entry.filename).parent) == here and wanted.fullmatch(PurePosixPath(entry.filename).name)
     ]  # fmt: skip
     names = [PurePosixPath(entry.filename).name.casefold() for entry in chosen]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CheckpointError(f"{archive} holds {twice[0]} more than once.", "Fetch it from where it was published.")
-    if not any(".data-" in name for name in names):
+    if wanted is _WANTED and not any(".data-" in name for name in names):
         raise CheckpointError(f"{archive} holds an index but no data file (*.data-00000-of-00001).", "Fetch it again.")
     return chosen
+
+
+def _depth(folder: str) -> int:
+    return len(PurePosixPath(folder).parts)
 
 
 def _refuse_unsafe(archive: Path, entry: zipfile.ZipInfo) -> None:

@@ -85,3 +85,26 @@ def test_columns_that_nobody_filled_are_left_out():
 
 def test_long_texts_are_cut_to_a_line():
     assert show.shorten("a\nb" * 100, 20) == "a ba ba ba ba ba ..."
+
+
+def test_steps_are_lines_for_people_and_json_for_programs():
+    out = io.StringIO()
+    steps = console.Steps((0.0, 0.5), as_json=True, stream=out)
+    steps("Loading")
+    steps("Comparing")
+    steps("Kept")
+    for done in range(0, 1001):
+        steps.within("Copying", 0.2, 0.4, done, 1000)
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert told[:3] == [
+        {"progress": 0.0, "step": "Loading"},
+        {"progress": 0.5, "step": "Comparing"},
+        {"progress": 0.5, "step": "Kept"},
+    ]
+    shares = [each["progress"] for each in told[3:]]
+    assert shares[0] == 0.2 and len(shares) <= 21 and shares == sorted(shares) and 0.39 <= shares[-1] <= 0.4
+    out = io.StringIO()
+    steps = console.Steps((0.0,), stream=out)
+    for done in range(0, 1001):
+        steps.within("Copying", 0.2, 0.4, done, 1000)
+    assert out.getvalue() == "Copying\n"

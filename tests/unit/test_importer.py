@@ -382,3 +382,17 @@ def test_paths_that_hold_no_model(tmp_path, model):
     shutil.copytree(model, tmp_path / "two" / "a")
     shutil.copytree(model, tmp_path / "two" / "b")
     assert "holds 2 models: a, b." in refusal(tmp_path / "two", InputError).message
+
+
+@pytest.mark.parametrize("inside", ["", "my-model/"])
+def test_a_hugging_face_zip_as_the_page_hands_it_out(model, tmp_path, inside):
+    archive = tmp_path / "packed.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for file in sorted(model.iterdir()):
+            zipped.write(file, inside + file.name)
+        zipped.writestr(inside + "evil.py", "print('never taken')")
+    stages: list[str] = []
+    path = import_model(archive, progress=lambda stage, done, total: stages.append(stage))
+    assert (path.parent.name, path.name) == ("hub", "packed") and not (path / "evil.py").exists()
+    assert same(state(path), state(model))
+    assert list(dict.fromkeys(stages)) == ["unpack", "copy", "load"]

@@ -11,6 +11,13 @@ import typer
 from ..errors import InputError
 from .border import Json, Outcome
 
+IMPORT_STEPS = {
+    "unpack": "Unpacking",
+    "convert": "Converting",
+    "copy": "Copying the weights",
+    "load": "Loading it once",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
@@ -97,9 +104,15 @@ def import_model(
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Bring a model of your own into the registry."""
-    from .. import api
+    from .. import api, console
 
-    result = api.import_model(path, name=name)
+    steps = console.Steps([0.0], as_json=json)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        start, end = {"unpack": (0.0, 0.3), "load": (0.8, 1.0)}.get(stage, (0.3, 0.8))
+        steps.within(IMPORT_STEPS.get(stage, stage), start, end, done, total)
+
+    result = api.import_model(path, name=name, progress=tell)
     return Outcome(result, lambda: print(f"Imported as {result['name']}: {result['path']}"))
 
 

@@ -1,7 +1,7 @@
-"""The child that holds models open: `python -m qtinker.ui.answerer` reads one JSON request a line, answers one a line.
+"""A child of the page: `python -m qtinker.ui.answerer` reads one JSON request a line, answers one a line.
 
-Requests: {"op": "predict", "models": [[name, folder]], "text": ..., "pair": ...} and
-{"op": "disagree", "models": [[name, folder], [name, folder]], "data": ..., "limit": ...}.
+It does what would block the page or could take it along when memory runs out: reading data (`preview`, `check`,
+`create`) and running models (`predict`, `disagree`). Each function below is an operation, named by "op".
 It ends by itself when nobody has asked for a while, or when its parent is gone.
 """
 
@@ -13,11 +13,13 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import asdict
 from typing import Any
 
 IDLE_SECONDS = 600.0
 OPEN_MODELS = 6
 _open: OrderedDict[str, Any] = OrderedDict()
+Request = dict[str, Any]
 
 
 def predictor(folder: str) -> Any:
@@ -34,7 +36,7 @@ def predictor(folder: str) -> Any:
     return found
 
 
-def predict(request: dict[str, Any]) -> dict[str, Any]:
+def predict(request: Request) -> dict[str, Any]:
     """One text through several models: probabilities and milliseconds (the best of three, tokens included)."""
     text = (request["text"], request["pair"]) if request.get("pair") else request["text"]
     answers = []
@@ -49,7 +51,7 @@ def predict(request: dict[str, Any]) -> dict[str, Any]:
     return {"answers": answers}
 
 
-def disagree(request: dict[str, Any]) -> dict[str, Any]:
+def disagree(request: Request) -> dict[str, Any]:
     """Examples of the evaluation data on which the first two models answer differently, the surest first."""
     from ..data.loading import load_examples
     from ..spec import DataSpec
@@ -81,10 +83,52 @@ def disagree(request: dict[str, Any]) -> dict[str, Any]:
     return {"examples": count, "different": len(rows), "rows": rows[:50]}
 
 
+def preview(request: Request) -> dict[str, Any]:
+    """What training would see of the data: the verb `data`."""
+    from .. import api
+
+    return api.data(request["data"], tokenizer=request.get("tokenizer"), **request["settings"])
+
+
+def check(request: Request) -> dict[str, Any]:
+    """Everything that would go wrong with a spec, and what it will cost."""
+    from .. import check as checking
+    from ..spec import RunSpec
+
+    return checking.preflight(RunSpec.parse(request["spec"])).to_dict()
+
+
+def create(request: Request) -> dict[str, Any]:
+    """Check a spec and make its run folder; nothing is started."""
+    from .. import api
+
+    return {"id": api.create_run(request["spec"]).id}
+
+
+OPERATIONS = {each.__name__: each for each in (predict, disagree, preview, check, create)}
+
+
+def answer_to(request: Request) -> dict[str, Any]:
+    """The answer, or what went wrong in words."""
+    from ..errors import QTinkerError, SpecError
+
+    try:
+        return OPERATIONS[request["op"]](request)
+    except SpecError as error:
+        return {"error": str(error), "problems": [asdict(each) for each in error.problems]}
+    except QTinkerError as error:
+        return {"error": error.message, "fix": error.fix}
+    except MemoryError:
+        return {"error": "There is not enough memory.", "fix": "Close other programs, or take a smaller part of it."}
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "fix": ""}
+
+
 def main() -> None:
     """Answer until the input ends or nobody asks any more."""
-    from ..errors import QTinkerError
-
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not mix with the answers
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
@@ -98,16 +142,7 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     for line in sys.stdin:
         last = time.monotonic() + 86_400  # not while working
-        try:
-            request = json.loads(line)
-            answer = {"predict": predict, "disagree": disagree}[request["op"]](request)
-        except QTinkerError as error:
-            answer = {"error": error.message, "fix": error.fix}
-        except Exception as error:
-            import traceback
-
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "fix": ""}
+        answer = answer_to(json.loads(line))
         out.write(json.dumps(answer, ensure_ascii=False, default=str) + "\n")
         out.flush()
         last = time.monotonic()

@@ -16,6 +16,7 @@ from ..spec import RunSpec
 from . import answers, guard, tasks
 from .handlers import words_of
 from .quantize_page import begin as begin_quantize
+from .quantize_page import begin_export
 from .tasks_view import download as begin_download
 from .texts import Texts
 
@@ -24,7 +25,9 @@ WAIT_SECONDS = 3600.0
 
 def build() -> None:
     """Declare the endpoints inside the page's Blocks."""
-    verbs = (models, download, data_preview, start_distill, run_status, stop, resume, quantize, evaluate, predict)
+    verbs = (
+        models, download, data_preview, start_distill, run_status, stop, resume, quantize, export, evaluate, predict
+    )  # fmt: skip
     for verb in verbs:
         gr.api(spoken(verb), api_name=verb.__name__, api_description=verb.__doc__, concurrency_limit=8)
 
@@ -80,7 +83,7 @@ def start_distill(spec: dict) -> dict:
     Answers at once with the run's state; `id` is what run_status, stop and resume take.
     """
     checked = held(RunSpec.parse(spec))
-    return jobs.start(api.create_run(checked).id)
+    return jobs.start(answers.create_run(checked))
 
 
 def held(spec: RunSpec) -> RunSpec:
@@ -120,9 +123,17 @@ def resume(run: str) -> dict:
     return jobs.resume(run)
 
 
-def quantize(model: str, scheme: str, name: str = "") -> dict:
-    """Make a quantized version of a trained model and wait for it: {name, folder, bytes, ...}."""
-    return _finished(begin_quantize(model, scheme, name))
+def quantize(model: str, scheme: str, name: str = "", engine: str = "auto", data: str = "") -> dict:
+    """Make a quantized version of a trained model and wait for it: {name, folder, bytes, findings, ...}.
+
+    `data` (a file, or `sample`) is what it is calibrated on and compared with its source on.
+    """
+    return _finished(begin_quantize(model, scheme, name, engine, data))
+
+
+def export(model: str, format: str, name: str = "", data: str = "") -> dict:
+    """Write a trained model as `onnx` or `openvino` and wait for it: {name, folder, bytes, findings, ...}."""
+    return _finished(begin_export(model, format, name, data))
 
 
 def evaluate(models: list[str], data: str, max_examples: int = 0) -> dict:
@@ -144,5 +155,5 @@ def predict(model: str, text: str) -> dict:
 def _finished(task_id: str) -> dict[str, Any]:
     task = tasks.wait(task_id, WAIT_SECONDS)
     if task.status != "done" or task.result is None:
-        raise InputError(task.error or f"{task.label or task.verb} was stopped.")
+        raise InputError(task.error or f"{task.label or task.verb} was stopped.", task.fix)
     return task.result

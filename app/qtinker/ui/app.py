@@ -20,7 +20,7 @@ LOGO = (
     '<circle cx="13" cy="14" r="2.4" fill="#7ff0e1"/><circle cx="25.4" cy="9" r="2.2" fill="#7ff0e1"/></svg>'
 )
 
-Call = tuple[Callable[..., Any], list[Any], list[Any]]
+Call = tuple[Any, ...]  # function, inputs, outputs, and perhaps JavaScript
 
 
 @dataclass
@@ -106,5 +106,5 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
             tab.select(function, inputs, outputs, **quiet)
     for (function, inputs, outputs), *following in shell.on_load:
         done = blocks.load(function, inputs, outputs, **quiet)
-        for function, inputs, outputs in following:
-            done = done.then(function, inputs, outputs, **quiet)
+        for function, inputs, outputs, *script in following:
+            done = done.then(function, inputs, outputs, js=script[0] if script else None, **quiet)

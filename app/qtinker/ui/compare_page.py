@@ -50,7 +50,8 @@ def build(shell: Shell) -> None:
         upload = gr.File(
             label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=124, elem_classes="qt-drop"
         )
-        measure = Starter(shell, "compare", verb="evaluate", label=t("compare.measure"), begin=begin, variant="primary")
+        measure = Starter(shell, "compare", verb="evaluate", label=t("compare.measure"), begin=begin, variant="primary",
+                          keep=True)  # fmt: skip
         table = gr.HTML(elem_id="qt-compare-table")
     with gr.Column(elem_classes="qt-card"):
         gr.HTML(page.title(t("compare.sentence"), t("compare.sentence_lead")))
@@ -128,7 +129,7 @@ def begin(models: list[str], data: str, most: str) -> str:
         if not count.isdecimal() or not 0 < int(count) < 10**9:
             raise InputError(f"{count[:20]!r} is no number of examples.", "Leave it empty for all.")
         arguments += ["--max-examples", count]
-    return tasks.start("evaluate", arguments, label=", ".join(entry.name for entry in found))
+    return tasks.start("evaluate", arguments, label=", ".join(entry.name for entry in found), button="compare")
 
 
 def result_html(task_id: str, t: Texts) -> str:
@@ -137,10 +138,13 @@ def result_html(task_id: str, t: Texts) -> str:
     models = result.get("models") or []
     if not models:
         return ""
-    notes = "".join(page.note(str(words), "warn") for words in result.get("warnings") or [])
+    notes = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
     facts = t("compare.measured_on", n=number((result.get("data") or {}).get("examples")))
     links = page.links(
-        [(f"/download/task/{task_id}/comparison.{ending}", t(f"runs.report_{ending}")) for ending in ("json", "csv")]
+        [
+            (f"/download/task/{task_id}/comparison.{ending}?lang={t.language}", t(f"runs.report_{ending}"))
+            for ending in ("html", "json", "csv")
+        ]
     )
     return (
         f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(facts)}</p>'

@@ -16,6 +16,7 @@ from .tasks_view import Starter, downloader
 from .texts import Texts
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+REVEAL = "() => qt.reveal('#f-student-model')"
 DATA_MORE = ("data.eval", "data.eval_fraction", "data.max_length", "data.max_examples")
 TRAINING = ("training.epochs", "training.learning_rate", "training.batch_size", "training.seed")
 TRAINING_MORE = (
@@ -266,15 +267,17 @@ def _bind(
     )  # fmt: skip
 
     shown = [about_teacher, fetchers[0].button, at["teacher.finetune"], at["student.model"], at["look.layers"]]
+    filled = [*shown[:2], fetchers[1].button]
     at["teacher.model"].change(
         safe(t)(logic.teacher_chosen),
         [at["teacher.model"], at["student.model"], at["teacher.finetune"]],
         shown,
         **QUIET,
-    )
-    at["student.model"].change(
-        safe(t)(logic.student_chosen), [at["student.model"]], [fetchers[1].button], queue=False, **QUIET
-    )
+    ).then(None, js=REVEAL, api_visibility="private")
+    gr.on(
+        [at["student.model"].change, at["look.student"].change], safe(t)(logic.student_chosen),
+        [at["student.model"], at["look.student"]], [fetchers[1].button], queue=False, **QUIET,
+    )  # fmt: skip
     at["look.preset"].input(
         safe(t)(logic.preset), [at["look.preset"]],
         [at[path] for path in distil_logic.PRESET_PATHS], queue=False, **QUIET,
@@ -286,14 +289,15 @@ def _bind(
     )  # fmt: skip
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
-    shell.loaded(safe(t)(logic.load), [], [*everything, *shown[:2]], (check, everything, checked),
-                 (looks, data_inputs, looked))  # fmt: skip
-    practice.bind([], safe(t)(logic.practice_values), [], [*everything, *shown[:2]])
-    shell.opened("distil", safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
-                 [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
+    shell.loaded(safe(t)(logic.load), [], [*everything, *filled], (None, [], [], REVEAL),
+                 (check, everything, checked), (looks, data_inputs, looked))  # fmt: skip
+    practice.bind([], safe(t)(logic.practice_values), [], [*everything, *filled])
+    models = [at["teacher.model"], at["student.model"], at["look.student"]]
+    shell.opened("distil", safe(t, quiet=True)(logic.refresh), models,
+                 [at["teacher.model"], at["student.model"], *filled])  # fmt: skip
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
-        fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), [at["teacher.model"], at["student.model"]],
-                     [at["teacher.model"], at["student.model"], *shown[:2]])  # fmt: skip
+        fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), models,
+                     [at["teacher.model"], at["student.model"], *filled])  # fmt: skip
     begun = start.click(safe(t)(logic.start), everything, [shell.run, shell.tabs, *checked], show_progress="hidden",
                         api_visibility="private")  # fmt: skip
     begun.success(None, [shell.run], js="(run) => { if (run) qt.set({tab: 'runs', run}); }", api_visibility="private")

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from .. import api, jobs, runs
-from ..errors import InputError, Problem, QTinkerError, SpecError
+from .. import jobs, runs
+from ..errors import Problem, QTinkerError, RunFailed, SpecError
 from ..spec import METHODS, RunSpec
-from . import choices, form, guard, page, tasks
+from . import answers, choices, form, guard, page, tasks
 from .charts import bars, histogram
 from .format import duration, esc, number, percent, short_number, size
 from .handlers import words_of
@@ -30,7 +30,6 @@ PRACTICE: dict[str, Any] = {
     "training.epochs": 6, "training.learning_rate": 2e-3, "data.max_length": 64, "control": True,
 }  # fmt: skip
 SECTIONS = ("data", "teacher", "student", "method")
-BIG_DATA = 30_000_000
 
 
 class Logic:
@@ -55,34 +54,35 @@ class Logic:
             return ["", *keep]
         try:
             source = "sample" if kind == "sample" else data_source(train)
-            arguments = [source]
-            for flag, value in (("--text-column", text), ("--text-pair-column", pair), ("--label-column", label)):
+            settings: dict[str, Any] = {}
+            for name, value in (("text_column", text), ("text_pair_column", pair), ("label_column", label)):
                 if value and kind != "sample":
-                    arguments += [flag, str(value)]
+                    settings[name] = str(value)
+            tokenizer = None
             model = choices.find(teacher)
             if model and model.here and model.entry and not model.entry.broken:
-                arguments += ["--tokenizer", model.entry.full_name]
+                tokenizer = model.entry.full_name
                 if max_length:
-                    arguments += ["--max-length", str(int(max_length))]
-            task = tasks.wait(tasks.start("data", arguments, label=source), timeout=300)
-            if task.status != "done" or not task.result:
-                raise InputError(task.error or t("distil.preview_late"))
+                    settings["max_length"] = int(max_length)
+            found = answers.preview(source, settings, tokenizer=tokenizer)
+        except RunFailed:
+            return [page.note(t("distil.preview_late"), "warn"), *keep]
         except QTinkerError as error:
             return [page.note(words_of(error, t), "bad"), *keep]
-        found = task.result
         known = found.get("available_columns") or [name for name in found["columns"].values() if name]
         boxes = [gr.Dropdown(choices=known) for _ in range(3)]
         return [preview_html(found, t), *boxes]
 
     # --- models --------------------------------------------------------------------------------------------------
 
-    def refresh(self, teacher: str | None, student: str | None) -> list[Any]:
+    def refresh(self, teacher: str | None, student: str | None, kind: str) -> list[Any]:
         """The lists of models as they are now, the chosen ones kept."""
         t, names = self.t, choices.teacher_choices(self.t)
         model = choices.find(teacher)
         return [
             gr.Dropdown(choices=names), gr.Radio(choices=choices.student_choices(model, t)),
             teacher_html(model, t) if model else gr.skip(), gr.Button(visible=bool(model and not model.here)),
+            self.student_chosen(student, kind),
         ]  # fmt: skip
 
     def teacher_chosen(self, name: str | None, student: str | None, finetune: bool) -> list[Any]:
@@ -96,9 +96,10 @@ class Logic:
             gr.Radio(choices=students, value=kept), gr.Radio(choices=choices.layer_choices(model, t)),
         ]  # fmt: skip
 
-    def student_chosen(self, name: str | None) -> list[Any]:
-        model = choices.find(name)
-        return [gr.Button(visible=bool(model and not model.here))]
+    def student_chosen(self, name: str | None, kind: str) -> Any:
+        """The Download button, where the student is a model that is not here."""
+        model = choices.find(name) if kind == "model" else None
+        return gr.Button(visible=bool(model and not model.here))
 
     def preset(self, name: str) -> list[Any]:
         return [PRESETS[name][path] for path in PRESET_PATHS]
@@ -150,7 +151,8 @@ class Logic:
             presets = choices.layer_choices(model, self.t)
             values["student.layers"] = values["look.layers"] = presets[0][1] if presets else ""
         return [*[self._update(path, values, names, students, model) for path in self.paths],
-                teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here))]  # fmt: skip
+                teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here)),
+                self.student_chosen(values["student.model"], values["look.student"])]  # fmt: skip
 
     def _update(self, path: str, values: dict[str, Any], names: Any, students: Any, model: Any) -> Any:
         value = values.get(path)
@@ -196,12 +198,12 @@ class Logic:
             gr.Warning(self.t("distil.not_yet"), title=self.t("error.title"))
             return [gr.skip(), gr.skip(), *self.check(*values)]
         try:
-            run = api.create_run(spec)
+            run_id = answers.create_run(spec)
         except SpecError as error:
-            gr.Warning(esc(" ".join(map(str, error.problems[:2]))), title=self.t("error.title"))
+            gr.Warning(esc(" ".join(self.t.said(each) for each in error.problems[:2])), title=self.t("error.title"))
             return [gr.skip(), gr.skip(), *self.check(*values)]
-        jobs.start(run.id)
-        return [run.id, gr.Tabs(selected="runs"), *[gr.skip()] * 8]
+        jobs.start(run_id)
+        return [run_id, gr.Tabs(selected="runs"), *[gr.skip()] * 8]
 
     def _spec(self, values: tuple[Any, ...]) -> tuple[RunSpec | None, list[Problem]]:
         """The spec that the form amounts to, or its problems; names and paths are held to what a page may ask."""
@@ -245,11 +247,15 @@ class Logic:
         except SpecError as error:
             return None, error.problems
 
-    def _preflight(self, spec: RunSpec) -> tuple[list[Problem], Any]:
-        from .. import check
-
-        found = check.preflight(spec)
-        return found.problems, found.estimate
+    def _preflight(self, spec: RunSpec) -> tuple[list[Problem], dict[str, Any] | None]:
+        """Checked in a child: the data may be too big for the memory."""
+        try:
+            found = answers.check(spec)
+        except RunFailed as error:
+            return [
+                Problem("data.train", self.t("distil.not_checked", why=self.t.said(error.message)), level="warning")
+            ], None
+        return [Problem(**each) for each in found["problems"]], found["estimate"]
 
     def _notes(self, problems: list[Problem], section: str) -> str:
         own = {"data": ("data",), "teacher": ("teacher",), "student": ("student",)}.get(section)
@@ -261,7 +267,7 @@ class Logic:
         return "".join(self._note(each) for each in mine)
 
     def _note(self, problem: Problem) -> str:
-        return page.note(problem.message, "bad" if problem.level == "error" else "warn",
+        return page.note(self.t.said(problem.message), "bad" if problem.level == "error" else "warn",
                          head=self._title(problem.field), fix=self._fix(problem))  # fmt: skip
 
     def _title(self, field: str) -> str:
@@ -280,12 +286,13 @@ class Logic:
             return self.t("distil.fix_download")
         if problem.field == "teacher.model" and "finetune" in problem.fix:
             return self.t("distil.fix_finetune")
-        return problem.fix
+        return self.t.said(problem.fix)
 
-    def _verdict(self, spec: RunSpec | None, problems: list[Problem], errors: list[Problem], estimate: Any) -> str:
+    def _verdict(self, spec: RunSpec | None, problems: list[Problem], errors: list[Problem],
+                 estimate: dict[str, Any] | None) -> str:  # fmt: skip
         t, parts = self.t, []
         if errors:
-            items = "".join(f"<li>{esc(self._title(each.field))}: {esc(each.message)}</li>" for each in errors)
+            items = "".join(f"<li>{esc(self._title(each.field))}: {esc(t.said(each.message))}</li>" for each in errors)
             head = t("distil.problems", n=len(errors)) if len(errors) > 1 else t("distil.problem")
             parts.append(f'<div class="qt-note bad" role="alert"><b>{esc(head)}</b><ul style="margin:4px 0 0;'
                          f'padding-left:18px">{items}</ul></div>')  # fmt: skip
@@ -295,16 +302,16 @@ class Logic:
             parts.append(page.note(words, "good"))
         if estimate is not None:
             facts = [
-                (t("distil.time"), t("distil.about", value=duration(estimate.seconds))),
-                (t("distil.memory"), size(estimate.memory_bytes)), (t("distil.disk"), size(estimate.disk_bytes)),
-                (t("distil.steps"), number(estimate.steps)),
-                (t("distil.student_size"), short_number(estimate.student_parameters)),
+                (t("distil.time"), t("distil.about", value=duration(estimate["seconds"]))),
+                (t("distil.memory"), size(estimate["memory_bytes"])), (t("distil.disk"), size(estimate["disk_bytes"])),
+                (t("distil.steps"), number(estimate["steps"])),
+                (t("distil.student_size"), short_number(estimate["student_parameters"])),
             ]  # fmt: skip
-            if estimate.teacher_parameters:
-                ratio = estimate.student_parameters / estimate.teacher_parameters
+            if estimate["teacher_parameters"]:
+                ratio = estimate["student_parameters"] / estimate["teacher_parameters"]
                 facts.append((t("distil.of_teacher"), percent(ratio)))
-            if estimate.speed_up:
-                facts.append((t("distil.speed_up"), f"≈ {estimate.speed_up:.1f}×"))
+            if estimate["speed_up"]:
+                facts.append((t("distil.speed_up"), f"≈ {estimate['speed_up']:.1f}×"))
             parts.append(page.facts(facts))
             parts.append(f'<p class="qt-small qt-muted">{esc(t("distil.estimate_note"))}</p>')
         return '<div class="qt-stack">' + "".join(parts) + "</div>"
@@ -313,7 +320,9 @@ class Logic:
 def practice() -> str:
     """Begin to make the practice model."""
     running = tasks.going_on("practice")
-    return running[0].id if running else tasks.start("practice", label="practice-bert", module="qtinker.ui.practice")
+    if running:
+        return running[0].id
+    return tasks.start("practice", label="practice-bert", module="qtinker.ui.practice", button="practice")
 
 
 def data_source(value: Any) -> str:
@@ -363,10 +372,10 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
          page.pill(str(each["label"])) if each["label"] is not None else ""]
         for each in found["examples"]
     ]  # fmt: skip
-    parts = [page.note(words, "warn") for words in found["warnings"]]
+    parts = [page.note(t.said(words), "warn") for words in found["warnings"]]
     parts += [page.facts(facts), f'<div class="qt-charts">{"".join(figures)}</div>']
     parts.append(page.table([(t("data.text"), False), (t("data.label"), False)], examples, label=t("data.examples")))
-    said = "".join(f"<li>{esc(words)}</li>" for words in found["findings"])
+    said = "".join(f"<li>{esc(t.said(words))}</li>" for words in found["findings"])
     parts.append(
         f'<details><summary class="qt-small">{esc(t("data.found"))}</summary>'
         f'<ul class="qt-small qt-muted">{said}</ul></details>'

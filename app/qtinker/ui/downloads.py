@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from .. import model_folder, runs
 from ..errors import QTinkerError
 from . import guard, tasks
-from .texts import Texts
+from .texts import LANGUAGES, Texts
 
 CHUNK = 1 << 20
 router = APIRouter(prefix="/download")
@@ -62,15 +62,15 @@ def run_report(run_id: str, ending: str, lang: str = "en") -> Response:
         from .report_views import report_page
 
         return Response(
-            report_page(run, report, Texts(lang if lang in ("en", "zh") else "en")), media_type="text/html",
+            report_page(run, report, Texts(lang if lang in LANGUAGES else "en")), media_type="text/html",
             headers=headers,
         )  # fmt: skip
     return PlainTextResponse("There is no such form.", 404)
 
 
 @router.get("/task/{task_id}/comparison.{ending}")
-def comparison(task_id: str, ending: str) -> Response:
-    """A measurement made on the page, as JSON or CSV."""
+def comparison(task_id: str, ending: str, lang: str = "en") -> Response:
+    """A measurement made on the page, as JSON, CSV or a self-contained HTML page."""
     try:
         result = tasks.read(task_id).result or {}
     except QTinkerError as error:
@@ -80,6 +80,11 @@ def comparison(task_id: str, ending: str) -> Response:
         return JSONResponse(result, headers=headers)
     if ending == "csv":
         return Response(models_csv(result.get("models") or []), media_type="text/csv; charset=utf-8", headers=headers)
+    if ending == "html":
+        from .report_views import comparison_page
+
+        text = comparison_page(result, Texts(lang if lang in LANGUAGES else "en"))
+        return Response(text, media_type="text/html", headers=headers)
     return PlainTextResponse("There is no such form.", 404)
 
 

@@ -37,7 +37,7 @@ def log_to_file() -> None:
 def words_of(error: BaseException, t: Texts) -> str:
     """What the user is told of an error; the trace of an unexpected one goes to the log."""
     if isinstance(error, QTinkerError):
-        return " ".join(part for part in (error.message, error.fix) if part)
+        return " ".join(t.said(part) for part in (error.message, error.fix) if part)
     log.error("unexpected: %r", error, exc_info=error)
     return t("error.unexpected", log=str(home() / "ui.log"))
 

@@ -118,7 +118,7 @@ def build(shell: Shell) -> None:
         problems = registry.verify(entry.full_name)
         if not problems:
             return page.note(t("models.verified"), "good")
-        return "".join(page.note(words, "bad") for words in problems)
+        return "".join(page.note(t.said(words), "bad") for words in problems)
 
     verify.click(check, [chosen], [verified], show_progress="minimal", api_visibility="private")
     remove.click(lambda: gr.Row(visible=True), outputs=sure, **QUIET)
@@ -249,7 +249,7 @@ def detail_html(model: choices.Model, t: Texts) -> str:
     """A model's page: facts, where it comes from, files, download, and how to load it."""
     entry, parts = model.entry, [page.title(model.name, model.about or kind_words(model, t))]
     if entry and entry.broken:
-        parts.append(page.note(entry.broken, "bad"))
+        parts.append(page.note(t.said(entry.broken), "bad"))
     facts = [
         (t("models.parameters"), short_number(model.parameters)), (t("models.size"), size(model.bytes)),
         (t("models.layers"), number(model.layers)), (t("models.hidden"), number(model.hidden)),
@@ -320,4 +320,5 @@ def begin_import(files: list[str] | None, name: str) -> str:
     wanted = (name or "").strip()
     if wanted and not guard.is_plain_name(wanted):
         raise InputError(f"{wanted[:60]!r} can't be a model's name.", "Use letters, digits, dot, dash and underscore.")
-    return tasks.start("import", [str(source), *(["--name", wanted] if wanted else [])], label=wanted or source.name)
+    arguments = [str(source), *(["--name", wanted] if wanted else [])]
+    return tasks.start("import", arguments, label=wanted or source.name, button="import")

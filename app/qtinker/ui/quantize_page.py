@@ -51,7 +51,7 @@ def build(shell: Shell) -> None:
                     visible=offered[0] == CALIBRATED, elem_id="qt-examples",
                 )  # fmt: skip
                 name = gr.Textbox(label=t("quantize.name"), info=t("quantize.name_help"), max_lines=1)
-                make = Starter(shell, "quantize", verb="quantize", label=t("quantize.start"), begin=begin,
+                make = Starter(shell, "quantize", verb="quantize", label=t("quantize.start"), begin=begin_here,
                                variant="primary", done=lambda task: done_words(task, t))  # fmt: skip
             export = _export_card(shell)
         with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="qt-card"):
@@ -113,8 +113,15 @@ def schemes_here() -> list[str]:
 def engine_choices(name: str, t: Texts) -> list[tuple[str, str]]:
     """The engines that can make a scheme here, and before them the choice that leaves it to the program."""
     scheme = find_scheme(name)
-    auto = t("quantize.engine_auto", name=choose_engine(scheme).engine)
+    auto = t("quantize.engine_auto", name=automatic(name))
     return [(auto, "auto"), *((each, each) for each in scheme.engines if extras.runs(each))]
+
+
+def automatic(name: str) -> str:
+    """The engine that suits this computer, among those that are whole here."""
+    scheme = find_scheme(name)
+    best = choose_engine(scheme).engine
+    return best if extras.runs(best) else next(filter(extras.runs, scheme.engines), best)
 
 
 def scheme_chosen(name: str, t: Texts) -> list[Any]:
@@ -249,26 +256,36 @@ def _zip(model: choices.Model, t: Texts) -> str:
     return f'<a href="/download/model/{esc(model.entry.full_name)}.zip" download>{esc(t("models.zip_short"))}</a>'
 
 
-def begin(model: str, scheme: str, name: str, engine: str = "auto", examples: str = "") -> str:
-    """Start quantizing; `examples` is data for the scheme that is calibrated."""
+def begin_here(model: str, scheme: str, name: str, engine: str, examples: str) -> str:
+    """Start quantizing with the page's fields: the one for examples is shown only where they calibrate."""
+    return begin(model, scheme, name, engine, (examples or " ") if scheme == CALIBRATED else "")
+
+
+def begin(model: str, scheme: str, name: str = "", engine: str = "auto", data: str = "") -> str:
+    """Start quantizing; `data` are examples to calibrate on and to compare with."""
     entry = guard.local_model(model)
     if scheme not in SCHEMES:
         raise InputError(f"There is no scheme {str(scheme)[:40]!r}.", f"Schemes: {', '.join(SCHEMES)}.")
+    engine = automatic(scheme) if engine in ("", "auto") else engine
     choose_engine(find_scheme(scheme), engine)
+    if not extras.runs(engine):
+        raise InputError(f"The engine {engine} is not installed.", extras.install_command(extras.ENGINES[engine]))
     arguments = [entry.full_name, "--scheme", scheme, "--engine", engine, *_named(name)]
-    if scheme == CALIBRATED:
-        arguments += ["--data", guard.hub_or_file(examples)]
-    return tasks.start("quantize", arguments, label=f"{entry.name} · {scheme}")
+    if data or scheme == CALIBRATED:
+        arguments += ["--data", guard.hub_or_file(data)]
+    return tasks.start("quantize", arguments, label=f"{entry.name} · {scheme}", button="quantize")
 
 
-def begin_export(model: str, format: str, name: str) -> str:
-    """Start exporting."""
+def begin_export(model: str, format: str, name: str = "", data: str = "") -> str:
+    """Start exporting; `data` are examples to compare with the source on."""
     entry = guard.local_model(model)
     form = find_format(format)
     if not extras.is_here(form.extra):
         raise InputError(f"{form.title} needs what is not installed.", extras.install_command(form.extra))
     arguments = [entry.full_name, "--format", form.name, *_named(name)]
-    return tasks.start("export", arguments, label=f"{entry.name} · {form.name}")
+    if data:
+        arguments += ["--data", guard.hub_or_file(data)]
+    return tasks.start("export", arguments, label=f"{entry.name} · {form.name}", button="export")
 
 
 def _named(name: str | None) -> list[str]:
@@ -292,11 +309,11 @@ def begin_measure(model: str, data: str) -> str:
     if not others:
         raise InputError("This model has no quantized or exported version that runs here yet.", "Make one first.")
     source = guard.hub_or_file(data)
-    return tasks.start("evaluate", [entry.full_name, *others, "--data", source], label=entry.name)
+    return tasks.start("evaluate", [entry.full_name, *others, "--data", source], label=entry.name, button="measure")
 
 
 def measured_html(task_id: str, t: Texts) -> str:
     """The table of a finished measurement."""
     result = tasks.read(task_id).result or {}
-    findings = "".join(page.note(str(words), "warn") for words in result.get("warnings") or [])
+    findings = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
     return models_table(result.get("models") or [], t) + findings

@@ -131,7 +131,7 @@ def report_html(report: dict[str, Any], t: Texts) -> str:
     if models:
         parts.append(models_table(models, t, roles=roles_of(report, t)))
         parts.append(models_chart(models, t))
-    parts += [page.note(str(words), "warn") for words in report.get("warnings") or []]
+    parts += [page.note(t.said(words), "warn") for words in report.get("warnings") or []]
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
 
 
@@ -173,24 +173,53 @@ def made_models(report: dict[str, Any]) -> list[str]:
 
 
 def report_page(run: runs.Run, report: dict[str, Any], t: Texts) -> str:
-    """A report as one HTML file: style, plots and numbers inside, nothing fetched, no script."""
+    """A run's report as one HTML file."""
     from .run_views import charts_html
 
     state, environment = run.state(), report.get("environment") or {}
     spec = run.files.spec.read_text(encoding="utf-8") if run.files.spec.is_file() else ""
-    facts = [(key, str(value)) for key, value in environment.items() if key not in ("executable",)]
-    name = esc(report.get("name") or run.id)
+    name = str(report.get("name") or run.id)
+    cards = [
+        report_html(report, t),
+        charts_html(name, curves(run), [], t),
+        f'{page.title(t("runs.spec"))}<pre class="qt-log" style="max-height:none">{esc(spec)}</pre>',
+        page.title(t("result.environment")) + page.facts(_made_with(environment)),
+    ]
+    return whole_page(name, f"{run.id} · {moment(state.get('ended'))}", cards, t)
+
+
+def comparison_page(result: dict[str, Any], t: Texts) -> str:
+    """A comparison of models as one HTML file."""
+    models, data = result.get("models") or [], result.get("data") or {}
+    said = t("compare.measured_on", n=number(data.get("examples")))
+    notes = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
+    cards = [
+        f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(said)}</p>'
+        f"{models_table(models, t)}{notes}{models_chart(models, t)}</div>",
+        page.title(t("result.environment")) + page.facts(_made_with(result.get("environment") or {})),
+    ]
+    return whole_page(t("compare.title"), Path(str(data.get("source") or "")).name, cards, t)
+
+
+def _made_with(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in environment.items():
+        if key == "versions" and isinstance(value, dict):
+            rows += [(str(package), str(version)) for package, version in value.items()]
+        elif key != "executable" and value is not None:
+            rows.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return rows
+
+
+def whole_page(title: str, lead: str, cards: list[str], t: Texts) -> str:
+    """One HTML file: style, plots and numbers inside, nothing fetched, no script."""
+    body = "".join(f'<div class="qt-card">{card}</div>' for card in cards)
     return (
         f'<!doctype html><html lang="{t.language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>QTinker: {name}</title><style>{theme.css()}\n"
+        f"<title>QTinker: {esc(title)}</title><style>{theme.css()}\n"
         "body{margin:0 auto;max-width:1080px;padding:24px 18px;background:#f6f7f9;color:#17202a;line-height:1.5}"
         ".qt-card{margin-bottom:18px}</style></head><body>"
-        f'<h1 style="margin:0">{name}</h1><p class="qt-muted">{esc(run.id)} · {moment(state.get("ended"))}</p>'
-        f'<div class="qt-card">{report_html(report, t)}</div>'
-        f'<div class="qt-card">{charts_html(str(report.get("name") or run.id), curves(run), [], t)}</div>'
-        f'<div class="qt-card">{page.title(t("runs.spec"))}'
-        f'<pre class="qt-log" style="max-height:none">{esc(spec)}</pre></div>'
-        f'<div class="qt-card">{page.title(t("result.environment"))}{page.facts(facts)}</div></body></html>'
+        f'<h1 style="margin:0">{esc(title)}</h1><p class="qt-muted">{esc(lead)}</p>{body}</body></html>'
     )

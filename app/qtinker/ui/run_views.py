@@ -87,7 +87,7 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
         f"{moment(state.get('created'))}</p>"
     ]
     if error:
-        parts.append(page.note(str(error.get("message") or ""), "bad", fix=str(error.get("fix") or "")))
+        parts.append(page.note(t.said(error.get("message")), "bad", fix=t.said(error.get("fix"))))
     elif state["status"] in ("interrupted", "stopped"):
         parts.append(page.note(t(f"runs.note_{state['status']}"), "warn"))
     elif state["status"] == "stopping":
@@ -105,7 +105,7 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
     if state["status"] == "done":  # the result says them again, beside what they are about
         return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
     warnings = [event for event in known.messages if event.get("level") == "warning"][-4:]
-    parts += [page.note(str(event.get("text") or ""), "warn") for event in warnings]
+    parts += [page.note(t.said(event.get("text")), "warn") for event in warnings]
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
 
 

@@ -208,7 +208,8 @@ def _result(run: runs.Run, report: dict[str, Any] | None, t: Texts) -> str:
         (f"/download/model/{name}.zip", t("runs.model_zip", name=name.split("/")[-1])) for name in made_models(report)
     ]
     items = [
-        (f"/download/run/{run.id}/report.{ending}", t(f"runs.report_{ending}")) for ending in ("html", "json", "csv")
+        (f"/download/run/{run.id}/report.{ending}?lang={t.language}", t(f"runs.report_{ending}"))
+        for ending in ("html", "json", "csv")
     ]
     return (
         f'<div class="qt-card">{report_html(report, t)}<div style="height:14px"></div>'

@@ -35,7 +35,8 @@ _started: list[subprocess.Popen[bytes]] = []
 
 @dataclass
 class Task:
-    """What is known of a task. `status` is running, done, failed or stopped; `progress` the last progress line."""
+    """What is known of a task. `status` is running, done, failed or stopped; `progress` the last progress line;
+    `button` the one on the page that began it."""
 
     id: str
     verb: str
@@ -45,6 +46,8 @@ class Task:
     progress: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: str = ""
+    fix: str = ""
+    button: str = ""
 
     @property
     def going_on(self) -> bool:
@@ -56,7 +59,9 @@ def tasks_dir() -> Path:
     return cache_dir() / "tasks"
 
 
-def start(verb: str, arguments: Sequence[str] = (), *, label: str = "", module: str | None = None) -> str:
+def start(
+    verb: str, arguments: Sequence[str] = (), *, label: str = "", module: str | None = None, button: str = ""
+) -> str:
     """Start `qtinker VERB ARGUMENTS --json` (or another module of ours, alone); returns the task's id at once."""
     _forget_old()
     task_id = f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -67,6 +72,7 @@ def start(verb: str, arguments: Sequence[str] = (), *, label: str = "", module: 
         "module": module or "qtinker",
         "arguments": list(arguments) if module else [verb, *arguments, "--json"],
         "label": label,
+        "button": button,
         "started": time.time(),
     }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
@@ -108,7 +114,7 @@ def read(task_id: str) -> Task:
     errors = _tail(folder / "stderr")
     task = Task(
         id=task_id, verb=request["verb"], label=request.get("label", ""), status="running",
-        started=request["started"], progress=_last_json(errors) or {},
+        started=request["started"], progress=_last_json(errors) or {}, button=request.get("button", ""),
     )  # fmt: skip
     ended = _json(folder / "exit.json")
     if ended is None:
@@ -127,8 +133,10 @@ def read(task_id: str) -> Task:
     else:
         task.status = "failed"
         said = (task.result or {}).get("error")
-        words = " ".join(filter(None, (said.get("message"), said.get("fix")))) if isinstance(said, dict) else ""
-        task.error = words or _words(errors) or "The process ended without saying why."
+        if isinstance(said, dict) and said.get("message"):
+            task.error, task.fix = str(said["message"]), str(said.get("fix") or "")
+        else:
+            task.error = _words(errors) or "The process ended without saying why."
     return task
 
 
@@ -154,13 +162,20 @@ def stop(task_id: str) -> None:
 def going_on(verb: str | None = None) -> list[Task]:
     """Tasks that run now, newest first."""
     found = []
-    for name in _names():
-        if verb is not None and not name.startswith(f"{verb}-"):
-            continue
+    for name in _names(verb):
         with contextlib.suppress(InputError):
             if not (tasks_dir() / name / "exit.json").exists() and (task := read(name)).going_on:
                 found.append(task)
     return found
+
+
+def newest(verb: str, button: str) -> Task | None:
+    """The task that a button of the page began last."""
+    for name in _names(verb):
+        with contextlib.suppress(InputError):
+            if (task := read(name)).button == button:
+                return task
+    return None
 
 
 def stop_all() -> None:
@@ -190,9 +205,12 @@ def _folder(task_id: Any) -> Path:
     return tasks_dir() / task_id
 
 
-def _names() -> list[str]:
+def _names(verb: str | None = None) -> list[str]:
     try:
-        return sorted((entry.name for entry in os.scandir(tasks_dir()) if _ID.match(entry.name)), reverse=True)
+        return sorted(
+            (entry.name for entry in os.scandir(tasks_dir())
+             if _ID.match(entry.name) and (verb is None or entry.name.startswith(f"{verb}-"))), reverse=True,
+        )  # fmt: skip
     except OSError:
         return []
 

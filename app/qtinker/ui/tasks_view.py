@@ -22,16 +22,23 @@ def task_html(task: tasks.Task, t: Texts, *, done: str = "") -> str:
     if task.going_on:
         return progress_html(task, t)
     if task.status == "failed":
-        return page.note(task.error, "bad", head=t("task.failed", name=task.label or task.verb))
+        head = t("task.failed", name=task.label or task.verb)
+        return page.note(t.said(task.error), "bad", head=head, fix=t.said(task.fix))
     if task.status == "stopped":
         return page.note(t("task.stopped", name=task.label or task.verb), "warn")
     return page.note(done or t("task.done", name=task.label or task.verb), "good")
 
 
 def progress_html(task: tasks.Task, t: Texts) -> str:
-    """The bar of a task that goes on; downloads say bytes, speed and time left."""
+    """The bar of a task that goes on; downloads say bytes, speed and time left, other verbs their step."""
     now = task.progress
     name = str(now.get("name") or task.label or task.verb)
+    if isinstance(now.get("step"), str):
+        share = now.get("progress")
+        words = f"{name}: {t.said(now['step'])}"
+        if not isinstance(share, int | float):
+            return page.progress(None, words, "", label=words)
+        return page.progress(share, f"{words} · {percent(share, 0)}", "", label=words)
     phase = str(now.get("phase") or "")
     words = f"{name}: {t.get(f'task.phase_{phase}', phase) or t('task.starting')}"
     total, done = now.get("total"), now.get("done")
@@ -50,15 +57,16 @@ def progress_html(task: tasks.Task, t: Texts) -> str:
 class Starter:
     """A button that starts a task, with its bar and a Stop button below.
 
-    The task's id is kept by the browser and found again on disk, so a reload or a restarted server goes on showing it.
+    The task's id is kept by the browser and found again on disk, so a reload or a restarted server goes on showing it;
+    with `keep` also what it came to. What is wrong with the fields is said where the bar would be.
     """
 
     def __init__(
         self, shell: Any, key: str, *, verb: str, label: str, begin: Callable[..., str], visible: bool = True,
-        variant: Any = "secondary", done: Callable[[tasks.Task], str] | None = None,
+        variant: Any = "secondary", done: Callable[[tasks.Task], str] | None = None, keep: bool = False,
     ) -> None:  # fmt: skip
         self.t: Texts = shell.t
-        self.verb, self.begin, self.done = verb, begin, done
+        self.key, self.verb, self.begin, self.done, self.keep = key, verb, begin, done, keep
         with gr.Row(elem_classes="qt-actions"):
             self.button = gr.Button(
                 label,
@@ -92,8 +100,12 @@ class Starter:
         self.stop.click(safe(self.t)(self.end), [self.task], mine, **QUIET)
 
     def start(self, *values: Any) -> list[Any]:
-        """Begin the task."""
-        return self.show(self.begin(*values))
+        """Begin the task, or say what is wrong with the fields."""
+        try:
+            return self.show(self.begin(*values))
+        except QTinkerError as error:
+            words = page.note(self.t.said(error.message), "bad", fix=self.t.said(error.fix))
+            return [gr.skip(), words, gr.skip(), gr.skip()]
 
     def tick(self, task_id: str) -> list[Any]:
         return self.show(task_id) if task_id else ["", "", gr.Timer(active=False), gr.Button(visible=False)]
@@ -125,18 +137,24 @@ class Starter:
         return self.done(task) if self.done and task.status == "done" else ""
 
     def find(self) -> list[Any]:
-        """On loading the page: a task of this kind that goes on is shown again."""
-        running = tasks.going_on(self.verb)
-        return [running[0].id, gr.Timer(active=True)] if running else [gr.skip(), gr.skip()]
+        """On loading the page: the task that this button began last is shown again if it goes on (or is to be kept)."""
+        last = tasks.newest(self.verb, self.key)
+        if last is None or not (last.going_on or (self.keep and last.status == "done")):
+            return [gr.skip(), gr.skip()]
+        return [last.id, gr.Timer(active=True)]
 
 
-def download(name: str) -> str:
+def download(name: str, *, button: str = "") -> str:
     """Begin a download, or join the one of this model that goes on already."""
     name = guard.model_name(name)
     running = next((task for task in tasks.going_on("download") if task.label == name), None)
-    return running.id if running else tasks.start("download", [name], label=name)
+    return running.id if running else tasks.start("download", [name], label=name, button=button)
 
 
 def downloader(shell: Any, key: str) -> Starter:
     """A Download button: fetches the model that a field names, in place."""
-    return Starter(shell, key, verb="download", label=shell.t("task.download"), begin=download, visible=False)
+
+    def begin(name: str) -> str:
+        return download(name, button=key)
+
+    return Starter(shell, key, verb="download", label=shell.t("task.download"), begin=begin, visible=False)

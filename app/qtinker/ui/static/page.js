@@ -19,6 +19,11 @@
     }
     window.history.replaceState(window.history.state, "", url);
   };
+  // The chosen one of a long list is shown, not only marked.
+  qt.reveal = (place) => requestAnimationFrame(() => setTimeout(() => {
+    const chosen = document.querySelector(`${place} label.selected`), list = chosen && chosen.parentElement;
+    if (list) list.scrollTop = chosen.offsetTop - list.offsetTop - (list.clientHeight - chosen.clientHeight) / 2;
+  }, 150));
   qt.go = (query) => { window.location.assign(`${window.location.pathname}?${query}`); };
 
   const start = () => {

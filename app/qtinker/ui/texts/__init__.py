@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .messages import translate
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 
 
@@ -41,6 +43,10 @@ class Texts:
     def get(self, key: str, default: str = "") -> str:
         """The words for `key`, or `default` where no language has it (field texts come from the spec)."""
         return _read(self.language).get(key) or _read("en").get(key) or default
+
+    def said(self, words: object) -> str:
+        """What the core says, in this language as far as its sentences are known there."""
+        return translate(str(words or ""), self.language)
 
     @staticmethod
     def keys(language: str) -> set[str]:
