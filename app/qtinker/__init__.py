@@ -10,6 +10,7 @@ The verbs are the functions of `qtinker.api`. Nothing is imported before it is u
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -80,4 +81,13 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """torchao says at each import which kernels for other machines it has not loaded, and torch that torchao registers
+    its enums twice: of no use to anybody."""
+    noise = ("Failed to load", "is an Enum subclass and is now natively supported")
+    return not any(words in record.getMessage() for words in noise)
+
+
+for _name in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_name).addFilter(_worth_saying)
 sys.modules[__name__].__class__ = _Package

@@ -206,7 +206,7 @@ def _model_report(
     return ModelReport(
         name=_name(path), path=str(path), engine=one.engine, metrics=metrics, agreement=verdict.agreement,
         max_logit_difference=verdict.max_logit_difference, bytes=weights_bytes(path),
-        bytes_by_part=bytes_by_part(path) if one.engine == "torch" else (quantization or {}).get("bytes_after"),
+        bytes_by_part=bytes_by_part(path),
         weight_files=[file.name for file in weight_files(path)], parameters=one.parameters,
         latency_ms=one.latency_ms, batch_latency_ms=one.batch_latency_ms,
         examples_per_second=one.examples_per_second, load_seconds=one.load_seconds,

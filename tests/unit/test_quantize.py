@@ -80,7 +80,7 @@ def test_a_fresh_process_without_qtinker_gives_the_same_bits(source):
 
 @pytest.mark.parametrize(("scheme", "per_weight"), [("int8-dynamic", 1.0), ("int4-weight-only", 0.5)])
 def test_bytes_are_what_the_scheme_promises(source, scheme, per_weight):
-    path = quantize(source, scheme, fresh=False)
+    path = quantize(source, scheme, engine=SCHEMES[scheme].engines[0], fresh=False)
     record = model_folder.read_meta(path)["quantization"]
     shapes = {name: tuple(value.shape) for name, value in checkpoint.load(source).model.state_dict().items()}
     touched = {
@@ -136,8 +136,42 @@ def test_what_enters_the_registry_says_what_it_is(source):
     assert again.name == "teacher-int4-weight-only-2"
 
 
+def test_auto_passes_over_what_is_measured_slower_than_float(source, monkeypatch):
+    from qtinker.quantize import make
+    from qtinker.runtime import extras
+
+    monkeypatch.setattr(make, "NOT_SLOWER", 0.0)
+    record = model_folder.read_meta(quantize(source, "int8-dynamic", fresh=False))["quantization"]
+    assert record["engine"] == "torchao" and "; measured " in record["reason"] and record["speedup"] > 0
+    if not extras.runs("onnxruntime"):
+        pytest.skip("no second engine is installed")
+    monkeypatch.setattr(make, "NOT_SLOWER", float("inf"))  # none is fast enough: the fastest, with all the figures
+    lines: list[str] = []
+    made = quantize(source, "int8-dynamic", fresh=False, progress=lines.append)
+    record = model_folder.read_meta(made)["quantization"]
+    assert sum("is slower than float on this processor" in line for line in lines) == 2
+    other = {"torchao": "onnxruntime", "onnxruntime": "torchao"}[record["engine"]]
+    assert f"({other} " in record["reason"] and record["reason"].count("times as fast as float") == 2
+    assert sorted(entry.name for entry in registry.list_models() if entry.group == "quantized") == [
+        "teacher-int8-dynamic", "teacher-int8-dynamic-2"
+    ]  # fmt: skip
+
+
+def test_files_are_as_readable_as_the_user_asks(source):
+    import os
+
+    if os.name != "posix":
+        pytest.skip("no modes here")
+    before = os.umask(0o027)
+    try:
+        path = quantize(source, "bf16", fresh=False)
+    finally:
+        os.umask(before)
+    assert {oct(file.stat().st_mode & 0o777) for file in path.iterdir() if file.suffix == ".safetensors"} == {"0o640"}
+
+
 def test_what_is_quantized_already_is_refused(source):
-    path = quantize(source, "int8-dynamic", fresh=False)
+    path = quantize(source, "int8-dynamic", engine="torchao", fresh=False)
     with pytest.raises(InputError, match=r"teacher-int8-dynamic is quantized already \(int8-dynamic\).*teacher"):
         quantize(path, "int4-weight-only")
     (path / "qtinker.json").unlink()
@@ -181,7 +215,7 @@ def test_one_that_answers_differently_is_refused_with_numbers_unless_forced(sour
 
 
 def test_rows_to_compare_on_can_be_given(source):
-    path = quantize(source, "int8-dynamic", check_rows=TEXTS, fresh=False)
+    path = quantize(source, "int8-dynamic", engine="torchao", check_rows=TEXTS, fresh=False)
     assert model_folder.read_meta(path)["quantization"]["check"]["rows"] == 3
 
 

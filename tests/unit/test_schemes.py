@@ -7,8 +7,8 @@ import sys
 from typing import get_args
 
 import pytest
-from qtinker.errors import InputError
-from qtinker.quantize.schemes import SCHEMES, choose_engine, find
+from qtinker.errors import InputError, MissingExtra
+from qtinker.quantize.schemes import SCHEMES, candidates, choose_engine, find
 from qtinker.spec import Scheme
 
 
@@ -53,9 +53,22 @@ def test_auto_says_why(monkeypatch):
     choice = choose_engine(find("int8-weight-only"))
     assert choice.engine == "openvino" and "fastest" in choice.reason
     assert choose_engine(find("int8-weight-only"), device="cuda").engine == "compressed-tensors"
-    monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: False)
+    assert [each.engine for each in candidates(find("int8-dynamic"))] == ["torchao", "onnxruntime"]
+    assert [each.engine for each in candidates(find("int8-dynamic"), "onnxruntime")] == ["onnxruntime"]
+    assert [each.engine for each in candidates(find("int8-dynamic"), device="cuda")] == ["torchao"]
+    # OpenVINO without NNCF runs models, and makes none.
+    monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: module == "openvino")
     assert choose_engine(find("int8-weight-only")).engine == "compressed-tensors"
     assert choose_engine(find("int8-static")).engine == "openvino"
+    with pytest.raises(
+        MissingExtra, match=r"openvino makes int8-static with nncf, which is not installed.*pip install"
+    ):
+        candidates(find("int8-static"))
+    with pytest.raises(MissingExtra, match=r"openvino makes int8-weight-only with nncf"):
+        candidates(find("int8-weight-only"), "openvino")
+    with pytest.raises(MissingExtra, match=r"onnxruntime makes int8-dynamic with onnx and onnxruntime and onnxscript"):
+        candidates(find("int8-dynamic"), "onnxruntime")
+    assert [each.engine for each in candidates(find("int8-dynamic"))] == ["torchao"]
 
 
 def _environment() -> dict[str, str]:

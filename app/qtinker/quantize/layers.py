@@ -6,10 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from .. import model_folder
 from ..errors import InputError
+from ..runtime import extras
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS = 16
 """Smaller embeddings (token types) stay float: they weigh nothing, and packings of eight rows can't hold them."""
+_FAR = 8
+"""Operations between a packed constant and the layer that it is of: unpacking, scaling, reshaping."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,13 @@ def select_layers(model: torch.nn.Module) -> Layers:
             if any(type(module).__name__ == "Conv1D" for module in base.modules())
             else "Choose a model with a Transformer encoder.",
         )
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    shared = getattr(output, "weight", None)  # the head that guesses hidden words reads the word embeddings as floats
     embeddings = [
-        name for name in found[torch.nn.Embedding] if model.get_parameter(f"{name}.weight").shape[0] >= FEWEST_ROWS
+        name
+        for name in found[torch.nn.Embedding]
+        if model.get_parameter(f"{name}.weight") is not shared
+        and model.get_parameter(f"{name}.weight").shape[0] >= FEWEST_ROWS
     ]
     return Layers(embeddings, found[torch.nn.Linear])
 
@@ -84,18 +93,65 @@ def group_size(columns: list[int], preferred: int) -> int:
 
 
 def bytes_by_part(folder: Path) -> dict[str, int]:
-    """Bytes of the weights in safetensors files: embeddings, encoder, head (the pooler counts as head)."""
+    """Bytes of the weights in a model's files: embeddings, encoder, head (the pooler counts as head).
+
+    Of ONNX files it needs the library; {} where that is not installed, or for forms that don't tell.
+    """
+    if files := model_folder.safetensors_files(folder):
+        found = [
+            (part_of(name), int(tensor["data_offsets"][1]) - int(tensor["data_offsets"][0]))
+            for file in files
+            for name, tensor in model_folder.safetensors_header(file).items()
+        ]
+    elif (folder / "openvino_model.xml").is_file():
+        found = openvino_constants(folder / "openvino_model.xml")
+    elif (folder / "model.onnx").is_file() and extras.has("onnx"):
+        found = onnx_constants(folder / "model.onnx")
+    else:
+        return {}
     parts = {"embeddings": 0, "encoder": 0, "head": 0}
-    for file in model_folder.safetensors_files(folder):
-        for name, tensor in model_folder.safetensors_header(file).items():
-            start, end = tensor["data_offsets"]
-            parts[part_of(name)] += int(end) - int(start)
+    for part, size in found:
+        parts[part] += size
     return parts
+
+
+def onnx_constants(path: Path) -> list[tuple[str, int]]:
+    """Part and bytes of each constant of an ONNX graph; matrices that the exporter turned round lost their names, and
+    are the encoder's."""
+    onnx = extras.load("onnx", "onnx")
+    graph = onnx.load(path, load_external_data=False).graph
+    found = []
+    for entry in graph.initializer:
+        bits = onnx.helper.tensor_dtype_to_np_dtype(entry.data_type).itemsize * 8
+        bits = 4 if entry.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4) else bits
+        found.append((part_of(entry.name), math.prod(entry.dims) * bits // 8))
+    return found
+
+
+def openvino_constants(path: Path) -> list[tuple[str, int]]:
+    """Part and bytes of each constant of an OpenVINO model: by its name, else by that of the first named operation
+    that reads it (what NNCF writes has numbers for names)."""
+    root = ElementTree.parse(path).getroot()  # noqa: S314  (a graph of the user's own, no entities are expanded)
+    names, sizes = {}, {}
+    for layer in root.iter("layer"):
+        names[layer.get("id")] = str(layer.get("name"))
+        if layer.get("type") == "Const" and (data := layer.find("data")) is not None:
+            sizes[layer.get("id")] = int(data.get("size") or 0)
+    readers: dict[Any, list[Any]] = {}
+    for edge in root.iter("edge"):
+        readers.setdefault(edge.get("from-layer"), []).append(edge.get("to-layer"))
+    found = []
+    for number, size in sizes.items():
+        at, steps = number, 0
+        while "model." not in names[at] and readers.get(at) and steps < _FAR:
+            at, steps = readers[at][0], steps + 1
+        found.append((part_of(names[at]), size))
+    return found
 
 
 def part_of(name: str) -> str:
     """embeddings, encoder or head, by the name of a tensor."""
-    words = name.split(".")
+    words = re.split(r"[./]", name)
     if any(word in ("embeddings", "wte", "wpe", "embed_tokens") for word in words):
         return "embeddings"
     if any(word in ("pooler", "classifier", "pre_classifier", "score", "cls", "qa_outputs") for word in words):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, MissingExtra
 
 CPU_ENGINES = ("onnxruntime", "openvino")
 """Engines whose files run on the CPU and are no PyTorch folders."""
@@ -205,7 +205,7 @@ def choose_engine(scheme: Scheme, engine: str = "auto", *, device: str = "cpu") 
     Raises:
         InputError: that engine can't make that scheme, or not for that device.
     """
-    from ..runtime.extras import has
+    from ..runtime.extras import runs
 
     kind = "cpu" if device in ("cpu", "auto") else "gpu"
     if engine != "auto":
@@ -217,9 +217,44 @@ def choose_engine(scheme: Scheme, engine: str = "auto", *, device: str = "cpu") 
             raise InputError(f"{engine} runs on the CPU here, not on {device}.", "Leave out --device.")
         return Choice(engine, "as asked")
     better = _ORDER.get(kind, {}).get(scheme.name)
-    if better and has(better):
+    if better and runs(better):
         return Choice(better, f"{better} computes with these weights as they are, which is fastest on this device")
     first = scheme.engines[0]
     if first in CPU_ENGINES:
         return Choice(first, "the only engine for this scheme")
     return Choice(first, "a PyTorch folder that transformers loads everywhere")
+
+
+def candidates(scheme: Scheme, engine: str = "auto", *, device: str = "cpu") -> list[Choice]:
+    """The engines to try, in that order: for auto on a CPU the preferred one, then the others that are installed.
+
+    Raises:
+        InputError: as `choose_engine`.
+        MissingExtra: the engine (for auto: every engine) of the scheme is not installed.
+    """
+    from ..runtime.extras import runs
+
+    first = choose_engine(scheme, engine, device=device)
+    if engine != "auto" or device not in ("cpu", "auto"):
+        refuse_missing(scheme, first.engine)
+        return [first]
+    rest = [Choice(other, "installed, and the next in line") for other in scheme.engines if other != first.engine]
+    found = [choice for choice in (first, *rest) if runs(choice.engine)]
+    if not found:
+        refuse_missing(scheme, first.engine)
+    return found
+
+
+def refuse_missing(scheme: Scheme, engine: str) -> None:
+    """
+    Raises:
+        MissingExtra: the engine can't be used here; the message names what is not installed.
+    """
+    from ..runtime.extras import ENGINES, EXTRAS, has, install_command, runs
+
+    if not runs(engine):
+        missing = [module for module in EXTRAS[ENGINES[engine]] if not has(module)]
+        raise MissingExtra(
+            f"{engine} makes {scheme.name} with {' and '.join(missing)}, which is not installed.",
+            f"Install it: {install_command(ENGINES[engine])}",
+        )
