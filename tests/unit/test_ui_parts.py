@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
@@ -23,7 +24,7 @@ from qtinker.ui import charts, curves, form, format, guard, quantize_page, run_v
 from qtinker.ui.downloads import models_csv, stream_zip, zip_length
 from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
 from qtinker.ui.texts import LANGUAGES as TONGUES
-from qtinker.ui.texts import Texts
+from qtinker.ui.texts import Texts, messages
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"
 SPEC = {"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-mini"}, "data": {"train": "sample"}}
@@ -274,6 +275,57 @@ def test_every_text_that_the_page_asks_for_is_there():
         key for path in folder.glob("*.py") for key in re.findall(r'\bt\("([a-z0-9_.]+)"', path.read_text("utf-8"))
     }
     assert asked and not asked - Texts.keys("en")
+
+
+def said_in_source() -> list[re.Pattern[str]]:
+    """Every text of the program's source as a pattern, anything where a value stands."""
+
+    def text(node: ast.AST) -> str:
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else "\0"
+        if isinstance(node, ast.JoinedStr):
+            return "".join(map(text, node.values))
+        return text(node.left) + text(node.right) if isinstance(node, ast.BinOp) else "\0"
+
+    found = set()
+    for path in Path(guard.__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
+                words = re.sub("\0+", "\0", text(node))
+                if sum(map(str.isalpha, words)) >= 6 and "\n" not in words:
+                    found.add(words)
+    return [re.compile(".+?".join(map(re.escape, words.split("\0"))) + r"\.?", re.DOTALL) for words in sorted(found)]
+
+
+def test_what_the_core_says_is_known_to_the_page():
+    source = said_in_source()
+    for language in ("en", "zh"):
+        known = json.loads((Path(messages.__file__).parent / f"messages.{language}.json").read_text("utf-8"))
+        for english, other in known.items():
+            blanks = [sorted(re.findall(r"\{\d\}", words)) for words in (english, other)]
+            assert set(blanks[1]) <= set(blanks[0]), english
+        ours = [words for words in known if not words.startswith(("Input should", "String should"))]  # pydantic's
+        stale = [words for words in ours if not any(pattern.fullmatch(words) for pattern in source)]
+        assert len(stale) < 0.1 * len(ours), stale
+
+
+@pytest.mark.parametrize(
+    ("said", "english", "chinese"),
+    [
+        ("There is no column 'x' in a.csv. Its columns are: 'a', 'b'.", None, "a.csv 中没有列 'x'。现有列：'a', 'b'。"),
+        (
+            "The disk is full (no room). Free some space, then go on with: python3 app runs resume r1",
+            "The disk is full (no room). Free some space, then press Resume.",
+            "磁盘已满（no room）。请腾出空间，然后点“继续”。",
+        ),
+        ("Nobody wrote this. Try again.", None, "Nobody wrote this. 请再试一次。"),
+        ("Input should be greater than 0 (given: -1).", None, "必须大于 0（当前：-1）。"),
+        ("", None, ""),
+    ],
+)
+def test_sentences_of_the_core_in_the_words_of_the_page(said, english, chinese):
+    assert Texts("en").said(said) == (said if english is None else english)
+    assert Texts("zh").said(said) == chinese
 
 
 def test_the_guide_only_names_what_the_catalog_has():

@@ -46,7 +46,8 @@ def build(shell: Shell) -> None:
                 elem_id="qt-compare-data",
             )
             most = gr.Textbox("", label=t("compare.most"), info=t("compare.most_help"), max_lines=1,
-                              placeholder=t("compare.all"), min_width=140, scale=1)  # fmt: skip
+                              placeholder=t("compare.all"), min_width=140, scale=1,
+                              elem_id="qt-compare-most")  # fmt: skip
         upload = gr.File(
             label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=124, elem_classes="qt-drop"
         )

@@ -6,6 +6,7 @@ The command line takes any folder or file of its user; the page may be asked by 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..errors import InputError
 from ..home import cache_dir, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
-MAX_UPLOAD = "4gb"
+MAX_UPLOAD = "4gb"  # QTINKER_MAX_UPLOAD gives another
 MAX_TEXT = 20_000
 _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
 
@@ -24,6 +25,18 @@ _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-
 def uploads_dir() -> Path:
     """Where the browser's uploads arrive; they are moved on or deleted."""
     return cache_dir() / "uploads"
+
+
+def max_upload() -> str:
+    """The largest file that may be uploaded, as a number with kb, mb or gb.
+
+    Raises:
+        InputError: QTINKER_MAX_UPLOAD is no such size.
+    """
+    given = os.environ.get("QTINKER_MAX_UPLOAD", "").strip().lower() or MAX_UPLOAD
+    if not re.fullmatch(r"\d{1,6}(kb|mb|gb)", given):
+        raise InputError(f"QTINKER_MAX_UPLOAD is {given[:20]!r}, which is no size.", "Write it as 500mb or 4gb.")
+    return given
 
 
 def data_dir() -> Path:

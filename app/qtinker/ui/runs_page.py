@@ -37,7 +37,7 @@ def build(shell: Shell) -> None:
                     resume = gr.Button(
                         t("runs.resume"), visible=False, variant="primary", size="sm", elem_id="qt-resume"
                     )
-                    earlier = gr.Button(t("runs.earlier"), visible=False, size="sm")
+                    earlier = gr.Button(t("runs.earlier"), visible=False, size="sm", elem_id="qt-earlier")
                     later = gr.Button(t("runs.later"), visible=False, size="sm")
                     again = gr.Button(t("runs.again"), visible=False, size="sm", elem_id="qt-again")
                     delete = gr.Button(t("runs.delete"), visible=False, size="sm", elem_id="qt-delete")
@@ -49,7 +49,12 @@ def build(shell: Shell) -> None:
             with gr.Column(elem_classes="qt-card"):
                 charts = gr.HTML(elem_id="qt-run-charts")
                 others = gr.Dropdown(
-                    label=t("runs.over"), info=t("runs.over_help"), multiselect=True, choices=[], max_choices=6
+                    label=t("runs.over"),
+                    info=t("runs.over_help"),
+                    multiselect=True,
+                    choices=[],
+                    max_choices=6,
+                    elem_id="qt-run-over",
                 )
             with gr.Accordion(t("runs.log"), open=False):
                 log = gr.HTML(elem_id="qt-run-log")

@@ -59,13 +59,13 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
     log_to_file()
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     application.include_router(downloads.router)
-    uploads = guard.uploads_dir()
+    uploads, limit = guard.uploads_dir(), guard.max_upload()
     for language in sorted(LANGUAGES, key=lambda name: name == "en"):  # "/" matches everything, so it comes last
         gr.mount_gradio_app(
             application, build(language), path="/" if language == "en" else f"/{language}", allowed_paths=[],
             blocked_paths=[str(path) for path in (home() / "bert_models", home() / "runs", home() / "data")],
             favicon_path=str(theme.icon()) if language == "en" else None, show_error=False, footer_links=[],
-            run_history=False, max_file_size=guard.MAX_UPLOAD, ssr_mode=False, enable_monitoring=False, pwa=False,
+            run_history=False, max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False,
             mcp_server=mcp and language == "en", theme=theme.theme(), css=theme.css(), head=theme.head(),
         )  # fmt: skip
     application.add_middleware(Gate, uploads=uploads, login=login)

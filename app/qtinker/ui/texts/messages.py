@@ -1,8 +1,9 @@
-"""What the core says (errors, findings, steps), in other languages: whole sentences matched by templates.
+"""What the core says (errors, findings, steps) in the page's words: whole sentences matched by templates.
 
-The core speaks English and knows nothing of languages. `messages.<language>.json` maps its sentences, with {1}, {2} ...
-where a value stands, to their translation; a sentence that no template matches stays as it is. A test holds every
-template against the core's source, so that a changed sentence does not go untranslated unnoticed.
+The core speaks English, of commands and options, and knows nothing of pages and languages. `messages.<language>.json`
+maps its sentences, with {1}, {2} ... where a value stands, to the page's; a sentence that no template matches stays as
+it is. English has a few: those that name a command where the page has a button. A test holds the templates against the
+core's source, so that a changed sentence does not go untranslated unnoticed.
 """
 
 from __future__ import annotations
@@ -36,19 +37,21 @@ def templates(language: str) -> list[Template]:
 
 @functools.lru_cache(maxsize=512)
 def translate(text: str, language: str) -> str:
-    """The text sentence by sentence, each as long a piece as a template matches."""
+    """The text piece by piece, each the fewest sentences that a template matches."""
     known = templates(language)
     if not known or not text:
         return text
     words, said = text, ""
     while words:
-        ends = [len(words), *reversed([match.start() for match in _END.finditer(words)])]
+        ends = [*(match.start() for match in _END.finditer(words)), len(words)]
         for end in ends:
             if (piece := _one(words[:end], known)) is not None:
                 break
         else:
-            end = ends[-1]
-            piece = words[:end] + (" " if end < len(words) else "")
+            end = ends[0]
+            piece = words[:end]
+        if said and said[-1].isascii():
+            said += " "
         said, words = said + piece, words[end:].lstrip(" ")
     return said
 
