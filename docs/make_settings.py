@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "app"))
 
 from qtinker.options import SettingOption, distill_options  # noqa: E402
+from qtinker.presets import Preset, presets  # noqa: E402
 from qtinker.spec import METHODS  # noqa: E402
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -19,6 +20,7 @@ Every setting of a run, as option of `distill` (and of `finetune`, where it appl
 
 `python3 app distill ... --print-spec` prints the YAML that a command amounts to.
 """
+PRESETS = "`--preset NAME` fills in settings that go well together; what is given beside it counts:\n"
 TITLES = {
     "teacher": "Teacher", "student": "Student", "data": "Data", "task": "Task", "method": "Method",
     "training": "Training", "run": "Run",
@@ -32,11 +34,21 @@ def page() -> str:
         parts.append(f"## {title}\n")
         if panel == "method":
             parts += [f"- `{name}`: {' '.join((method.__doc__ or '').split())}" for name, method in METHODS.items()]
-            parts.append("")
+            parts += ["", PRESETS, *(preset_line(each) for each in presets().values()), ""]
         parts.append("| option | key | default | meaning |\n|---|---|---|---|")
-        parts += [row(each) for each in distill_options() if each.panel == panel]
+        parts += [row(each) for each in distill_options() if each.panel == panel and each.field != "preset"]
         parts.append("")
     return "\n".join(parts)
+
+
+def preset_line(preset: Preset) -> str:
+    """One preset's line: what it is for and what it sets."""
+    flat = [
+        f"{part}.{name} {value}" if part != "control" else "control"
+        for part, value in preset.settings.items()
+        for name, value in (value.items() if isinstance(value, dict) else [("", value)])
+    ]
+    return f"- `{preset.name}`: {preset.about} ({', '.join(flat)})"
 
 
 def row(option: SettingOption) -> str:

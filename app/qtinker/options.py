@@ -13,6 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from .errors import InputError, Problem, SpecError
+from .presets import apply as apply_preset
+from .presets import preset, presets
 from .spec import (
     METHODS,
     DataSpec,
@@ -175,9 +177,19 @@ def run_options(*names: str) -> Iterator[SettingOption]:
             yield option((name,), field)
 
 
+def preset_option() -> SettingOption:
+    """--preset; it stands for settings, and is none itself."""
+    described = "; ".join(f"{each.name}: {first_sentence(each.about)}" for each in presets().values())
+    return SettingOption(
+        ("preset",), ("--preset",), Literal[tuple(presets())], "Preset",
+        f"Settings that go well together; what is given beside it counts. {described}.", "", None, panel="method",
+    )  # fmt: skip
+
+
 def distill_options() -> list[SettingOption]:
     """Every option of `distill`."""
     return [
+        preset_option(),
         *part_options("teacher"), *part_options("student"), *part_options("data"), *part_options("task"),
         *method_options(), *part_options("training"), *run_options("name", "control", "quantize"),
     ]  # fmt: skip
@@ -200,9 +212,11 @@ def to_data(options: list[SettingOption], values: dict[str, Any]) -> dict[str, A
     """
     data: dict[str, Any] = {}
     given = {each: values.get(each.parameter) for each in options}
-    method = next((value for each, value in given.items() if each.path == ("method", "name")), None) or "logit"
+    wanted = values.get("preset")
+    usual = preset(wanted).settings["method"]["name"] if wanted else "logit"
+    method = next((value for each, value in given.items() if each.path == ("method", "name")), None) or usual
     for each, value in given.items():
-        if value is None or (each.repeatable and not value):
+        if value is None or (each.repeatable and not value) or each.path == ("preset",):
             continue
         if each.methods and method not in each.methods:
             raise InputError(
@@ -217,7 +231,7 @@ def to_data(options: list[SettingOption], values: dict[str, Any]) -> dict[str, A
         place[each.path[-1]] = value
     if any(each.path[0] == "method" for each in options):
         data.setdefault("method", {})["name"] = method
-    return data
+    return apply_preset(wanted, data) if wanted else data
 
 
 def in_options(error: SpecError, options: list[SettingOption]) -> SpecError:

@@ -13,7 +13,8 @@ from qtinker.distill.layers import Needs
 from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import train
 from qtinker.errors import InputError, RunFailed, RunStopped
-from qtinker.spec import TrainingSpec
+from qtinker.presets import apply, presets
+from qtinker.spec import RunSpec, TrainingSpec
 from qtinker.spec_methods import METHODS, FeatureMethod, LogitMethod, PatientMethod
 from training_job import accuracy
 
@@ -500,3 +501,33 @@ def test_the_temperature_goes_in_a_straight_line(tmp_path):
 def test_two_classes_are_refused_where_sureness_would_be_lost(form, says, tmp_path):
     with pytest.raises(InputError, match=says):
         go(tiny.bert(2, 32), tmp_path, method=LogitMethod(**form), teacher=tiny.bert(4, 64))
+
+
+@pytest.fixture(scope="module")
+def trained_teacher(tmp_path_factory):
+    """A teacher whose answers say something, as weights: a run moves and freezes the model."""
+    teacher = tiny.bert(4, 64, seed=1)
+    go(teacher, tmp_path_factory.mktemp("teacher"), data=tiny.encoded(48), epochs=15, batch_size=4)
+    return tiny.weights(teacher.model)
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if name != "general"])
+def test_each_preset_brings_the_student_nearer_to_the_teacher(name, trained_teacher, tmp_path):
+    given = {"teacher": {"model": "t"}, "student": {"model": "s"}, "data": {"train": "d"}}
+    whole = RunSpec.parse(apply(name, given))
+    student, teacher, data = tiny.bert(2, 64, seed=2), tiny.bert(4, 64, seed=1), tiny.encoded(48)
+    teacher.model.load_state_dict(trained_teacher)
+    batch = collate(data, np.arange(48), pad_token_id=0)
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+
+    @torch.no_grad()
+    def distance():
+        answers = [loaded.model.eval()(**inputs).logits.softmax(-1) for loaded in (student, teacher)]
+        return (answers[0] - answers[1]).abs().mean().item()
+
+    before = distance()
+    assert before > 0.2
+    method = whole.method.model_copy(update={"ce_weight": 0.0, **OPTIONS.get(name, {})})
+    # more passes over less data than a preset means for pretrained students
+    go(student, tmp_path, method=method, teacher=teacher, data=data, epochs=12, batch_size=4, learning_rate=2e-3)
+    assert distance() < 0.5 * before

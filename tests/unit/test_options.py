@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from qtinker.errors import InputError, SpecError
 from qtinker.options import distill_options, finetune_options, in_options, method_options, to_data
+from qtinker.presets import presets
 from qtinker.spec import METHODS, DataSpec, RunSpec, StudentSpec, TaskSpec, TeacherSpec, TrainingSpec
 
 
@@ -22,7 +23,7 @@ def test_every_setting_is_an_option():
     }
     wanted = {f"{part}.{name}" for part, spec in parts.items() for name in spec.model_fields}
     wanted |= {f"method.{name}" for method in METHODS.values() for name in method.model_fields}
-    wanted |= set(RunSpec.model_fields) - {*parts, "method", "version"}
+    wanted |= set(RunSpec.model_fields) - {*parts, "method", "version"} | {"preset"}
     assert {each.field for each in distill_options()} == wanted
 
 
@@ -96,3 +97,29 @@ def test_finetune_knows_no_teacher_and_no_method():
 def test_each_method_is_described():
     choice = next(each for each in method_options() if each.field == "method.name")
     assert all(f"{name}: " in choice.description for name in METHODS)
+
+
+BASE = {"teacher__model": "t", "student__model": "s", "data__train": "x.csv"}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_each_preset_is_a_whole_spec_with_settings_of_its_own(name):
+    spec = RunSpec.parse(to_data(distill_options(), {**BASE, "preset": name}))
+    assert spec.method.name == presets()[name].settings["method"]["name"]
+    assert presets()[name].title and len(presets()[name].about) < 140
+    others = [RunSpec.parse(to_data(distill_options(), {**BASE, "preset": other})) for other in presets()]
+    assert others.count(spec) == 1
+
+
+def test_what_is_given_counts_more_than_the_preset():
+    given = {**BASE, "preset": "tinybert", "training__epochs": 2.0, "method__hidden_weight": 0.5}
+    spec = RunSpec.parse(to_data(distill_options(), given))
+    assert (spec.training.epochs, spec.method.name, spec.method.intermediate_share) == (2.0, "feature", 0.7)
+    assert spec.method.hidden_weight == 0.5 and spec.control
+    other = RunSpec.parse(to_data(distill_options(), {**BASE, "preset": "tinybert", "method__name": "logit"}))
+    assert other.method.name == "logit" and other.training.epochs == 10
+    with pytest.raises(InputError, match="--beta is no setting of the method feature"):
+        to_data(distill_options(), {**BASE, "preset": "tinybert", "method__beta": 1.0})
+    with pytest.raises(InputError, match="no preset 'blanced'") as error:
+        to_data(distill_options(), {**BASE, "preset": "blanced"})
+    assert error.value.fix == "Did you mean balanced?"
