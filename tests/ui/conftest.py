@@ -110,12 +110,17 @@ def practice_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_home(practice_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a finished run: teacher, student, control, INT4."""
+    """A home with a finished run: teacher, student, control, INT4; and the run's record once more, as another run."""
     home = tmp_path_factory.mktemp("trained")
     shutil.copytree(practice_home, home, dirs_exist_ok=True)
     spec = home / "spec.yaml"
     spec.write_text(json.dumps(TINY | {"quantize": [{"scheme": "int4-weight-only"}]}))
-    tool(home, "qtinker", "run", str(spec), "--json")
+    made = tool(home, "qtinker", "run", str(spec), "--json")["run"]
+    twin = "20250101-000000-twin"
+    shutil.copytree(home / "runs" / made, home / "runs" / twin)
+    for name in ("state.json", "report.json"):
+        path = home / "runs" / twin / name
+        path.write_text(path.read_text().replace(made, twin))
     return home
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import shutil
+import subprocess
 
 import psutil
 import pytest
-from conftest import TINY, until
+from conftest import SLOW_MS, TINY, until
 
 pytestmark = pytest.mark.browser
 
@@ -31,8 +34,10 @@ def state(home, run_id):
     return json.loads(path.read_text())
 
 
-def steps(home, run_id):
-    lines = (home / "runs" / run_id / "events.jsonl").read_text().splitlines()
+def steps(home, run_id, *, whole=True):
+    """Steps of the student so far; unless every line should be `whole`, a last line without its end is left out."""
+    text = (home / "runs" / run_id / "events.jsonl").read_text()
+    lines = (text if whole else text[: text.rfind("\n") + 1]).splitlines()
     return [
         event["step"] for line in lines if (event := json.loads(line))["kind"] == "step" and event["phase"] == "distill"
     ]
@@ -89,6 +94,14 @@ def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):
         file.write('{"kind": "step", "pha')  # what a killed worker may leave
     page.reload()
     page.wait_for_selector("#qt-run-head .qt-pill.interrupted")
+    page.wait_for_selector("#qt-run-charts .qt-line")
+    at = max(steps(fresh_home, run_id, whole=False))
+    page.click("#qt-resume")
+    page.wait_for_selector("#qt-run-head .qt-pill.running")
+    until(lambda: max(steps(fresh_home, run_id, whole=False)) > at, what="going on after a half-written line")
+    assert steps(fresh_home, run_id)  # every line is whole again
+    page.click("#qt-stop")
+    page.wait_for_selector("#qt-run-head .qt-pill.stopped")
     page.click("#qt-delete")
     page.click("#qt-delete-yes")
     until(lambda: not (fresh_home / "runs" / run_id).exists())
@@ -113,14 +126,56 @@ def test_ending_the_app_stops_its_run_which_can_be_resumed(start_server, fresh_h
     until(lambda: there.predict(run_id, api_name="/run_status")["status"] == "stopped")
 
 
-def test_a_second_run_waits_and_can_be_withdrawn(start_server, visit, fresh_home):
+def test_runs_wait_in_an_order_that_can_be_changed_and_can_be_withdrawn(start_server, visit, fresh_home):
     server = start_server(fresh_home)
-    first, second = begin(server, long_run()), begin(server, long_run() | {"name": "waits"})
-    page = visit(f"{server.url}/?tab=runs&run={second}")
+    first, *waiting = [begin(server, long_run() | {"name": name}) for name in ("goes", "waits", "waits-too")]
+    second, third = waiting
+    page = visit(f"{server.url}/?tab=runs&run={third}")
+    page.wait_for_selector("#qt-run-head .qt-pill.queued")
+    page.click("#qt-earlier")
+    until(lambda: json.loads((fresh_home / "runs" / "queue.json").read_text())["order"] == [third, second])
+    page.wait_for_selector(f"[data-pick='{third}'] >> text=1.")
+    page.click("#qt-stop")
+    page.wait_for_selector("#qt-run-head .qt-pill.stopped")
+    page.click(f"[data-pick='{second}']")
     page.wait_for_selector("#qt-run-head .qt-pill.queued")
     page.click("#qt-stop")
     page.wait_for_selector("#qt-run-head .qt-pill.stopped")
     page.click(f"[data-pick='{first}']")
     page.wait_for_selector("#qt-run-head .qt-pill.running")
+    page.click("#qt-stop")
+    page.wait_for_selector("#qt-run-head .qt-pill.stopped")
+
+
+@pytest.fixture
+def small_disk(fresh_home):
+    """The runs of the home on a disk of their own that is soon full."""
+    runs = fresh_home / "runs"
+    runs.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(runs)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield runs
+    subprocess.run(["umount", "-l", str(runs)], check=True)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(small_disk, start_server, visit, fresh_home):
+    server = start_server(fresh_home)
+    run_id = begin(server, long_run())
+    until(lambda: steps(fresh_home, run_id, whole=False), what="training", seconds=240)
+    page = visit(f"{server.url}/?tab=runs&run={run_id}")
+    page.wait_for_selector("#qt-run-head .qt-pill.running")
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 16)):
+            pass
+    page.wait_for_selector("#qt-run-head .qt-pill.failed", timeout=3 * SLOW_MS)
+    assert "disk is full" in page.inner_text("#qt-run-head") and "Free some space" in page.inner_text("#qt-run-head")
+    assert "Traceback" not in page.inner_text("#qt-run-head")
+    filler.unlink()
+    at = max(steps(fresh_home, run_id, whole=False))
+    page.click("#qt-resume")
+    page.wait_for_selector("#qt-run-head .qt-pill.running")
+    until(lambda: max(steps(fresh_home, run_id, whole=False)) > at, what="going on")
     page.click("#qt-stop")
     page.wait_for_selector("#qt-run-head .qt-pill.stopped")

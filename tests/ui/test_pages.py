@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import SHOTS
+from conftest import SHOTS, SLOW_MS
 
 pytestmark = pytest.mark.browser
 READY = {
@@ -111,3 +111,75 @@ def test_the_guide_fills_in_the_distil_page(trained_server, visit):
     assert page.input_value("#f-teacher-model input").startswith("bert-base-uncased")
     page.wait_for_selector("#f-student-model label.selected:has-text('bert-mini')")
     assert page.is_visible("#qt-do-teacher"), "a teacher that is not here can be downloaded in place"
+
+
+def test_models_are_measured_side_by_side_and_the_table_stays(trained_server, visit, tmp_path):
+    page = visit(f"{trained_server.url}/?tab=compare&models=tiny,tiny-control")
+    page.wait_for_selector("#qt-compare-models .token")
+    page.fill("#qt-compare-most input, #qt-compare-most textarea", "many")
+    page.click("#qt-do-compare")
+    page.wait_for_selector("#qt-doing-compare >> text=no number of examples")
+    page.fill("#qt-compare-most input, #qt-compare-most textarea", "40")
+    page.click("#qt-do-compare")
+    page.wait_for_selector("#qt-doing-compare [role=progressbar][aria-valuenow]")
+    page.wait_for_selector("#qt-compare-table table", timeout=5 * SLOW_MS)
+    assert page.locator("#qt-compare-table tbody tr").count() == 2
+    assert "40 examples" in page.inner_text("#qt-compare-table")
+    assert page.get_attribute("#qt-compare-table .qt-plot", "aria-label")
+    page.reload()
+    page.wait_for_selector("#qt-compare-table table")
+    with page.expect_download() as got:
+        page.click("#qt-compare-table a:has-text('HTML')")
+    kept = tmp_path / "comparison.html"
+    got.value.save_as(kept)
+    text = kept.read_text(encoding="utf-8")
+    assert "tiny-control" in text and "qt-plot" in text and "<script" not in text and "https://" not in text
+
+
+def test_a_quantized_model_is_measured_beside_its_source(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=quantize&model=tiny")
+    page.wait_for_selector("#qt-quantized tbody tr >> nth=1")
+    page.click("#qt-do-measure")
+    page.wait_for_selector("#qt-quantize-measured tbody tr >> nth=1", timeout=5 * SLOW_MS)
+    assert "int4-weight-only" in page.inner_text("#qt-quantize-measured")
+
+
+def test_runs_are_drawn_over_one_another_and_duplicated(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=runs&run=20250101-000000-twin", quiet=False)  # Duplicate leaves the page
+    page.wait_for_selector("#qt-run-charts .qt-chart")
+    page.click("#qt-run-over input")
+    page.click("[role=option] >> nth=0")
+    page.wait_for_selector("#qt-run-charts >> text=Total loss of the runs")
+    page.keyboard.press("Escape")
+    page.click("#qt-again")
+    page.wait_for_function("document.querySelector('#f-name input, #f-name textarea')?.value === 'tiny'")
+    assert page.input_value("#f-student-shape input") == "L-2_H-64_A-2"
+    assert page.input_value("#f-training-epochs input") == "1"
+    page.wait_for_selector("#qt-verdict .good")
+    page.fill("#f-training-epochs input", "2")
+    page.click("button:has-text('The same without the page')")
+    page.wait_for_selector("text=--epochs 2")
+
+
+def test_a_file_is_uploaded_looked_at_and_its_columns_chosen(trained_server, visit, tmp_path):
+    mine = tmp_path / "mine.csv"
+    rows = "".join(f"good thing {n},<b>yes</b>,{n % 3}\nbad thing {n},no,{n % 3}\n" for n in range(30))
+    mine.write_text("text,verdict,part\n" + rows)
+    page = visit(f"{trained_server.url}/?tab=distil")
+    page.wait_for_selector("#qt-preview .qt-chart")
+    page.click("#f-look-data label:has-text('Upload')")
+    page.set_input_files("#qt-upload input[type=file]", mine)
+    page.wait_for_selector("#qt-preview >> text=<b>yes</b>")  # shown as it is, never as markup
+    page.click("button:has-text('Columns, evaluation data')")
+    page.click("#f-data-label_column input")
+    page.click("[role=option]:has-text('part')")
+    page.wait_for_selector("#qt-preview .qt-bars li:nth-child(3)")
+    page.fill("#f-data-train input, #f-data-train textarea", "data/nothing.csv")
+    page.wait_for_selector("#qt-preview .bad >> text=no data file")
+    page.wait_for_selector("#qt-note-data .bad")
+    assert page.is_disabled("#qt-start")
+    broken = tmp_path / "broken.csv"
+    broken.write_bytes(b"\x00\x01\x02" * 500)
+    page.set_input_files("#qt-upload input[type=file]", broken)
+    page.wait_for_selector("#qt-preview .bad")
+    assert "Traceback" not in page.inner_text("body")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
+import sys
 
 import pytest
-from qtinker.errors import InputError
-from qtinker.ui import server
+from qtinker.errors import InputError, MissingExtra
+from qtinker.ui import guard, server
 from qtinker.ui.security import Gate
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -135,3 +137,20 @@ def test_the_environment_is_put_right(monkeypatch, qtinker_home):
     assert "GRADIO_ALLOWED_PATHS" not in os.environ and "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ
     assert os.environ["GRADIO_TEMP_DIR"] == str(qtinker_home / "cache" / "uploads")
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+
+
+def test_mcp_names_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra) as caught:
+        server.serve(mcp=True)
+    assert "pip install" in caught.value.fix and "gradio[mcp]" in caught.value.fix
+
+
+@pytest.mark.parametrize("given", ["much", "10", "-1mb", "1e9gb"])
+def test_the_limit_of_uploads_is_a_size(given, monkeypatch):
+    monkeypatch.setenv("QTINKER_MAX_UPLOAD", given)
+    with pytest.raises(InputError, match="QTINKER_MAX_UPLOAD"):
+        guard.max_upload()
+    monkeypatch.setenv("QTINKER_MAX_UPLOAD", "500MB")
+    assert guard.max_upload() == "500mb"

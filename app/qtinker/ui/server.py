@@ -6,18 +6,22 @@ One line on standard output says where it is, once it answers: `QTinker is runni
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib.util
 import logging
 import os
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 import webbrowser
 from typing import Any
 
-from ..errors import InputError, QTinkerError
+from ..errors import InputError, MissingExtra, QTinkerError
 from ..home import home
 from . import guard
 
@@ -84,8 +88,14 @@ def serve(
 
     Raises:
         InputError: another host than this computer without a user and password; a port that is taken.
+        MissingExtra: the MCP tools are asked for, and their library is not installed.
     """
     from .security import is_loopback
+
+    if mcp and importlib.util.find_spec("mcp") is None:
+        words = [sys.executable, "-m", "pip", "install", "gradio[mcp]"]
+        command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        raise MissingExtra("The MCP tools need the library mcp, which is not installed.", f"Install it: {command}")
 
     if not is_loopback(host) and login is None:
         raise InputError(
@@ -95,7 +105,10 @@ def serve(
     sock = bind(host, port)
     import uvicorn
 
+    gc.disable()  # what is made now stays: looking for garbage in it takes a sixth of the start
     application_ = application(login=login, mcp=mcp)
+    gc.freeze()
+    gc.enable()
     address = f"http://{_shown(host)}:{sock.getsockname()[1]}"
 
     class Server(uvicorn.Server):
