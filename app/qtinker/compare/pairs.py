@@ -6,7 +6,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..spec import SHAPE, RunSpec, StudentSpec
 from .spec import SweepSpec
@@ -28,6 +27,8 @@ BALANCED = (
 )
 _FIRST = (*BALANCED, ("gpt2", "tinybert-4l"))
 ALL = (*_FIRST, *((t, s) for t in TEACHERS for s in STUDENTS if (t, s) not in _FIRST))
+ITSELF = "@all"
+"""The student of a candidate that is the finetuned teacher itself: it is quantized and nothing else."""
 MODES = {"quick": QUICK, "balanced": BALANCED, "all": ALL}
 
 
@@ -65,37 +66,46 @@ def candidates(spec: SweepSpec) -> list[Candidate]:
     for text in spec.custom_pairs:
         teacher, _, student = text.partition(",")
         pairs.append((teacher.strip(), student.strip()))
-    return list(dict.fromkeys(Candidate(t, s, m) for t, s in dict.fromkeys(pairs) for m in spec.wanted_methods))
+    return [
+        Candidate(teacher, student, method)
+        for teacher, student in dict.fromkeys(pairs)
+        for method in (spec.wanted_methods if student != ITSELF else ["none"])
+    ]
 
 
 def student_spec(text: str) -> StudentSpec:
     """The student that a text names: MODEL, MODEL@0-2-4, @0-2-4 or L-2_H-128_A-2."""
+    if text == ITSELF:
+        return StudentSpec()
     if SHAPE.match(text):
         return StudentSpec(shape=text)
     model, at, layers = text.partition("@")
     return StudentSpec(model=model or None, layers=[int(part) for part in layers.split("-")] if at else None)
 
 
-def run_spec(
-    candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: int | None, method: dict[str, Any] | None = None
-) -> RunSpec:
+def run_spec(candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: int | None) -> RunSpec:
     """The run that trains a candidate. Its teacher is finetuned where that was not done before with equal settings."""
     data = spec.model_dump(mode="json", include={"data", "task", "training"}, exclude_none=True)
+    data["name"] = name_of(f"{prefix}-{candidate.id}", 80)
+    if candidate.student == ITSELF:
+        data["training"] |= {"epochs": spec.teacher_epochs, "learning_rate": spec.teacher_learning_rate}
+        return RunSpec.parse({**data, "student": {"model": candidate.teacher}})
     if eval_every and "eval_every" not in data["training"]:
         data["training"]["eval_every"] = eval_every
     return RunSpec.parse({
         **data,
-        "name": name_of(f"{prefix}-{candidate.id}", 80),
         "teacher": {"model": candidate.teacher, "finetune": True, "epochs": spec.teacher_epochs,
                     "learning_rate": spec.teacher_learning_rate},
         "student": student_spec(candidate.student).model_dump(exclude_none=True),
-        "method": {"name": candidate.method, **(method or {})},
+        "method": {"name": candidate.method},
         "control": spec.control,
     })  # fmt: skip
 
 
 def short(name: str) -> str:
     """A model's name without folders; layers stay with it."""
+    if name == ITSELF:
+        return "teacher"
     model, at, layers = name.partition("@")
     return (Path(model).name if model else "teacher") + (f"-L{layers}" if at else "")
 

@@ -1,7 +1,7 @@
-"""The points of a sweep: finished students, float and quantized, measured on the same rows and kept in its folder.
+"""The points of a sweep: finished students, float and quantized, measured side by side and kept in its folder.
 
-What is measured is written down at once (`measured/<key>.json` and its logits), so that a resumed sweep measures only
-what is missing.
+All models of one teacher are measured in one go, so that their times compare; what was measured is written down
+(`measured/<teacher>.json`) and not measured again.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import pipeline, registry
 from ..data import Examples
-from ..evaluate import environment, label_order
-from ..measure import Job, measure
-from ..quantize.verify import compare_logits
+from ..evaluate import environment, evaluate
 from ..runs import read_json, write_json
-from ..runtime import weights_bytes
 
 CALLS, THROUGHPUT_EXAMPLES = 30, 128
 
@@ -39,48 +34,50 @@ def quantized(source: Path, scheme: str, *, examples: Examples, progress: Callab
 
 
 def measured(
-    folder: Path, key: str, path: Path, *, examples: Examples, task: Any, threads: int | None
-) -> dict[str, Any]:
-    """Figures of one model on the evaluation data, measured once.
+    folder: Path, key: str, teacher: Path, models: dict[str, Path], *, examples: Examples, labels: list[str],
+    threads: int | None, progress: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of a teacher (under `key`) and of the models that learned from it, by name, measured once.
 
-    Returns `path`, `bytes`, `parameters`, `latency_ms` (p50, p95 at batch 1), `examples_per_second` (at batch 32),
-    `metrics`, `engine` and `warnings`.
+    `path`, `bytes`, `parameters`, `latency_ms` and `latency_p95_ms` at batch 1, `examples_per_second` at batch 32,
+    `metrics`, `agreement` (with the teacher) and `engine` of each.
+
+    Args:
+        progress: called with a line before each model; it may raise RunStopped.
     """
     record = folder / f"{key}.json"
+    wanted = {key: str(teacher), **{name: str(path) for name, path in models.items()}}
     if record.is_file():
         known: dict[str, Any] = read_json(record)
-        if known["path"] == str(path):
+        if {name: each["path"] for name, each in known.items()} == wanted:
             return known
-    job = Job(path=str(path), threads=threads, calls=CALLS,
-              throughput_examples=min(THROUGHPUT_EXAMPLES, 4 * len(examples)))  # fmt: skip
-    one = measure(job, examples)
-    warnings: list[str] = []
-    logits = one.logits[:, label_order(one.labels, task.labels, path.name, warnings)]
-    np.save(folder / f"{key}.npy", logits.astype(np.float32), allow_pickle=False)
-    metrics = task.metrics(logits, examples.labels)
-    found = {
-        "path": str(path), "bytes": weights_bytes(path), "parameters": one.parameters, "latency_ms": one.latency_ms,
-        "batch_latency_ms": one.batch_latency_ms, "examples_per_second": one.examples_per_second,
-        "metrics": {name: value for name, value in metrics.items() if name != "examples"}, "engine": one.engine,
-        "threads": one.threads, "warnings": warnings,
+    paths = list(dict.fromkeys(wanted.values()))
+    found = evaluate(
+        [Path(path) for path in paths], examples, labels=labels, threads=threads, isolate=False, calls=CALLS,
+        throughput_examples=THROUGHPUT_EXAMPLES, progress=progress,
+    )  # fmt: skip
+    by_path = dict(zip(paths, found.models, strict=True))
+    figures = {name: _figures(path, by_path[path]) for name, path in wanted.items()}
+    write_json(record, figures)
+    return figures
+
+
+def _figures(path: str, one: Any) -> dict[str, Any]:
+    latency = one.latency_ms or {}
+    return {
+        "path": path, "bytes": one.bytes, "parameters": one.parameters, "latency_ms": latency.get("p50"),
+        "latency_p95_ms": latency.get("p95"), "examples_per_second": one.examples_per_second, "engine": one.engine,
+        "metrics": {name: value for name, value in one.metrics.items() if name != "examples"},
+        "agreement": one.agreement,
     }  # fmt: skip
-    write_json(record, found)
-    return found
-
-
-def agreement(folder: Path, key: str, teacher: str, *, task: Any) -> float | None:
-    """Share of the evaluation rows on which a model answers as its teacher."""
-    try:
-        mine, its = (np.load(folder / f"{each}.npy", allow_pickle=False) for each in (key, teacher))
-    except (OSError, ValueError):
-        return None
-    return compare_logits(its, mine, problem_type=task.type).agreement
 
 
 def surroundings(folder: Path, threads: int | None) -> dict[str, Any]:
     """What the figures depend on, as it was when the first model was measured."""
     record = folder / "environment.json"
     if not record.is_file():
-        record.write_text(json.dumps(environment(threads)), encoding="utf-8")
+        import torch
+
+        record.write_text(json.dumps(environment(threads or torch.get_num_threads())), encoding="utf-8")
     found: dict[str, Any] = read_json(record)
     return found

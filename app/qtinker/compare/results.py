@@ -21,30 +21,27 @@ def make(work: Any) -> Data:
     """The report of a sweep (`sweep.SweepWork`) whose models are all measured."""
     from . import points as measuring
 
-    spec, folder, metric = work.spec, work.sweep.measured, work.metric
+    spec, metric = work.spec, work.metric
     teachers: dict[str, Data] = {}
     rows: list[Data] = []
     for name, entry in work.entries.items():
         if entry["status"] != "done":
             continue
         key = entry["teacher_key"]
-        whole = runs.read_json(folder / f"{key}.json")
-        if key not in teachers:
-            teachers[key] = {**_figures(whole, metric), "id": key, "name": short(entry["teacher"]), "front": False}
+        group = runs.read_json(work.sweep.measured / f"{key}.json")
+        whole = _figures(group[key], metric)
+        teachers.setdefault(key, {"id": key, "name": short(entry["teacher"]), "front": False, **whole})
         for scheme in (None, *spec.wanted_schemes):
             point = name if scheme is None else f"{name}-{scheme}"
-            if not (folder / f"{point}.json").is_file():
+            if point not in group:
                 continue
-            found = runs.read_json(folder / f"{point}.json")
-            base = whole["metrics"][metric]
+            found = _figures(group[point], metric)
             rows.append({
                 "id": point, "candidate": name, "teacher": short(entry["teacher"]), "student": short(entry["student"]),
-                "method": entry["method"], "scheme": scheme or "float", **_figures(found, metric),
-                "retention": found["metrics"][metric] / base if base else None,
-                "agreement": measuring.agreement(folder, point, key, task=work.dataset.task),
+                "method": entry["method"], "scheme": scheme or "float", **found,
+                "retention": found["score"] / whole["score"] if whole["score"] else None,
                 "control": entry.get("control"), "training_seconds": entry.get("training_seconds"),
-                "run": entry["run"], "teacher_figures": {
-                    "bytes": whole["bytes"], "latency_ms": (whole["latency_ms"] or {}).get("p50")},
+                "run": entry["run"], "teacher_figures": {each: whole[each] for each in ("bytes", "latency_ms")},
             })  # fmt: skip
     on_front = {point["id"] for point in front(rows)}
     for row in rows:
@@ -63,7 +60,7 @@ def make(work: Any) -> Data:
             for name, entry in work.entries.items() for scheme, reason in (entry.get("schemes") or {}).items() if reason
         ],
         "decisions": work.state["decisions"], "notes": work.state["notes"], "seconds": round(work.spent, 1),
-        "budget": spec.budget, "environment": measuring.surroundings(folder, spec.training.threads),
+        "budget": spec.budget, "environment": measuring.surroundings(work.sweep.measured, spec.training.threads),
         "spec": spec.model_dump(mode="json", exclude_none=True),
         "reports": {ending: str(work.sweep.report_file(ending)) for ending in REPORTS},
     }  # fmt: skip
@@ -74,19 +71,16 @@ def make(work: Any) -> Data:
 
 
 def _figures(found: Data, metric: str) -> Data:
-    latency = found["latency_ms"] or {}
-    return {
-        "score": found["metrics"][metric], "metrics": found["metrics"], "parameters": found["parameters"],
-        "bytes": found["bytes"], "latency_ms": latency.get("p50"), "latency_p95_ms": latency.get("p95"),
-        "examples_per_second": found["examples_per_second"], "engine": found["engine"], "checkpoint": found["path"],
-    }  # fmt: skip
+    rest = {name: value for name, value in found.items() if name != "path"}
+    return {"score": found["metrics"][metric], **rest, "checkpoint": found["path"]}
 
 
 def baseline(work: Any) -> float | None:
     """The score of a model that answers the commonest label always; None for metrics where that says little."""
-    labels = work.dataset.eval.labels[work.dataset.eval.labelled]
-    if work.metric != "accuracy" or not len(labels):
+    held = work.dataset.eval
+    if work.metric != "accuracy" or work.dataset.task.type != "classification" or not held.labelled.any():
         return None
+    labels = held.labels[held.labelled]
     return float(np.bincount(labels).max() / len(labels))
 
 
@@ -105,8 +99,20 @@ def _against_target(rows: list[Data], wanted: Any, ruled_out: list[Data]) -> Dat
     return {
         "target": wanted.model_dump(exclude_none=True), "met": chosen is not None,
         "best": chosen["id"] if chosen else None, "nearest": near["id"] if near else None,
-        "misses": target.misses(near, wanted) if near and not chosen else "", "ruled_out": ruled_out,
+        "misses": target.misses(near, wanted) if near and not chosen else nothing_left(rows, ruled_out),
+        "ruled_out": ruled_out,
     }  # fmt: skip
+
+
+def nothing_left(rows: list[Data], ruled_out: list[Data]) -> str:
+    """What comes nearest of the students that were ruled out before any training, where that were all."""
+    if rows or not ruled_out:
+        return ""
+    near = min(ruled_out, key=lambda each: (each["excess"], each["student"]))
+    return (
+        f"No student that was considered can keep to size and time, so none was trained. Nearest is {near['student']} "
+        f"as {near['scheme']}: {near['reason']}."
+    )
 
 
 def findings(result: Data) -> list[str]:

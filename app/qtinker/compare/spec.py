@@ -53,7 +53,8 @@ class SweepSpec(Part):
     mode: Mode | None = setting(None, "Mode", "How many pairs of the published lists: quick 3, balanced 8, all 16.")
     custom_pairs: list[str] = setting(
         [], "Pairs", "Own pairs as teacher,student; a student is a model, MODEL@0-2-4 (some of its layers), @0-2-4 "
-        "(layers of the finetuned teacher) or a shape such as L-2_H-128_A-2.",
+        "(layers of the finetuned teacher), @all (the teacher itself, to be quantized) or a shape such as "
+        "L-2_H-128_A-2.",
     )
     teacher: str | None = setting(None, "Teacher", "compress: the model to make smaller.")
     students: list[str] = setting(
@@ -187,6 +188,8 @@ def check_student(text: str) -> None:
     Raises:
         ValueError: the text names no student.
     """
+    if text == "@all":  # the teacher itself
+        return
     _, at, layers = text.partition("@")
     if at and not all(part.isdecimal() for part in layers.split("-")):
         raise ValueError(f"{text!r} is no student: layers are written as @0-2-4")

@@ -1,0 +1,197 @@
+"""Which students a search tries: starts for one teacher, less those that can't keep to the target.
+
+Size follows from the shape and the scheme's formula, time from random weights (`probe`), so that no training is spent
+on what can't win. What is left is ordered by what is most likely to answer well: trained weights before random ones,
+and the larger before the smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import catalog, registry, shapes
+from ..errors import InputError, QTinkerError
+from ..estimate import token_count
+from ..registry_page import size
+from ..shapes import Shape
+from . import availability, bounds, probe
+from .pairs import ITSELF, Candidate, student_spec
+from .spec import TargetSpec
+
+SIZE_ROOM, TIME_ROOM = 1.03, 1.25
+"""How far beyond the limit a prediction may be and still be tried: the formula rounds, a clock is noisy."""
+FEW_STARTS = 4
+"""With fewer trained starts, shapes with random weights are tried too."""
+FETCHED = ("bert-tiny", "bert-mini", "bert-small", "bert-medium", "tinybert-4l", "minilm-l6", "tinybert-6l",
+           "distilbert-base-uncased")  # fmt: skip
+"""Students of the catalog that are worth fetching for a teacher with the English uncased vocabulary."""
+UNCASED_VOCABULARY = 30522
+ENCODERS = ("bert", "distilbert", "albert", "mobilebert")
+
+
+@dataclass
+class Start:
+    """A student that may be tried, with what is known of it beforehand."""
+
+    name: str
+    shape: Shape
+    random: bool
+    bytes: dict[str, int]
+    latency_ms: dict[str, float]
+
+    def fitting(self, target: TargetSpec) -> list[str]:
+        """The schemes under which it can keep to size and time, `float` among them."""
+        return [scheme for scheme in self.bytes if not self.over(scheme, target)]
+
+    def over(self, scheme: str, target: TargetSpec) -> dict[str, float]:
+        """By what share each limit is missed for certain."""
+        missed = {}
+        if target.max_size is not None and self.bytes[scheme] > target.max_size * SIZE_ROOM:
+            missed["max_size"] = self.bytes[scheme] / target.max_size - 1
+        time = self.latency_ms.get(scheme)
+        if target.max_latency is not None and time is not None and time > target.max_latency * TIME_ROOM:
+            missed["max_latency"] = time / target.max_latency - 1
+        return missed
+
+
+def candidates(work: Any) -> list[Candidate]:
+    """The candidates of a search (`sweep.SweepWork`), the most promising first; notes what was ruled out and why.
+
+    Raises:
+        InputError: the teacher is not here and can't be had.
+    """
+    spec = work.spec
+    work.state["models"] |= availability.at_hand([spec.teacher], fetch=spec.download, cancel=work.stopping)
+    if reason := work.state["models"][spec.teacher]:
+        raise InputError(f"{spec.teacher}: {reason}", "Name a teacher that is here.")
+    teacher = registry.resolve(spec.teacher)
+    whole = shapes.read(teacher)
+    names = spec.students or trained_starts(work, teacher, whole)
+    work.state["models"] |= availability.at_hand(
+        [model for name in names if (model := student_spec(name).model)], fetch=spec.download, cancel=work.stopping
+    )
+    names = [name for name in names if not work.state["models"].get(student_spec(name).model or "")]
+    starts = known_costs(work, names, teacher)
+    fitting = [start for start in starts if start.fitting(spec.target)]
+    if not spec.students and len(fitting) < FEW_STARTS and whole.model_type in ENCODERS:
+        random = known_costs(work, smaller_shapes(whole), teacher)
+        starts += random
+        fitting += [start for start in random if start.fitting(spec.target)]
+    itself = [start for start in known_costs(work, [ITSELF], teacher) if start.fitting(spec.target)]
+    measure_times(work, [*fitting, *itself], teacher)
+    fitting, itself = ([each for each in group if each.fitting(spec.target)] for group in (fitting, itself))
+    tokens = token_count(work.dataset.train, spec.data.max_length)
+    fitting.sort(key=lambda start: (start.random, -bounds.operations(start.shape, tokens), start.name))
+    work.state["allowed"] = {start.name: start.fitting(spec.target) for start in [*fitting, *itself]}
+    work.state["ruled_out"] = [_ruled_out(start, spec.target) for start in starts if start not in fitting]
+    work.note(f"{len(fitting)} of {len(starts)} students can keep to size and time; the others were not trained.")
+    chosen = [
+        Candidate(spec.teacher, start.name, method)
+        for start in fitting
+        for method in spec.wanted_methods
+        if spec.methods or _suits(method, start, whole)
+    ]
+    if len(chosen) > spec.candidates:
+        work.note(f"{spec.candidates} of {len(chosen)} candidates are tried, the largest first (--candidates).")
+    return [*chosen[: spec.candidates], *[Candidate(spec.teacher, start.name, "none") for start in itself]]
+
+
+def trained_starts(work: Any, teacher: Path, whole: Shape) -> list[str]:
+    """Layers of the teacher, and smaller pretrained models, here or worth fetching."""
+    found: list[str] = []
+    if whole.model_type in (*ENCODERS, "gpt2") and whole.model_type != "albert":
+        depth = whole.layers
+        kept = {round(depth * share) for share in (3 / 4, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6)} - {0, depth}
+        for count in sorted(kept, reverse=True):
+            found.append("@" + "-".join(str(index * depth // count) for index in range(count)))
+    for entry in registry.list_models():
+        plain = not (entry.broken or entry.quantization or entry.task) and entry.kind in ("pretrained", "imported")
+        smaller = entry.parameters is not None and entry.parameters < whole.parameters
+        if plain and smaller and entry.model_type in ENCODERS and entry.path != teacher and _language(entry.name):
+            found.append(entry.full_name)
+    here = {name.rpartition("/")[2] for name in found}
+    if work.spec.download and whole.vocabulary == UNCASED_VOCABULARY:
+        limit = work.spec.target.max_size
+        for name in FETCHED:
+            listed = catalog.catalog()[name]
+            least = listed.parameters * 0.5 * 0.9  # four bits a weight, the pretraining heads left out
+            if name not in here and listed.parameters < whole.parameters and (limit is None or least <= limit):
+                found.append(name)
+    return found
+
+
+def _language(name: str) -> bool:
+    """Whether a model is none of the catalog's for other languages: those would have to be asked for."""
+    entry = catalog.find(name)
+    return entry is None or entry.language == "en"
+
+
+def smaller_shapes(whole: Shape) -> list[str]:
+    """A few BERTs with random weights, narrower and shallower than the teacher."""
+    depths = sorted({max(1, round(whole.layers * share)) for share in (1 / 2, 1 / 3, 1 / 6)}, reverse=True)
+    widths = [width for width in (512, 384, 256, 128, 64) if width <= whole.hidden][:3] or [whole.hidden]
+    return [f"L-{depth}_H-{width}_A-{max(1, width // 64)}" for width in widths for depth in depths]
+
+
+def known_costs(work: Any, names: list[str], teacher: Path) -> list[Start]:
+    """Each start with its bytes under each scheme that suits it; one that can't be built is noted and left out."""
+    labels = len(work.dataset.task.labels)
+    found = []
+    for name in names:
+        student = student_spec(name)
+        try:
+            model = bounds.skeleton(student, teacher, labels=labels)
+            weights = {bounds.FLOAT: bounds.weight_bytes(model)}
+            shape = bounds.shape_of(student, teacher)
+        except (QTinkerError, ValueError, OSError) as error:
+            work.note(f"{name} can't be a student: {' '.join(str(error).split())}")
+            continue
+        for scheme in work.spec.wanted_schemes:
+            try:
+                weights[scheme] = bounds.weight_bytes(model, scheme)
+            except QTinkerError:
+                continue
+        found.append(Start(name, shape, bool(student.shape), weights, {}))
+    return found
+
+
+def measure_times(work: Any, starts: list[Start], teacher: Path) -> None:
+    """Put measured times (and sizes) into the starts, where a time is asked for."""
+    spec = work.spec
+    if spec.target.max_latency is None or not starts:
+        return
+    work.say(f"Timing {len(starts)} students with random weights")
+    times = probe.latencies(
+        {each.name: (student_spec(each.name), [s for s in each.fitting(spec.target) if s != bounds.FLOAT])
+         for each in starts},
+        teacher=teacher, examples=work.dataset.eval, labels=len(work.dataset.task.labels),
+        max_length=spec.data.max_length, threads=spec.training.threads,
+    )  # fmt: skip
+    for start in starts:
+        measured = times.get(start.name, {})
+        start.latency_ms = {scheme: figures["latency_ms"] for scheme, figures in measured.items()}
+        start.bytes |= {scheme: int(figures["bytes"]) for scheme, figures in measured.items()}
+
+
+def _ruled_out(start: Start, target: TargetSpec) -> dict[str, Any]:
+    """The scheme under which a start comes nearest, and by how much it misses."""
+    scheme = min(start.bytes, key=lambda each: (max(start.over(each, target).values(), default=0.0), each))
+    over, time = start.over(scheme, target), start.latency_ms.get(scheme)
+    words = [f"{size(start.bytes[scheme])} at least"] if "max_size" in over else []
+    words += [f"{time:.2f} ms at least"] if "max_latency" in over and time is not None else []
+    return {
+        "student": start.name, "scheme": scheme, "bytes": start.bytes[scheme], "latency_ms": time,
+        "excess": max(over.values(), default=0.0), "reason": ", ".join(words),
+    }  # fmt: skip
+
+
+def _suits(method: str, start: Start, whole: Shape) -> bool:
+    """Whether a method of the default is worth trying: relations compare token by token."""
+    if method != "relations":
+        return True
+    same = start.random or start.name.startswith("@") or (
+        start.shape.vocabulary_key is not None and start.shape.vocabulary_key == whole.vocabulary_key
+    )  # fmt: skip
+    return same and whole.model_type in ENCODERS

@@ -1,0 +1,233 @@
+"""The trainings of a sweep: side by side up to each rung, then those that are far behind stop.
+
+A candidate is paused by the stop flag of its run, right after the evaluation at a rung, and goes on from its saved
+state: what it learns in the end is what it would have learned without a pause.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .. import api, checkpoint, registry, runs, worker
+from ..errors import InputError, QTinkerError, RunStopped, SpecError
+from . import halving, pairs
+from .quantities import in_words
+from .sweep import OPEN
+
+Event = dict[str, Any]
+FOR_TRAINING = 0.9
+"""Share of the budget in which trainings may go on; the rest is for quantizing and measuring."""
+
+
+def train(work: Any) -> None:
+    """All trainings of a `sweep.SweepWork`; what is done already is not repeated."""
+    if work.state["phase"] != "train":
+        return
+    shares = rungs(work)
+    for share in shares:
+        if share in [decision["share"] for decision in work.state["decisions"]]:
+            continue
+        names = [name for name in work.still_open() if share == 1 or not _itself(work, name)]
+        for number, name in enumerate(names):
+            if work.entries[name]["share"] >= share or work.entries[name]["status"] not in OPEN:
+                continue
+            work.check_stop()
+            title = f"{work.candidate(name).pair}, {work.entries[name]['method']} ({number + 1} of {len(names)}"
+            title += f", up to {share:.0%})" if share < 1 else ")"
+            work.say(title)
+            weight = shares.index(share) + number / max(len(names), 1)
+            work.save(current=name, message=title, progress=round(0.9 * weight / len(shares), 3))
+            train_to(work, name, share)
+        if share < 1:
+            halve(work, share)
+    work.save(phase="measure", current=None)
+
+
+def rungs(work: Any) -> tuple[float, ...]:
+    """At which shares of the training candidates are compared; the last is the end."""
+    begun = sum(entry["status"] not in ("refused", "skipped") for entry in work.entries.values())
+    worth = work.spec.halving and begun >= halving.FEWEST and work.total_steps >= 4
+    return (*halving.SHARES, 1.0) if worth else (1.0,)
+
+
+def train_to(work: Any, name: str, share: float) -> None:
+    """Train a candidate to a share of its steps, or to the end; its state says how far it came.
+
+    Raises:
+        RunStopped: the user stopped it.
+    """
+    entry = work.entries[name]
+    if work.out_of_time(FOR_TRAINING) and not (_itself(work, name) and known_teacher(work, entry["teacher"])):
+        work.close(name, "out of time", "The budget was over before it was its turn.")
+        return
+    entry["status"] = "training"
+    watch = None
+    try:
+        if _itself(work, name) and (path := known_teacher(work, entry["teacher"])):
+            entry |= {"share": share, "status": "trained", "checkpoint": str(path), "teacher_path": str(path)}
+            return
+        run = run_of(work, name)
+        watch = Watch(work, run, boundary=math.ceil(share * work.total_steps) if share < 1 else None)
+        report = None
+        if share == 1 or not watch.reached():
+            report = run.report() if run.state()["status"] == "done" else _execute(run, watch)
+    except RunStopped:
+        entry["seconds"] += watch.seconds if watch else 0.0
+        if watch is None or watch.asked is None or work.stopping():
+            raise
+        if watch.asked == "time":
+            work.close(name, "out of time", "The budget was over during its training.", score=watch.score())
+            return
+        report = None
+    except QTinkerError as error:
+        failed(work, name, error)
+        return
+    entry["seconds"] += watch.seconds
+    entry |= {"share": share, "score": watch.score(), "status": "paused" if report is None else "trained"}
+    if report is not None:
+        entry |= _trained(work, report)
+    work.save()
+    work.check_stop()
+
+
+def _execute(run: runs.Run, watch: Watch) -> dict[str, Any]:
+    run.clear_stop()
+    return worker.execute(run, emit=watch)
+
+
+def run_of(work: Any, name: str) -> runs.Run:
+    """The candidate's run folder; made once."""
+    entry = work.entries[name]
+    if entry["run"]:
+        with suppress(InputError):
+            found = runs.open(entry["run"])
+            if found.state()["status"] != "broken":
+                return found
+    run = api.create_run(work.run_spec(name))
+    entry["run"] = run.id
+    work.save()
+    return run
+
+
+def known_teacher(work: Any, teacher: str) -> Path | None:
+    """A teacher that is trained for these labels: by another candidate's run, or by the user."""
+    for entry in work.entries.values():
+        if entry["teacher"] == teacher and entry.get("teacher_path"):
+            return Path(entry["teacher_path"])
+    path = registry.resolve(teacher)
+    if not checkpoint.has_trained_head(path):
+        return None
+    from ..runtime import base
+
+    return path if sorted(base.labels_of(path)) == sorted(work.dataset.task.labels) else None
+
+
+def _trained(work: Any, report: dict[str, Any]) -> dict[str, Any]:
+    training = report["training"].get("distill") or report["training"]["finetune"]
+    steps, speed = training["steps"], training["examples_per_second"]
+    return {
+        "checkpoint": report["checkpoint"], "teacher_path": report.get("teacher") or report["checkpoint"],
+        "control": (report["metrics"].get("control") or {}).get(report["metric"]),
+        "training_seconds": round(steps * work.spec.training.batch_size / speed, 1) if speed else None,
+        "best_step": training["best_step"],
+    }  # fmt: skip
+
+
+def failed(work: Any, name: str, error: QTinkerError) -> None:
+    """The sweep goes on; where a teacher could not be trained, its other pairs need not be tried."""
+    words = " ".join(map(str, error.problems)) if isinstance(error, SpecError) else str(error)
+    entry = work.entries[name]
+    run = runs.Run(runs.runs_dir() / entry["run"]) if entry["run"] else None
+    work.close(name, "failed", words)
+    if run is not None and run.state()["phase"] == "finetune-teacher":
+        for other in work.still_open():
+            if work.entries[other]["teacher"] == entry["teacher"]:
+                work.close(other, "failed", f"Its teacher could not be trained: {words}")
+
+
+def halve(work: Any, share: float) -> None:
+    """Stop who is far behind, and who can't be finished in the budget; write the decision down."""
+    names = [name for name in work.still_open() if not _itself(work, name)]
+    standings = [
+        halving.Standing(name, entry["score"], entry["parameters"], entry["operations"])
+        for name in names
+        for entry in [work.entries[name]]
+    ]
+    alone = work.spec.target.max_size is not None or work.spec.target.max_latency is not None
+    stops = halving.decide(standings, examples=int(work.dataset.eval.labelled.sum()), by_score_alone=alone)
+    for stop in stops:
+        mine, its = (work.entries[each]["score"] for each in (stop.id, stop.behind))
+        why = f"After {share:.0%} of its training it had {mine:.4f}, {stop.by:.4f} behind {stop.behind} ({its:.4f})"
+        work.close(stop.id, "stopped", why + ("." if alone else ", which costs no more."))
+    if work.spec.budget is not None:
+        within_budget(work, share)
+    work.state["decisions"].append({"share": share, "stopped": [stop.id for stop in stops], "of": len(names)})
+    work.save()
+
+
+def within_budget(work: Any, share: float) -> None:
+    """Go on only with what can be finished, the best first."""
+    names = [name for name in work.still_open() if not _itself(work, name)]
+    names.sort(key=lambda name: -(work.entries[name]["score"] or 0.0))
+    left = [(name, work.entries[name]["seconds"] * (1 - share) / share + 10) for name in names]
+    kept = halving.affordable(left, FOR_TRAINING * work.spec.budget - work.spent)
+    for name, seconds in left:
+        if name not in kept:
+            work.close(name, "out of time", f"After {share:.0%} it would have needed about {in_words(seconds)} more, "
+                       "which the budget does not hold.")  # fmt: skip
+
+
+def _itself(work: Any, name: str) -> bool:
+    """Whether a candidate is the teacher itself, to be quantized only."""
+    return bool(work.entries[name]["student"] == pairs.ITSELF)
+
+
+class Watch:
+    """Listens to a run's events: pauses it at a boundary or when the time is over, and passes on what others see."""
+
+    def __init__(self, work: Any, run: runs.Run, *, boundary: int | None) -> None:
+        self.work, self.run = work, run
+        self.boundary = math.inf if boundary is None else boundary
+        self.asked: str | None = None
+        self.seconds = 0.0
+        self._phase, self._since = "", time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if self._phase in ("distill", "finetune"):
+            self.seconds += now - self._since
+        self._phase, self._since = event.get("phase") or self._phase, now
+        reached = event["kind"] == "eval" and self._phase == "distill" and event["step"] >= self.boundary
+        if reached and event["step"] < self.work.total_steps:
+            self._ask("boundary")
+        if event["kind"] == "step":
+            if self.work.out_of_time(FOR_TRAINING):
+                self._ask("time")
+            if self.work.sweep.stop_file.exists():
+                self.run.request_stop()
+            self.work.save_now_and_then()
+        if event["kind"] != "result":
+            self.work.emit(event)
+
+    def _ask(self, why: str) -> None:
+        if self.asked is None:
+            self.asked = why
+            self.run.request_stop()
+
+    def _evaluations(self) -> list[Event]:
+        events, _ = self.run.events()
+        return [event for event in events if event["kind"] == "eval" and event["phase"] == "distill"]
+
+    def reached(self) -> bool:
+        """Whether the run was evaluated at the boundary before (a killed sweep may not have written that down)."""
+        return any(event["step"] >= self.boundary for event in self._evaluations())
+
+    def score(self) -> float | None:
+        """The best metric up to the boundary: the same whether the run went on beyond it or not."""
+        found = self._evaluations()
+        last = min((event["step"] for event in found if event["step"] >= self.boundary), default=math.inf)
+        return max((event["metrics"][self.work.metric] for event in found if event["step"] <= last), default=None)
