@@ -242,7 +242,9 @@ def import_model(
 # --- data, quantizing, measuring ---------------------------------------------------------------------------------
 
 
-def data(source: str | Path | DataSpec, *, tokenizer: str | None = None, **settings: Any) -> dict[str, Any]:
+def data(
+    source: str | Path | DataSpec, *, tokenizer: str | None = None, task: str = "auto", **settings: Any
+) -> dict[str, Any]:
     """What training would see: columns, rows, balance of the classes, lengths, examples, findings, warnings."""
     from .data import inspect
 
@@ -252,7 +254,7 @@ def data(source: str | Path | DataSpec, *, tokenizer: str | None = None, **setti
         from .runtime.base import load_tokenizer
 
         cutter = load_tokenizer(_registry.resolve(tokenizer))
-    return inspect(spec, cutter).to_dict()
+    return inspect(spec, cutter, task=task).to_dict()
 
 
 def quantize(
@@ -326,12 +328,12 @@ def export(
 
 def _texts(model: str | Path, data: str | Path) -> Any:
     """The examples of a file without their labels, as the model takes them (pairs or single texts)."""
-    from . import model_folder, registry
+    from . import checkpoint, registry
     from .data import Examples, load_eval
 
-    task = model_folder.read_meta(registry.resolve(model)).get("task") or {}
-    found = load_eval(str(data), pair=task.get("pair"))
-    return Examples(found.texts, found.pairs)
+    task = checkpoint.task_in(registry.resolve(model)) or {}
+    found = load_eval(str(data), pair=task.get("pair"), task=task.get("type", "auto"), unlabelled=True)
+    return Examples(found.texts, found.pairs, form=found.form, stride=found.stride)
 
 
 def evaluate(

@@ -18,6 +18,7 @@ from .distill.mapping import feature_pairs, patient_pairs
 from .errors import Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
+from .kinds import KINDS
 from .shapes import Shape
 from .spec import RunSpec
 from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
@@ -53,16 +54,17 @@ def preflight(spec: RunSpec) -> Findings:
     found = Findings()
     teacher = _model(spec.teacher.model, "teacher.model", found) if spec.teacher else None
     student = _student(spec, teacher, found)
-    data = _data(spec, teacher, found)
+    data, kind = _data(spec, teacher, found)
     if spec.teacher and teacher:
-        _teacher_head(spec, teacher, found)
+        _teacher_head(spec, teacher, kind, found)
     if teacher and student:
-        _pair(spec, teacher, student, found)
+        _pair(spec, teacher, student, kind, found)
     for shape in filter(None, (teacher, student)):
         _positions(spec, shape, found)
     _device(spec, found)
     if data is not None:
         _amounts(spec, data, found)
+        _task(spec, kind, found)
     if student is not None and data is not None and (teacher is not None or spec.teacher is None):
         found.estimate = estimate(spec, student=student, teacher=teacher, examples=data)
         _room(found)
@@ -120,15 +122,18 @@ def _student(spec: RunSpec, teacher: Shape | None, found: Findings) -> Shape | N
     return shapes.cut(source, len(student.layers))
 
 
-def _teacher_head(spec: RunSpec, teacher: Shape, found: Findings) -> None:
+def _teacher_head(spec: RunSpec, teacher: Shape, kind: str | None, found: Findings) -> None:
     assert spec.teacher is not None
-    if not teacher.trained and not spec.teacher.finetune:
+    guesses = (
+        (kind or spec.task.type) == "masked-lm" and teacher.task is not None and teacher.task["type"] == "masked-lm"
+    )
+    if not teacher.trained and not guesses and not spec.teacher.finetune:
         _add(found, "teacher.model", f"{teacher.name} has no trained head: it would teach noise.",
              f"Train it first: python3 app finetune --model {spec.teacher.model} --data {spec.data.train} "
              "(or add --finetune-teacher).")  # fmt: skip
 
 
-def _pair(spec: RunSpec, teacher: Shape, student: Shape, found: Findings) -> None:
+def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found: Findings) -> None:
     """What the method needs of the two."""
     if student.parameters > teacher.parameters:
         _add(found, "student.model", f"the student ({student.parameters / 1e6:.1f}M parameters) is bigger than the "
@@ -141,12 +146,16 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, found: Findings) -> Non
             pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
         except QTinkerError as error:
             _add(found, "method.layer_mapping", error.message, error.fix)
-    if isinstance(method, FeatureMethod | RelationsMethod):
-        keys = teacher.vocabulary_key, student.vocabulary_key
-        if spec.student.model and None not in keys and keys[0] != keys[1]:
-            _add(found, "method.name", f"the method {method.name!r} compares token by token, and {teacher.name} and "
-                 f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
-                 "with the teacher's vocabulary.")  # fmt: skip
+    keys = teacher.vocabulary_key, student.vocabulary_key
+    different = bool(spec.student.model) and None not in keys and keys[0] != keys[1]
+    if different and kind is not None and KINDS[kind].per_token:
+        _add(found, "student.model", f"{KINDS[kind].words} is answered token by token, and {teacher.name} and "
+             f"{student.name} have different vocabularies.",
+             "Take a student with the teacher's vocabulary.")  # fmt: skip
+    elif isinstance(method, FeatureMethod | RelationsMethod) and different:
+        _add(found, "method.name", f"the method {method.name!r} compares token by token, and {teacher.name} and "
+             f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
+             "with the teacher's vocabulary.")  # fmt: skip
     if isinstance(method, FeatureMethod) and method.intermediate_share:
         _feature(method, teacher, student, found)
     if isinstance(method, RelationsMethod):
@@ -184,42 +193,48 @@ def _positions(spec: RunSpec, shape: Shape, found: Findings) -> None:
 # --- the data ----------------------------------------------------------------------------------------------------
 
 
-def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> Examples | None:
-    """The training examples; problems with columns, labels and files."""
+def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Examples | None, str | None]:
+    """The training examples and the task they are for; problems with columns, labels and files."""
+    from .data.asked import asked
     from .data.loading import load_examples
 
-    labels = teacher.labels if teacher and not _generic(teacher.labels) else ()
     try:
-        loaded = load_examples(spec.data, seed=spec.training.seed, task=spec.task.type)
+        options = asked(spec, teacher.task if teacher else None)
     except QTinkerError as error:
-        if labels and spec.teacher and not spec.teacher.finetune:  # unlabelled texts learn from a trained teacher
-            try:
-                loaded = load_examples(spec.data, seed=spec.training.seed, task=spec.task.type, labels=labels)
-            except QTinkerError as second:
-                _add(found, _where(spec, second.message), second.message, second.fix)
-                return None
-        else:
+        _add(found, "task.type", error.message, error.fix)
+        return None, None
+    plain: dict[str, Any] = {"task": spec.task.type if spec.teacher and spec.teacher.finetune else options["task"]}
+    try:
+        loaded = load_examples(spec.data, seed=spec.training.seed, **options)
+    except QTinkerError as error:
+        try:
+            if not options.get("labels"):
+                raise
+            loaded = load_examples(spec.data, seed=spec.training.seed, **plain)
+        except QTinkerError:
             _add(found, _where(spec, error.message), error.message, error.fix)
-            return None
+            return None, None
+        if spec.teacher and not spec.teacher.finetune:  # the data is right for another teacher
+            _add(found, "teacher.model", error.message, error.fix)
     for text in loaded.warnings:
         _add(found, "data.train", text, level="warning")
-    if teacher and teacher.trained and spec.teacher and not spec.teacher.finetune:
-        _labels(spec, teacher, loaded.labels, found)
-    return loaded.train
-
-
-def _labels(spec: RunSpec, teacher: Shape, wanted: tuple[str, ...], found: Findings) -> None:
-    from .data.loading import load_examples
-
-    if _generic(teacher.labels):
-        if len(teacher.labels) != len(wanted):
+    if teacher and teacher.trained and spec.teacher and not spec.teacher.finetune and _generic(teacher.labels):
+        wanted = loaded.labels
+        if KINDS[loaded.task_type].named and wanted and len(teacher.labels) != len(wanted):
             _add(found, "teacher.model", f"{teacher.name} answers with {len(teacher.labels)} labels, and the data has "
                  f"{len(wanted)}: {_some(wanted)}.", "Finetune one on this data (--finetune-teacher).")  # fmt: skip
+    return loaded.train, loaded.task_type
+
+
+def _task(spec: RunSpec, kind: str | None, found: Findings) -> None:
+    """What the spec says about a task that does not suit it."""
+    if kind is None:
         return
-    try:
-        load_examples(spec.data, seed=spec.training.seed, task=spec.task.type, labels=teacher.labels)
-    except QTinkerError as error:
-        _add(found, "teacher.model", error.message, error.fix)
+    if spec.task.metric != "auto" and spec.task.metric not in KINDS[kind].metrics:
+        _add(found, "task.metric", f"{spec.task.metric} does not suit {KINDS[kind].words}.",
+             f"Choose one of: {', '.join(KINDS[kind].metrics)}.")  # fmt: skip
+    if spec.task.class_weights != "none" and not KINDS[kind].named:
+        _add(found, "task.class_weights", f"{KINDS[kind].words} has no classes to balance.", "Leave it at none.")
 
 
 def _where(spec: RunSpec, message: str) -> str:

@@ -45,7 +45,11 @@ class Estimate:
 def estimate(spec: RunSpec, *, student: Shape, teacher: Shape | None, examples: Examples) -> Estimate:
     """Time on this machine's processor, peak memory, and bytes on disk."""
     training, tokens = spec.training, token_count(examples, spec.data.max_length)
-    steps = math.ceil(training.epochs * math.ceil(len(examples) / training.batch_size))
+    count = len(examples)
+    if examples.form == "blocks":  # running text is cut into blocks of the longest length
+        share = token_count(examples, 10**9) / spec.data.max_length
+        count, tokens = max(1, round(count * share)), spec.data.max_length
+    steps = math.ceil(training.epochs * math.ceil(count / training.batch_size))
     steps = max(1, min(steps, training.max_steps or steps))
     seen = steps * training.batch_size * tokens
     work = 3.0 * _operations(student, tokens) * seen  # forward and backward

@@ -20,9 +20,10 @@ from . import data as data_module
 from . import model_folder, registry
 from .data import Examples
 from .errors import InputError
+from .kinds import KINDS, task_of
 from .measure import Job, Measurement, measure, measure_in_child
 from .quantize.layers import bytes_by_part
-from .quantize.verify import compare_logits
+from .quantize.verify import compare_answers
 from .report import ModelReport, Report
 from .runtime import engine_of, weight_files, weights_bytes
 from .runtime.base import labels_of
@@ -74,6 +75,7 @@ def evaluate(
     paths = [registry.resolve(model) for model in models]
     for path in paths:
         engine_of(path)
+    same_kind(paths)
     reference = labels_of(paths[0])
     examples, names, facts = _examples(data, paths[0], reference if labels is None else list(labels))
     if max_examples is not None and max_examples < len(examples):
@@ -93,7 +95,7 @@ def evaluate(
             throughput_examples=min(throughput_examples, 4 * len(examples)), max_length=max_length, seed=seed,
         )  # fmt: skip
         measured.append((measure_in_child if isolate else measure)(job, examples))
-    logits = [one.logits[:, order] for one, order in zip(measured, orders, strict=True)]
+    logits = [one.answers[:, order] if names else one.answers for one, order in zip(measured, orders, strict=True)]
     reports = [
         _model_report(path, one, answers, logits[0], examples, names)
         for path, one, answers in zip(paths, measured, logits, strict=True)
@@ -107,6 +109,22 @@ def evaluate(
                   "max_length": max_length, "throughput_examples": throughput_examples},
         warnings=warnings,
     )  # fmt: skip
+
+
+def same_kind(paths: Sequence[Path]) -> str:
+    """The kind of task that all models answer.
+
+    Raises:
+        InputError: they answer different ones.
+    """
+    kinds = [_kind(path) for path in paths]
+    for path, kind in zip(paths, kinds, strict=True):
+        if kind != kinds[0]:
+            raise InputError(
+                f"{_name(path)} was trained for {kind}, and {_name(paths[0])} for {kinds[0]}.",
+                "Compare models that were trained for the same task.",
+            )
+    return kinds[0]
 
 
 def label_order(own: Sequence[str], reference: Sequence[str], name: str, warnings: list[str]) -> list[int]:
@@ -179,14 +197,17 @@ def _examples(data: DataSpec | Examples | None, path: Path, names: list[str]) ->
         return data, names, {"source": "examples"}
     if data is None:
         sample = data_module.load_eval("sample")
-        return Examples(sample.texts, sample.pairs), names, {"source": "sample, without its labels"}
+        form = KINDS[_kind(path)].form
+        pairs = sample.texts if form == "spans" else sample.pairs
+        return Examples(sample.texts, pairs, form=form), names, {"source": "sample, without its labels"}
     source = data.eval or data.train
-    task = model_folder.read_meta(path).get("task") or {}
-    if all(_GENERIC.match(name) for name in names):
+    task = task_of(_config(path), model_folder.read_meta(path)) or {}
+    if names and all(_GENERIC.match(name) for name in names):
         names = [name.removeprefix("LABEL_") for name in names]  # data without names counts from 0 as well
     examples = data_module.load_eval(
         source, text_column=data.text_column, text_pair_column=data.text_pair_column, label_column=data.label_column,
-        labels=names, pair=task.get("pair"), task=task.get("type", "auto"),
+        labels=names, pair=task.get("pair"),
+        task=task.get("type", "auto"), unlabelled=True,
     )  # fmt: skip
     return examples, names, {"source": source}
 
@@ -200,12 +221,12 @@ def _model_report(
     metrics: dict[str, float] = {}
     if examples.labelled.any():
         task = Task.from_meta({**one.task, "labels": names, "metric": ""})
-        metrics = task.metrics(logits, examples.labels)
-    verdict = compare_logits(first, logits, problem_type=one.problem_type)
+        metrics = task.score(logits, examples)
+    agreement, difference = compare_answers(first, logits, one.problem_type)
     quantization = meta.get("quantization")
     return ModelReport(
-        name=_name(path), path=str(path), engine=one.engine, metrics=metrics, agreement=verdict.agreement,
-        max_logit_difference=verdict.max_logit_difference, bytes=weights_bytes(path),
+        name=_name(path), path=str(path), engine=one.engine, metrics=metrics, agreement=agreement,
+        max_logit_difference=difference, bytes=weights_bytes(path),
         bytes_by_part=bytes_by_part(path),
         weight_files=[file.name for file in weight_files(path)], parameters=one.parameters,
         latency_ms=one.latency_ms, batch_latency_ms=one.batch_latency_ms,
@@ -234,6 +255,14 @@ def _compare_speed(reports: list[ModelReport], warnings: list[str]) -> None:
         ]
         if slow:
             warnings.append(f"{report.name} is {' and '.join(slow)} than its source {source.name} on this processor.")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return model_folder.read_json(path / model_folder.CONFIG)
+
+
+def _kind(path: Path) -> str:
+    return str((task_of(_config(path), model_folder.read_meta(path)) or {"type": "classification"})["type"])
 
 
 def _name(path: Path) -> str:

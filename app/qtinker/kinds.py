@@ -18,7 +18,8 @@ class Kind:
             context), blocks (running text cut into blocks).
         tag: the Hub's pipeline tag.
         problem_type: what transformers calls it in `config.json`, where it has a name for it.
-        named: whether the outputs have names.
+        named: whether the outputs have names: classes, which weights can balance.
+        metrics: names of the metrics that can choose the best checkpoint; the first is the usual one.
     """
 
     type: str
@@ -26,6 +27,7 @@ class Kind:
     auto_class: str
     form: str
     tag: str
+    metrics: tuple[str, ...]
     problem_type: str | None = None
     named: bool = False
 
@@ -42,15 +44,17 @@ KINDS: dict[str, Kind] = {
     kind.type: kind
     for kind in (
         Kind("classification", "classification", _SEQUENCE, "texts", "text-classification",
-             "single_label_classification", True),
+             ("accuracy", "macro_f1"), "single_label_classification", True),
         Kind("multi-label", "multi-label classification", _SEQUENCE, "texts", "text-classification",
-             "multi_label_classification", True),
-        Kind("regression", "regression", _SEQUENCE, "texts", "text-classification", "regression"),
+             ("micro_f1", "macro_f1", "subset_accuracy"), "multi_label_classification", True),
+        Kind("regression", "regression", _SEQUENCE, "texts", "text-classification", ("pearson", "spearman"),
+             "regression"),
         Kind("token-classification", "token classification", "AutoModelForTokenClassification", "words",
-             "token-classification", None, True),
+             "token-classification", ("f1", "precision", "recall", "macro_f1", "accuracy"), None, True),
         Kind("question-answering", "question answering", "AutoModelForQuestionAnswering", "spans",
-             "question-answering"),
-        Kind("masked-lm", "masked language modelling", "AutoModelForMaskedLM", "blocks", "fill-mask"),
+             "question-answering", ("f1", "exact_match")),
+        Kind("masked-lm", "masked language modelling", "AutoModelForMaskedLM", "blocks", "fill-mask",
+             ("masked_accuracy", "log_likelihood")),
     )
 }  # fmt: skip
 _ENDINGS = {
@@ -72,7 +76,7 @@ def task_of(config: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | No
     kind = _kind(config)
     if kind is None:
         return None
-    return {"type": kind, "labels": names_of(config) if KINDS[kind].named else [], "pair": False}
+    return {"type": kind, "labels": names_of(config) if KINDS[kind].named else [], "pair": None}
 
 
 def names_of(config: dict[str, Any]) -> list[str]:
@@ -91,6 +95,6 @@ def _kind(config: dict[str, Any]) -> str | None:
                 return kind
         if str(name).endswith("ForSequenceClassification"):
             named = {kind.problem_type: kind.type for kind in KINDS.values() if kind.problem_type}
-            known = named.get(config.get("problem_type"))
+            known = named.get(str(config.get("problem_type")))
             return known or ("regression" if len(names_of(config)) == 1 else "classification")
     return None

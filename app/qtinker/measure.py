@@ -53,7 +53,12 @@ class Job:
 
 @dataclass
 class Measurement:
-    """What was measured. Times are of the model alone: tokens in, logits out, tokenizing not counted."""
+    """What was measured. Times are of the model alone: tokens in, logits out, tokenizing not counted.
+
+    Attributes:
+        logits: the rows of numbers that the task takes of the head (`Task.rows`), as the model's own tokens gave them.
+        answers: they settled to the examples (`Task.settle`), to be compared across tokenizers.
+    """
 
     engine: str
     name: str
@@ -62,6 +67,7 @@ class Measurement:
     problem_type: str
     parameters: int | None
     logits: np.ndarray = field(repr=False)
+    answers: np.ndarray = field(repr=False)
     latency_ms: dict[str, float] | None = None
     batch_latency_ms: dict[str, float] | None = None
     examples_per_second: float | None = None
@@ -77,17 +83,17 @@ def measure(job: Job, examples: Examples) -> Measurement:
     Raises:
         CheckpointError: the model can't be loaded or has no trained head.
     """
-    from .predict import logits_of
+    from .answers import answers_of, task_of
     from .runtime import open_runtime
 
     started = time.perf_counter()
     runtime = open_runtime(job.path, device=job.device, threads=job.threads)
     load_seconds = time.perf_counter() - started
-    logits = logits_of(runtime, examples, batch_size=job.batch_size, max_length=job.max_length)
+    asked = answers_of(runtime, examples, batch_size=job.batch_size, max_length=job.max_length)
     result = Measurement(
         engine=runtime.engine, name=runtime.name, labels=runtime.labels, task=runtime.task,
-        problem_type=runtime.problem_type, parameters=runtime.parameters, logits=logits, load_seconds=load_seconds,
-        threads=_threads(job),
+        problem_type=runtime.problem_type, parameters=runtime.parameters, logits=asked.rows,
+        answers=asked.settled(task_of(runtime), examples), load_seconds=load_seconds, threads=_threads(job),
     )  # fmt: skip
     if job.calls and len(examples):
         time_model(runtime, job, examples, result)
@@ -96,7 +102,7 @@ def measure(job: Job, examples: Examples) -> Measurement:
 
 def quick_latency(runtime: Any, examples: Examples, *, calls: int = 10, max_length: int | None = None) -> float:
     """Median milliseconds for one example, of a model that is open; on the same rows at each call."""
-    result = Measurement("", "", [], {}, "", None, np.zeros(0))
+    result = Measurement("", "", [], {}, "", None, np.zeros(0), np.zeros(0))
     job = Job(path="", calls=calls, throughput_examples=0, max_length=max_length)
     time_model(runtime, job, examples, result)
     assert result.latency_ms is not None
@@ -111,7 +117,8 @@ def measure_in_child(job: Job, examples: Examples) -> Measurement:
     """
     with tempfile.TemporaryDirectory(prefix="qtinker-measure-") as name:
         folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
+        shape = {"form": examples.form, "stride": examples.stride}
+        (folder / "job.json").write_text(json.dumps({"job": asdict(job), **shape}), encoding="utf-8")
         with open(folder / "examples.jsonl", "w", encoding="utf-8") as file:
             for number in range(len(examples)):
                 pair = None if examples.pairs is None else examples.pairs[number]
@@ -136,7 +143,8 @@ def measure_in_child(job: Job, examples: Examples) -> Measurement:
                 "A negative status, or 137, usually means too little memory.",
             )
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return Measurement(**result, logits=np.load(folder / "logits.npy", allow_pickle=False))
+        arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("logits", "answers")}
+        return Measurement(**result, **arrays)
 
 
 def peak_memory() -> int | None:
@@ -167,6 +175,7 @@ def time_model(runtime: Any, job: Job, examples: Examples, result: Measurement) 
     encoded = encode(examples.select(rows), runtime.tokenizer, job.max_length or runtime.max_length, cache=False)
 
     def batch(indices: np.ndarray) -> dict[str, Any]:
+        indices = indices % len(encoded)  # a text may give several windows, and many texts one block
         return collate(encoded, indices, model_inputs=runtime.input_names, pad_token_id=runtime.pad_token_id)
 
     singles = [batch(np.array([number])) for number in range(job.calls)]
@@ -174,7 +183,7 @@ def time_model(runtime: Any, job: Job, examples: Examples, result: Measurement) 
     result.latency_ms = _percentiles(times)
     if not job.throughput_examples:
         return
-    order = np.argsort(encoded.lengths[: job.throughput_examples], kind="stable")
+    order = np.argsort(np.resize(encoded.lengths, job.throughput_examples), kind="stable")
     groups = [order[start : start + job.batch_size] for start in range(0, len(order), job.batch_size)]
     times = _timed(runtime, [batch(group) for group in groups])
     result.batch_latency_ms = _percentiles(times)
@@ -211,7 +220,8 @@ def _threads(job: Job) -> int:
 def _main(folder: Path) -> int:
     import psutil
 
-    job = Job(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    asked = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    job = Job(**asked["job"])
     rows = [json.loads(line) for line in (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()]
     pairs = [pair for _, pair in rows] if rows and rows[0][1] is not None else None
     try:
@@ -219,7 +229,7 @@ def _main(folder: Path) -> int:
         from .runtime import pytorch  # noqa: F401
 
         before = psutil.Process().memory_info().rss
-        result = measure(job, Examples([text for text, _ in rows], pairs))
+        result = measure(job, Examples([text for text, _ in rows], pairs, None, asked["form"], None, asked["stride"]))
     except QTinkerError as error:
         problem = {"type": type(error).__name__, "message": error.message, "fix": error.fix}
         (folder / "error.json").write_text(json.dumps(problem), encoding="utf-8")
@@ -227,8 +237,10 @@ def _main(folder: Path) -> int:
     result.peak_memory_bytes = peak_memory()
     if result.peak_memory_bytes:
         result.model_memory_bytes = max(result.peak_memory_bytes - before, 0)
-    np.save(folder / "logits.npy", result.logits, allow_pickle=False)
-    content = {key: value for key, value in vars(result).items() if key != "logits"}
+    arrays = ("logits", "answers")
+    for name in arrays:
+        np.save(folder / f"{name}.npy", getattr(result, name), allow_pickle=False)
+    content = {key: value for key, value in vars(result).items() if key not in arrays}
     (folder / "result.json").write_text(json.dumps(content), encoding="utf-8")
     return 0
 

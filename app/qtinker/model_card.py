@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from .kinds import KINDS
+
 
 def model_card(meta: dict[str, Any], *, config: dict[str, Any]) -> str:
     """A Hugging Face model card (front matter and Markdown) from a model's provenance.
@@ -16,11 +18,12 @@ def model_card(meta: dict[str, Any], *, config: dict[str, Any]) -> str:
     """
     name, kind = str(meta.get("name") or "model"), str(meta.get("kind") or "model")
     task = meta.get("task") or None
+    kind_of = KINDS.get(str(task.get("type"))) if task else None
     front: dict[str, Any] = {"library_name": "transformers", "tags": ["qtinker", kind]}
     if licence := meta.get("licence"):
         front["license"] = str(licence).lower()
     if task:
-        front["pipeline_tag"] = "text-classification"
+        front["pipeline_tag"] = kind_of.tag if kind_of else "text-classification"
     lines = ["---", yaml.safe_dump(front, sort_keys=False).strip(), "---", "", f"# {name}", ""]
     lines.append(_sentence(kind, meta))
     lines += ["", "| | |", "|---|---|", f"| Architecture | {config.get('model_type', 'unknown')} |"]
@@ -31,7 +34,7 @@ def model_card(meta: dict[str, Any], *, config: dict[str, Any]) -> str:
     if metrics := {key: value for key, value in (meta.get("metrics") or {}).items() if isinstance(value, (int, float))}:
         lines += ["", "## Measured", "", "| Metric | Value |", "|---|---|"]
         lines += [f"| {key} | {value:.4f} |" for key, value in metrics.items()]
-    auto = "AutoModelForSequenceClassification" if task else "AutoModel"
+    auto = (kind_of.auto_class if kind_of else "AutoModelForSequenceClassification") if task else "AutoModel"
     lines += ["", "## Load it", "", "```python", f"from transformers import AutoTokenizer, {auto}", ""]
     lines += ['tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")']
     lines += [f'model = {auto}.from_pretrained("path/to/this/folder")', "```", ""]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from . import checkpoint, data, model_folder, pipeline, registry
+from .answers import answer
 from .checkpoint import Loaded
+from .data.asked import asked
 from .distill import methods, precision, teacher_cache
 from .distill.processes import pick_device
 from .distill.students import build_student
@@ -24,12 +25,11 @@ from .distill.train import train
 from .errors import InputError, RunStopped
 from .home import home
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
-from .predict import length_batches
+from .kinds import KINDS
 from .spec import RunSpec, StudentSpec, TrainingSpec
 from .work import Work
 
 Event = dict[str, Any]
-EVAL_BATCH = 64
 CACHE_SHARE = 0.2
 """Of the free disk space, how much the teacher's outputs may take."""
 
@@ -39,23 +39,23 @@ CACHE_SHARE = 0.2
 def prepare(work: Work) -> dict[str, Any]:
     """Find the models and read the data; done again by each attempt, since it fills the memory."""
     spec, done = work.spec, {}
-    labels = None
+    own = None
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
     if spec.teacher is not None:
         path = registry.resolve(spec.teacher.model)
-        if checkpoint.has_trained_head(path):
-            labels = own_labels(path)
-        elif not spec.teacher.finetune:
+        own = checkpoint.task_in(path)
+        pretrained = own is not None and own["type"] == "masked-lm"
+        if not spec.teacher.finetune and (own is None or (pretrained and spec.task.type not in ("auto", "masked-lm"))):
             raise untrained(spec)
         if not spec.teacher.finetune:
             done["teacher"] = str(path)
     if spec.student.model:
         registry.resolve(spec.student.model)
-    work.dataset = load_data(work.spec, labels)
-    work.task = work.dataset.task
-    if spec.task.metric != "auto":
-        work.task = dataclasses.replace(work.task, metric=spec.task.metric)
+    work.dataset = load_data(work.spec, own)
+    work.task = the_task(work)
+    if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
+        raise untrained(spec)
     work.max_length = longest(work)
     if "prepare" not in work.record.done:
         for text in work.dataset.findings:
@@ -66,28 +66,36 @@ def prepare(work: Work) -> dict[str, Any]:
             "train": len(work.dataset.train), "eval": len(work.dataset.eval)}  # fmt: skip
 
 
-def load_data(spec: RunSpec, labels: list[str] | None) -> data.Dataset:
-    """The data in the label order of a trained teacher, whose name for each label counts.
+def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:
+    """The data as the task and in the label order of a trained teacher, whose name for each label counts.
 
     Raises:
         InputError: the data can't be used, or has labels that the teacher does not know (unless it is to be finetuned).
     """
-    options: dict[str, Any] = {"seed": spec.training.seed, "task": spec.task.type}
-    if labels is None:
-        return data.load(spec.data, **options)
+    options = asked(spec, own)
     try:
-        return data.load(spec.data, labels=labels, **options)
+        return data.load(spec.data, seed=spec.training.seed, **options)
     except InputError:
-        if spec.teacher is not None and spec.teacher.finetune:
-            return data.load(spec.data, **options)
+        if spec.teacher is not None and spec.teacher.finetune and options.get("labels"):
+            return data.load(spec.data, seed=spec.training.seed, task=spec.task.type)
         raise
 
 
-def own_labels(path: Path) -> list[str] | None:
-    """A trained model's labels in order; None where its names say nothing (LABEL_0, LABEL_1)."""
-    names = model_folder.read_json(path / model_folder.CONFIG).get("id2label") or {}
-    labels = [str(names[key]) for key in sorted(names, key=int)]
-    return None if all(name.startswith("LABEL_") for name in labels) else labels
+def the_task(work: Work) -> Any:
+    """The data's task with what the spec says about it.
+
+    Raises:
+        InputError: a metric or class weights that don't suit it.
+    """
+    task, spec = work.dataset.task, work.spec.task
+    changes: dict[str, Any] = {}
+    if spec.metric != "auto":
+        changes["metric"] = spec.metric
+    if spec.class_weights == "balanced":
+        changes["weights"] = task.balanced(work.dataset.train)
+    if task.type == "masked-lm":
+        changes["mask_share"] = spec.mask_share
+    return dataclasses.replace(task, **changes)
 
 
 def untrained(spec: RunSpec) -> InputError:
@@ -125,9 +133,10 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
     spec, teacher = work.spec, work.spec.teacher
     assert teacher is not None
     source = registry.resolve(teacher.model)
-    if checkpoint.has_trained_head(source):
-        own = own_labels(source) or []
-        if sorted(own) == sorted(work.task.labels) or (not own and _outputs(source) == work.task.num_outputs):
+    own = checkpoint.task_in(source)
+    if own is not None and own["type"] == work.task.type and KINDS[work.task.type].named:
+        names = [] if all(name.startswith("LABEL_") for name in own["labels"]) else own["labels"]
+        if sorted(names) == sorted(work.task.labels) or (not names and len(own["labels"]) == work.task.num_outputs):
             work.say(f"{teacher.model} is trained for these labels already.")
             return {"path": str(source), "reused": True}
     training = TrainingSpec(**{
@@ -137,7 +146,7 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
     loaded = checkpoint.load(source, task=work.task, seed=training.seed)
     encoded = work.encode(loaded)
     key = content_key(
-        weights_key(source), encoded.key, encoded.labels, work.task.to_meta(),
+        weights_key(source), encoded.key, encoded.labels, work.task.to_meta(), work.task.weights,
         training.model_dump(exclude={"threads", "device", "save_every"}),
     )  # fmt: skip
     for entry in registry.list_models():
@@ -159,6 +168,9 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
 
 def teacher_outputs(work: Work) -> dict[str, Any]:
     """What the method asks of the teacher for every example, computed once and kept in the cache by content."""
+    if work.task.per_token:
+        work.say("The teacher answers token by token: it is asked as the training goes.")
+        return {"kept": []}
     student = build_student(work.spec.student, work.teacher(), task=work.task, seed=work.spec.training.seed)
     teaching = work.teaching(student)
     known = work.drive(ask(work, teaching, student))
@@ -172,8 +184,8 @@ def ask(work: Work, teaching: Teacher, student: Loaded) -> Generator[Event, None
         spec.method, task=work.task, student=student, teacher=teaching.loaded, same_tokens=teaching.same_tokens,
         seed=spec.training.seed,
     )  # fmt: skip
-    asked = [teacher_cache.names_for(needs) for needs in method.teacher_needs.values() if needs is not None]
-    names = list(dict.fromkeys(name for each in asked if each for name in each))
+    wanted = [teacher_cache.names_for(needs) for needs in method.teacher_needs.values() if needs is not None]
+    names = list(dict.fromkeys(name for each in wanted if each for name in each))
     encoded = teaching.encoded or work.encode(student)
     bytes_needed = teacher_cache.size(teaching, len(encoded), names)
     if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
@@ -274,7 +286,8 @@ def quantize(work: Work) -> dict[str, Any]:
             name = registry.unique_name("quantized", name)
             made.append(
                 pipeline.quantize_model(
-                    Path(path), scheme=each.scheme, name=name, check_rows=work.dataset.eval, progress=work.say
+                    Path(path), scheme=each.scheme, name=name, check_rows=work.dataset.eval, max_loss=each.max_loss,
+                    progress=work.say,
                 )
             )
         else:
@@ -317,24 +330,21 @@ PHASES: dict[str, Callable[[Work], dict[str, Any]]] = {
 
 def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, float]]:
     """A function that measures the model in training on the evaluation data."""
-    encoded = work.encode(loaded, work.dataset.eval)
+    examples, task = work.dataset.eval, work.task
+    encoded = work.encode(loaded, examples)
     inputs, pad = set(checkpoint.model_inputs(loaded.model)), loaded.tokenizer.pad_token_id
-    batches = length_batches(encoded.lengths, EVAL_BATCH)
 
     def score(model: torch.nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
-        answers = np.zeros((len(encoded), work.task.num_outputs), np.float32)
-        for indices in batches:
-            batch = data.collate(encoded, indices, pad_token_id=pad)
-            outputs = model(**{name: tensor.to(device) for name, tensor in batch.items() if name in inputs})
-            answers[indices] = work.task.logits(outputs).float().cpu().numpy()
-        return {key: value for key, value in work.task.metrics(answers, encoded.labels).items() if key != "examples"}
+
+        def run(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            return task.logits(model(**{name: tensor.to(device) for name, tensor in batch.items() if name in inputs}))
+
+        found = answer(run, encoded, task, pad_token_id=pad)
+        return {key: value for key, value in task.score(found.settled(task, examples), examples).items()
+                if key != "examples"}  # fmt: skip
 
     return score
-
-
-def _outputs(path: Path) -> int:
-    return len(model_folder.read_json(path / model_folder.CONFIG).get("id2label") or {}) or 2
 
 
 def _tell_step(work: Work, step: int, total: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import runs
 from .errors import RunStopped
+from .kinds import KINDS
 from .runs import Run
 from .spec import RunSpec
 
@@ -60,6 +61,8 @@ def plan(spec: RunSpec) -> list[Phase]:
 
 def asks_once(spec: RunSpec) -> bool:
     """Whether the teacher is asked once beforehand: where a stage of the method reads no more than can be kept."""
+    if spec.task.type in KINDS and KINDS[spec.task.type].per_token:
+        return False  # its answers are too many to keep
     return spec.teacher is not None and (spec.method.kd_weight > 0 or spec.method.name == "patient")
 
 
@@ -155,7 +158,7 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
     }  # fmt: skip
     if spec.teacher:
         report["teacher"] = made["teacher"]
-        if metrics["teacher"][metric]:
+        if metrics["teacher"][metric] > 0:
             report["retention"] = metrics["student"][metric] / metrics["teacher"][metric]
     if "control" in done:
         report["control_checkpoint"] = made["control"]

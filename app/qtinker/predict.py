@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import data, registry
+from . import data, predicted, registry
+from .answers import logits_of
 from .errors import InputError
 from .runtime import open_runtime
 
@@ -46,36 +47,24 @@ class Predictor:
         return logits_of(self.runtime, examples, batch_size=batch_size, max_length=max_length)
 
     def predict(self, texts: Iterable[Text], *, batch_size: int = 32) -> list[dict[str, Any]]:
-        """One answer a text: {text, label, score, probabilities: {label: p}}; `pair` where texts are pairs.
+        """One answer a text; `text`, and `pair` where texts are pairs, are in each.
 
-        Texts longer than the model takes are cut; an empty text is answered like any other. For several labels an
-        example, `labels` lists those above 0.5; for regression there is a `value` instead.
+        classification: label, score, probabilities. multi-label: these, and labels, those above 0.5. regression:
+        value. token-classification: words (word, label, score) and entities (label, text, start, end, score).
+        question-answering, of pairs (question, context): answer, start, end, score. masked-lm, of texts with [MASK]:
+        masks, the best words for each with their scores, and filled, the text with the best. Texts longer than the
+        model takes are cut; an empty text is answered like any other.
 
         Args:
             texts: texts, or pairs of texts; not both.
 
         Raises:
-            InputError: something is neither a text nor a pair of texts, or both are mixed.
+            InputError: something is neither a text nor a pair of texts, both are mixed, or the model needs the other.
         """
         examples = as_examples(texts)
         if not len(examples):
             return []
-        logits = self.logits(examples, batch_size=batch_size)
-        return [self._answer(examples, number, row) for number, row in enumerate(logits)]
-
-    def _answer(self, examples: data.Examples, number: int, row: np.ndarray) -> dict[str, Any]:
-        answer: dict[str, Any] = {"text": examples.texts[number]}
-        if examples.pairs is not None:
-            answer["pair"] = examples.pairs[number]
-        kind = self.runtime.problem_type
-        if kind == "regression":
-            return answer | {"value": float(row[0])}
-        shares = _sigmoid(row) if kind == "multi-label" else _softmax(row)
-        best = int(row.argmax())
-        answer |= {"label": self.labels[best], "score": float(shares[best])}
-        if kind == "multi-label":
-            answer["labels"] = [name for name, share in zip(self.labels, shares, strict=True) if share > 0.5]
-        return answer | {"probabilities": {name: float(p) for name, p in zip(self.labels, shares, strict=True)}}
+        return predicted.answers(self.runtime, examples, batch_size=batch_size)
 
 
 def predict(
@@ -111,35 +100,3 @@ def as_examples(texts: Iterable[Text]) -> data.Examples:
 def _clean(text: str) -> str:
     """Half surrogates, which no file can hold, become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def logits_of(
-    runtime: Any, examples: data.Examples, *, batch_size: int = 32, max_length: int | None = None
-) -> np.ndarray:
-    """float32 logits of N examples in their order, [N, C]."""
-    encoded = data.encode(examples, runtime.tokenizer, max_length or runtime.max_length, cache=False)
-    results: np.ndarray | None = None
-    for indices in length_batches(encoded.lengths, batch_size):
-        batch = data.collate(
-            encoded, indices, model_inputs=runtime.input_names, pad_token_id=runtime.pad_token_id
-        )  # fmt: skip
-        logits = runtime.logits(batch)
-        if results is None:
-            results = np.zeros((len(encoded), *logits.shape[1:]), np.float32)
-        results[indices] = logits
-    return np.zeros((0, len(runtime.labels)), np.float32) if results is None else results
-
-
-def length_batches(lengths: Sequence[int] | np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Batches of example numbers, longest first: the most memory is asked for at once, and padding is small."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
-def _softmax(row: np.ndarray) -> np.ndarray:
-    shifted = np.exp(row.astype(np.float64) - row.max())
-    return shifted / shifted.sum()
-
-
-def _sigmoid(row: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-row.astype(np.float64)))

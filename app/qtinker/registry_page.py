@@ -10,21 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .kinds import KINDS
+
 if TYPE_CHECKING:
     from .registry import RegistryEntry
 
 PAGE = "MODEL_REGISTRY.md"
 # Addresses that may stay links: those that the catalog itself gives.
 _KNOWN_PLACE = re.compile(r"^https://(storage\.googleapis\.com|huggingface\.co)/[A-Za-z0-9./_-]+\Z")
-_HEADS = {
-    "classification": "AutoModelForSequenceClassification",
-    "multi-label": "AutoModelForSequenceClassification",
-    "regression": "AutoModelForSequenceClassification",
-    "token": "AutoModelForTokenClassification",
-    "masked-lm": "AutoModelForMaskedLM",
-    "mlm": "AutoModelForMaskedLM",
-    "question-answering": "AutoModelForQuestionAnswering",
-}
+_HEADS = {kind.type: kind.auto_class for kind in KINDS.values()}
 
 
 def escape(text: object) -> str:

@@ -41,6 +41,8 @@ class Shape:
     trained: bool = False
     quantized: bool = False
     vocabulary_key: str | None = None
+    task: dict[str, Any] | None = None
+    """The task that its head is trained for (`checkpoint.task_in`)."""
 
 
 def read(folder: Path) -> Shape:
@@ -57,13 +59,13 @@ def read(folder: Path) -> Shape:
     vocabulary = numbers["vocabulary"] or 30522
     recorded = meta.get("parameters")
     parameters = recorded if isinstance(recorded, int) else model_folder.count_parameters(folder)
-    names = config.get("id2label")
+    task = checkpoint.task_in(folder)
     trained = checkpoint.has_trained_head(folder)
     return Shape(
         name=str(meta.get("name") or folder.name), model_type=str(config.get("model_type")), layers=layers,
         hidden=hidden, heads=numbers["heads"] or 12, positions=numbers["positions"], vocabulary=vocabulary,
         parameters=parameters or encoder + vocabulary * hidden, encoder=encoder,
-        labels=tuple(str(names[key]) for key in sorted(names, key=int)) if trained and isinstance(names, dict) else (),
+        labels=tuple(map(str, task.get("labels") or ())) if trained and task else (), task=task,
         trained=trained, quantized=bool(meta.get("quantization") or config.get("quantization_config")),
         vocabulary_key=vocabulary_key(folder),
     )  # fmt: skip
@@ -75,7 +77,7 @@ def cut(source: Shape, layers: int) -> Shape:
     encoder = round(source.encoder * share)
     return replace(
         source, name=f"{source.name}, {layers} layers", layers=layers, encoder=encoder,
-        parameters=source.parameters - source.encoder + encoder, trained=False, labels=(),
+        parameters=source.parameters - source.encoder + encoder, trained=False, labels=(), task=None,
     )  # fmt: skip
 
 
@@ -88,6 +90,7 @@ def named(text: str, teacher: Shape) -> Shape:
     return replace(
         teacher, name=text, model_type="bert", layers=layers, hidden=hidden, heads=heads, encoder=encoder,
         parameters=encoder + (teacher.vocabulary + (teacher.positions or 512)) * hidden, trained=False, labels=(),
+        task=None,
     )  # fmt: skip
 
 

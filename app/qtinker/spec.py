@@ -108,12 +108,19 @@ class DataSpec(Part):
     text_pair_column: str | None = setting(
         None, "Second text column", "The second text, for tasks on pairs of sentences."
     )
-    label_column: str | None = setting(None, "Label column", "The column with the label; found by itself if left out.")
+    label_column: str | None = setting(
+        None, "Label column", "The column with the label; found by itself if left out. For several labels an example "
+        "also columns of 0 and 1, separated by commas."
+    )
     eval_fraction: float = setting(
         0.1, "Evaluation share", "Share split off when no evaluation data is given.", gt=0, lt=1, level="advanced"
     )
     max_length: int = setting(
         128, "Longest text", "Tokens a text is cut to, special tokens included.", ge=8, le=8192, level="advanced"
+    )
+    stride: int | None = setting(
+        None, "Stride", "Tokens that two windows of a long context share, in question answering; left out: a third of "
+        "the longest text.", ge=1, le=8192, level="advanced"
     )
     max_examples: int | None = setting(
         None, "At most", "Use only so many training examples, chosen by seed.", ge=2, level="advanced"
@@ -123,11 +130,23 @@ class DataSpec(Part):
 class TaskSpec(Part):
     """What the model's output means."""
 
-    type: Literal["auto", "classification"] = setting(
-        "auto", "Task", "auto finds it from the data.", option="--task"
+    type: Literal[
+        "auto", "classification", "multi-label", "regression", "token-classification", "question-answering", "masked-lm"
+    ] = setting("auto", "Task", "auto takes a trained teacher's, or finds it from the data.", option="--task")
+    metric: Literal[
+        "auto", "accuracy", "macro_f1", "micro_f1", "subset_accuracy", "pearson", "spearman", "f1", "precision",
+        "recall", "exact_match", "masked_accuracy", "log_likelihood",
+    ] = setting(
+        "auto", "Metric", "What chooses the best checkpoint and gives the retention. auto: the task's first.",
+        level="advanced",
     )
-    metric: Literal["auto", "accuracy", "macro_f1"] = setting(
-        "auto", "Metric", "What chooses the best checkpoint and gives the retention.", level="advanced"
+    class_weights: Literal["none", "balanced"] = setting(
+        "none", "Class weights", "balanced: rare classes count more in the loss against the true labels.",
+        level="advanced",
+    )
+    mask_share: float = setting(
+        0.15, "Masked share", "Share of the words that are hidden in masked language modelling.", gt=0, lt=1,
+        level="advanced",
     )
 
 

@@ -51,7 +51,7 @@ class Work:
     def teacher(self) -> Loaded:
         """The teacher, loaded once; its head is trained."""
         if self._teacher is None:
-            self._teacher = checkpoint.load(self.teacher_path)
+            self._teacher = checkpoint.load(self.teacher_path, kind=self.task.type)
         return self._teacher
 
     def teaching(self, student: Loaded) -> Teacher:

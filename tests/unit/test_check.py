@@ -236,7 +236,8 @@ def test_a_full_disk(data, pair, monkeypatch):
 def test_unlabelled_texts(tmp_path, pair):
     path = tmp_path / "texts.txt"
     path.write_text("\n".join(f"a film number {number}" for number in range(40)))
-    assert "no column" in found(spec(path, teacher=None))["data.train"].lower()
+    classes = {"type": "classification"}
+    assert "no column" in found(spec(path, teacher=None, task=classes))["data.train"].lower()
 
 
 def test_the_api_raises_all_errors_and_makes_no_folder(pair):

@@ -120,7 +120,7 @@ def test_unlabelled_text_needs_a_teachers_labels_and_labelled_evaluation(tmp_pat
     text = tmp_path / "a.txt"
     text.write_text("One text here.\nAnd one more there.\n")
     with pytest.raises(InputError, match=r"No column of .*a.txt looks like a label"):
-        data.load(DataSpec(train=str(text)), seed=0)
+        data.load(DataSpec(train=str(text)), seed=0, task="classification")
     with pytest.raises(InputError, match="too few labelled examples"):
         data.load(DataSpec(train=str(text)), seed=0, labels=["a", "b"])
     held = written(tmp_path / "eval.csv", rows(4))
@@ -197,5 +197,5 @@ def test_real_data(real_data):
     assert rte.eval.pairs[0] == "Christopher Reeve had an accident." and rte.eval.labels[0] == 1
     banking = data.load_eval(str(real_data / "banking77/test.csv"))
     assert len(banking) == 3080 and banking.labels.max() == 76
-    with pytest.raises(InputError, match=r"look like scores \(0 to 5"):
-        data.load(DataSpec(train=str(real_data / "stsb/train.tsv")), seed=0)
+    with pytest.raises(InputError, match=r"these are no classes.*--task regression"):
+        data.load(DataSpec(train=str(real_data / "stsb/train.tsv")), seed=0, task="classification")

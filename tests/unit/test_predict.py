@@ -7,8 +7,9 @@ import pytest
 import tiny
 import torch
 from qtinker import checkpoint, home, registry
+from qtinker.answers import length_batches
 from qtinker.errors import CheckpointError, InputError
-from qtinker.predict import Predictor, as_examples, length_batches, predict
+from qtinker.predict import Predictor, as_examples, predict
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .examples import NO_LABEL, Examples, TextColumn
+from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words
 from .loading import Dataset, load, load_eval
 from .report import DataReport, inspect
 from .tokens import Encoded, collate, encode, epoch_batches, padding_waste, tokenizer_key
@@ -13,11 +13,13 @@ __all__ = [
     "Dataset",
     "Encoded",
     "Examples",
+    "Ragged",
     "TextColumn",
     "collate",
     "encode",
     "epoch_batches",
     "inspect",
+    "join_words",
     "load",
     "load_eval",
     "padding_waste",

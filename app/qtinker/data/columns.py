@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError
@@ -25,6 +25,8 @@ class Columns:
     warnings: list[str] = field(default_factory=list)
     available: tuple[str, ...] = ()
     """Every column of the table."""
+    flags: list[str] = field(default_factory=list)
+    """Columns of 0 and 1 that are the labels together; `label` is then just a name for them."""
 
 
 @dataclass
@@ -53,11 +55,15 @@ def find_columns(
     pair: str | None = None,
     label: str | None = None,
     label_needed: bool = True,
+    kind: str = "auto",
+    ignore: Sequence[str] = (),
 ) -> Columns:
     """Choose the columns of a table; what the user names wins.
 
     Args:
         label_needed: with False a table without labels is fine, and a column is taken for the label by its name only.
+        kind: the task: regression takes any column of numbers for the label, multi-label any column of lists.
+        ignore: columns that are left out of account.
 
     Raises:
         InputError: a named column is not there (the message lists those that are), or no text column can be found.
@@ -66,7 +72,7 @@ def find_columns(
     shapes = {name: _shape(table, name) for name in table.columns}
     found = Columns("", given_pair, given_label)
     reasons = {}
-    taken = {name for name in (given_text, given_pair, given_label) if name}
+    taken = {name for name in (given_text, given_pair, given_label, *ignore) if name}
     lower = {name.lower(): name for name in table.columns if name not in taken}
 
     if given_text is None and given_pair is None:
@@ -94,13 +100,17 @@ def find_columns(
                 "with --text-column and --text-pair-column."
             )
     if found.label is None:
-        found.label, reasons["label"] = _find_label(table, shapes, taken, found, by_content=label_needed)
+        found.label, reasons["label"] = _find_label(
+            table, {name: shape for name, shape in shapes.items() if name not in ignore}, taken, found,
+            by_content=label_needed, kind=kind,
+        )  # fmt: skip
     for role, name in (("text", found.text), ("second text", found.pair), ("label", found.label)):
         if name is not None:
             found.findings.append(f"{role}: column {name!r} ({reasons.get(role, 'as given')})")
     unused = [
         name for name, shape in shapes.items()
-        if name not in (found.text, found.pair, found.label) and shape.like_text and name.lower() not in OTHER_NAMES
+        if name not in (found.text, found.pair, found.label, *ignore)
+        and shape.like_text and name.lower() not in OTHER_NAMES
     ]  # fmt: skip
     if unused and table.header:
         found.findings.append(f"not used: {', '.join(map(repr, unused))}")
@@ -177,10 +187,19 @@ def _find_text(table: RawTable, shapes: dict[str, _Shape], taken: set[str]) -> t
 
 
 def _find_label(
-    table: RawTable, shapes: dict[str, _Shape], taken: set[str], found: Columns, *, by_content: bool
-) -> tuple[str | None, str]:
+    table: RawTable, shapes: dict[str, _Shape], taken: set[str], found: Columns, *, by_content: bool,
+    kind: str,
+) -> tuple[str | None, str]:  # fmt: skip
     free = {name: shape for name, shape in shapes.items() if name not in taken}
     by_name = {name.lower(): name for name in free}
+    if kind in ("auto", "multi-label"):
+        lists = [name for name in free if name in table.listed and name.lower() not in OTHER_NAMES]
+        named = [by_name[known] for known in LABEL_NAMES if by_name.get(known) in lists]
+        if named or (len(lists) == 1 and kind == "multi-label"):
+            return (named or lists)[0], "by name" if named else "the only column of lists"
+    if kind == "regression":
+        free = {name: shape for name, shape in free.items() if shape.numeric > 0.9}
+        by_name = {name.lower(): name for name in free}
     # A name is enough where the column is unlike text; "answer" or "title" full of sentences is no label.
     acceptable: list[Callable[[str], bool]] = [
         lambda name: free[name].like_label or free[name].numeric > 0.9,
@@ -191,8 +210,9 @@ def _find_label(
             if known in by_name and test(by_name[known]):
                 return by_name[known], "by name"
     candidates = [
-        name for name, shape in free.items() if shape.like_label and name.lower() not in OTHER_NAMES
-    ] if by_content else []  # fmt: skip
+        name for name, shape in free.items()
+        if (shape.like_label if by_content else kind == "regression") and name.lower() not in OTHER_NAMES
+    ] if by_content or kind == "regression" else []  # fmt: skip
     if not candidates:
         return None, ""
     candidates.sort(

@@ -113,8 +113,10 @@ def _windows(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cu
                 starts.append(begin if part == 1 else -1)
                 ends.append(end if part == 1 else -1)
         types = encodings.get("token_type_ids") or [[0] * len(row) for row in ids]
-        extras = {"char_starts": np.asarray(starts, np.int32), "char_ends": np.asarray(ends, np.int32),
-                  "example": start + owners}  # fmt: skip
+        extras: dict[str, np.ndarray] = {
+            "char_starts": np.asarray(starts, np.int32), "char_ends": np.asarray(ends, np.int32),
+            "example": start + owners,
+        }  # fmt: skip
         yield Cut(*_flat(ids, types), int((np.bincount(owners) > 1).sum()), extras)
 
 

@@ -72,7 +72,7 @@ class Ragged:
     offsets: np.ndarray
 
     @staticmethod
-    def of(rows: Iterable[Sequence[int]]) -> Ragged:
+    def of(rows: Iterable[Sequence[int] | np.ndarray]) -> Ragged:
         """From rows of numbers."""
         parts = [np.asarray(row, np.int64) for row in rows]
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)

@@ -53,5 +53,6 @@ def _load(source: str, name: str, config: str | None) -> Any:
 
 
 def _table(split: Any, source: str) -> RawTable:
-    classes = {name: list(feature.names) for name, feature in split.features.items() if hasattr(feature, "names")}
+    inner = {name: getattr(feature, "feature", feature) for name, feature in split.features.items()}
+    classes = {name: list(feature.names) for name, feature in inner.items() if hasattr(feature, "names")}
     return arrow_table(split.with_format("arrow")[:], source, "format: data set of the Hub", classes)

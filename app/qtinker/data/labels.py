@@ -62,6 +62,13 @@ def order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def looks_like_scores(cells: Iterable[str | None]) -> bool:
+    """Whether labels are numbers on a scale, not classes: many different ones, with decimals."""
+    names = {value for value in canonical(cells) if value is not None}
+    numeric = bool(names) and all(_NUMBER.fullmatch(name) for name in names)
+    return numeric and len(names) > _MOST_SCORES and any("." in name for name in names)
+
+
 def label_set(values: Sequence[str | None], source: str, *, task: str = "auto") -> LabelSet:
     """The classes that occur in canonical labels.
 
@@ -83,13 +90,13 @@ def label_set(values: Sequence[str | None], source: str, *, task: str = "auto") 
         raise InputError(
             f"The labels of {source} look like scores ({names[0]} to {names[-1]}, {len(names)} different values), not "
             "like classes.",
-            "Name another column with --label-column, or round them to classes first.",
+            "Use --task regression, or name another column with --label-column.",
         )
     if len(names) > max(50, 0.5 * len(present)):
         raise InputError(
             f"The label column of {source} has {len(names):,} different values in {len(present):,} rows: these are no "
             "classes.",
-            "Name another column with --label-column.",
+            "Name another column with --label-column; for numbers on a scale use --task regression.",
         )
     found = LabelSet(names)
     folded: dict[str, list[str]] = {}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..kinds import KINDS
 from ..spec import DataSpec
-from . import labels as label_names
-from .columns import Columns, find_columns
-from .examples import Examples, TextColumn
+from .columns import Columns
+from .detect import find_kind
+from .examples import Examples, Ragged
 from .hub import looks_like_id, read_hub
+from .parts import Read, Wanted, one_array
 from .read import read_file
+from .read_forms import read_blocks, read_spans, read_words
+from .read_texts import read_texts
 from .split import stratified_sample, stratified_split, text_keys
 from .table import RawTable
 
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
     from ..tasks import Task
 
 SAMPLE = "sample"
+_READERS: dict[str, Callable[[RawTable, RawTable | None, DataSpec, Wanted], Read]] = {
+    "texts": read_texts, "words": read_words, "spans": read_spans, "blocks": read_blocks,
+}  # fmt: skip
 
 
 @dataclass
@@ -49,35 +56,34 @@ class Loaded:
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-
-@dataclass
-class _Part:
-    """The usable rows of one table."""
-
-    source: str
-    texts: TextColumn
-    pairs: TextColumn | None
-    labels: list[str | None]
-    rows: int
-    dropped: int
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What else a task is told about the data."""
+        if self.task_type != "question-answering":
+            return {}
+        labels = np.concatenate([self.train.labels, self.eval.labels])
+        return {"unanswerable": bool((labels == 0).all(axis=1).any())}
 
 
-def load(spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None) -> Dataset:
+def load(
+    spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None, unlabelled: bool = False
+) -> Dataset:
     """Read, understand, check and split the data.
 
     Args:
         seed: decides the split and the choice of `max_examples`.
         task: "auto" or a task type.
         labels: the label order of an existing model; the data's labels are matched to it by name.
+        unlabelled: a trained teacher answers, so training labels need not be there (as with `labels`).
 
     Raises:
         InputError: the data can't be used as it is; the message says what and where.
     """
     from ..tasks import TASKS
 
-    loaded = load_examples(spec, seed=seed, task=task, labels=labels)
-    kind = TASKS[loaded.task_type]
-    meaning = kind(labels=loaded.labels, pair=loaded.train.pairs is not None)
+    loaded = load_examples(spec, seed=seed, task=task, labels=labels, unlabelled=unlabelled)
+    pair = loaded.train.pairs is not None
+    meaning = TASKS[loaded.task_type](labels=loaded.labels, pair=pair, **loaded.facts)
     return Dataset(loaded.train, loaded.eval, meaning, loaded.findings, loaded.warnings)
 
 
@@ -90,84 +96,82 @@ def load_eval(
     labels: Sequence[str] | None = None,
     task: str = "auto",
     pair: bool | None = None,
+    unlabelled: bool = False,
 ) -> Examples:
     """Examples to measure a model on: all rows of a file, the evaluation part of `sample` or of a Hub data set.
 
     Args:
         labels: the model's label order; left out, the file's own.
         pair: whether the model takes two texts; the data must suit it.
+        unlabelled: labels need not be there.
 
     Raises:
         InputError: as `load`, and if a model for pairs gets single texts or the other way round.
     """
-    _task_type(task)
     first, second, _ = _sources(path)
     table = second or first
-    columns = find_columns(table, text=text_column, pair=text_pair_column, label=label_column)
-    part = _part(table, columns)
-    _suits(part, pair)
-    values = label_names.canonical(part.labels)
-    if labels is None:
-        labels = label_names.label_set(values, part.source, task=task).names
-    indices, _ = label_names.aligned(values, labels, part.source)
-    return Examples(part.texts, part.pairs, indices)
+    spec = DataSpec(
+        train=path, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column
+    )  # fmt: skip
+    unlabelled = unlabelled or labels is not None
+    kind, _ = find_kind(table, spec, task=task, unlabelled=unlabelled)
+    wanted = Wanted(kind, labels or None, unlabelled, auto=task == "auto")
+    read = _READERS[KINDS[kind].form](table, None, spec, wanted)
+    if KINDS[kind].form == "texts":
+        _suits(read.train, table.source, pair)
+    return read.train
 
 
-def load_examples(spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None) -> Loaded:
-    """`load` without torch; see there."""
-    task_type = _task_type(task)
+def load_examples(
+    spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None, unlabelled: bool = False,
+    preview: bool = False,
+) -> Loaded:  # fmt: skip
+    """`load` without torch; see there. A `preview` takes data without labels, or too small to evaluate on, as well."""
     train_table, own_eval, own_name = _sources(spec.train)
-    columns = find_columns(
-        train_table, text=spec.text_column, pair=spec.text_pair_column, label=spec.label_column, label_needed=True
-    )
-    columns.available = tuple(train_table.columns)
-    train = _part(train_table, columns)
-    findings = [*train_table.findings, *columns.findings]
-    warnings = [*train_table.warnings, *columns.warnings]
-    eval_table = own_eval
+    findings, warnings = [*train_table.findings], [*train_table.warnings]
+    held_table = own_eval
     if spec.eval is not None:
         first, second, _ = _sources(spec.eval)
-        eval_table = second if second is not None else first
-        warnings += [f"{spec.eval}: {warning}" for warning in eval_table.warnings]
+        held_table = second if second is not None else first
+        warnings += [f"{spec.eval}: {warning}" for warning in held_table.warnings]
     elif own_name:
         findings.append(f"evaluation data: the data set's own part {own_name!r}")
-    held = None if eval_table is None else _part(eval_table, _same_columns(eval_table, train_table, columns))
-
-    values = label_names.canonical([*train.labels, *(held.labels if held else ())])
-    names = _names(values, train, labels, columns, task, warnings)
-    train_labels, notes = label_names.aligned(values[: len(train.labels)], names, train.source)
-    findings += notes
-    train_examples = Examples(train.texts, train.pairs, train_labels)
-    keys = text_keys(train.texts, train.pairs)
+    known = unlabelled or bool(labels)
+    kind, words = find_kind(train_table, spec, task=task, unlabelled=known)
+    read = _READERS[KINDS[kind].form](
+        train_table, held_table, spec, Wanted(kind, labels or None, known or preview, auto=task == "auto")
+    )
+    findings += [*words, *read.columns.findings] if KINDS[kind].form == "texts" else words
+    findings += read.findings
+    warnings += [*read.columns.warnings, *read.warnings]
+    train, held = read.train, read.held
+    keys = read.keys
     if held is None:
-        kept, split_off = stratified_split(train_labels, keys, spec.eval_fraction, seed=seed)
-        eval_examples, train_examples = train_examples.select(split_off), train_examples.select(kept)
-        findings.append(
-            f"evaluation data: {len(eval_examples):,} of {len(keys):,} examples split off by class, seed {seed}"
-        )
-        keys = keys[kept]
+        kept, split_off = stratified_split(read.strata, keys, spec.eval_fraction, seed=seed)
+        if KINDS[kind].form in ("blocks", "spans") and not len(split_off) and len(train) > 1:
+            kept, split_off = np.arange(len(train) - 1), np.array([len(train) - 1])
+        held, train = train.select(split_off), train.select(kept)
+        by = "by class, " if KINDS[kind].form in ("texts", "words") else ""
+        findings.append(f"evaluation data: {len(held):,} of {len(keys):,} examples split off {by}seed {seed}")
+        strata, keys = read.strata[kept], keys[kept]
     else:
-        eval_labels, _ = label_names.aligned(values[len(train.labels) :], names, held.source)
-        eval_examples = Examples(held.texts, held.pairs, eval_labels)
-        warnings += _overlap(train, held, keys)
-    warnings += _dropped(train) + (_dropped(held) if held else [])
-    warnings += _about_labels(train_examples, eval_examples, names, keys, fresh=labels is None)
-    if spec.max_examples is not None and spec.max_examples < len(train_examples):
-        chosen = stratified_sample(train_examples.labels, spec.max_examples, seed=seed)
-        findings.append(f"{len(chosen):,} of {len(train_examples):,} training examples used (max_examples)")
-        train_examples = train_examples.select(chosen)
-    _usable(train_examples, eval_examples, held.source if held else train.source, split=held is None)
-    findings.append(f"{len(train_examples):,} training and {len(eval_examples):,} evaluation examples")
-    findings.append(f"{len(names)} classes: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}")
+        strata = read.strata
+        if KINDS[kind].form in ("texts", "words"):
+            warnings += _overlap(train, held, keys)
+    for source, dropped in ((train_table.source, read.dropped), (held_table and held_table.source, read.held_dropped)):
+        if dropped:
+            warnings.append(f"{source}: {dropped:,} rows without text were left out.")
+    warnings += _about_labels(train, held, read.names, keys, kind=kind, fresh=labels is None)
+    if spec.max_examples is not None and spec.max_examples < len(train):
+        chosen = stratified_sample(strata, spec.max_examples, seed=seed)
+        findings.append(f"{len(chosen):,} of {len(train):,} training examples used (max_examples)")
+        train = train.select(chosen)
+    if not preview:
+        _usable(train, held, held_table.source if held_table else train_table.source, split=held_table is None)
+    findings.append(f"{len(train):,} training and {len(held):,} evaluation examples")
     return Loaded(
-        train_examples, eval_examples, task_type, names, columns, train.rows, train.dropped, findings, warnings
+        train, held, kind, read.names, read.columns, read.rows, read.dropped, findings, warnings
     )  # fmt: skip
-
-
-def _task_type(task: str) -> str:
-    if task not in ("auto", "classification"):
-        raise InputError(f"The task {task!r} is unknown.", "Tasks are: classification.")
-    return "classification"
 
 
 def _sources(source: str) -> tuple[RawTable, RawTable | None, str | None]:
@@ -182,98 +186,24 @@ def _sources(source: str) -> tuple[RawTable, RawTable | None, str | None]:
     return read_file(source), None, None
 
 
-def _part(table: RawTable, columns: Columns) -> _Part:
-    """Texts without surrounding space; rows without text are left out."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def trimmed(name: str) -> pa.ChunkedArray:
-        return pc.utf8_trim_whitespace(pc.fill_null(table.columns[name], ""))
-
-    texts = trimmed(columns.text)
-    pairs = None if columns.pair is None else trimmed(columns.pair)
-    keep = pc.not_equal(texts, "")
-    if pairs is not None:
-        keep = pc.and_(keep, pc.not_equal(pairs, ""))
-    labels = None if columns.label is None else table.columns[columns.label].filter(keep).to_pylist()
-    kept = TextColumn(texts.filter(keep))
-    if not len(kept):
-        raise InputError(f"Every cell of {columns.text!r} in {table.source} is empty.", "Name the right --text-column.")
-    return _Part(
-        table.source,
-        kept,
-        None if pairs is None else TextColumn(pairs.filter(keep)),
-        [None] * len(kept) if labels is None else labels,
-        table.rows,
-        table.rows - len(kept),
-    )
-
-
-def _same_columns(table: RawTable, like: RawTable, columns: Columns) -> Columns:
-    """The columns of evaluation data that mean what `columns` means in training data: by name, else by place."""
-    mine, theirs = list(table.columns), list(like.columns)
-    by_place = len(mine) == len(theirs) and not (table.header and like.header)
-
-    def same(name: str | None) -> str | None:
-        if name is None or name in table.columns:
-            return name
-        if by_place:
-            return mine[theirs.index(name)]
+def _suits(examples: Examples, source: str, pair: bool | None) -> None:
+    if pair and examples.pairs is None:
         raise InputError(
-            f"{table.source} has no column {name!r}, which the training data has.",
-            f"Its columns are: {', '.join(map(repr, mine))}.",
-        )
-
-    text, pair, label = same(columns.text) or "", same(columns.pair), same(columns.label)
-    if label is None:  # unlabelled training text, labelled evaluation data
-        label = find_columns(table, text=text, pair=pair).label
-    return Columns(text, pair, label)
-
-
-def _names(
-    values: list[str | None],
-    train: _Part,
-    labels: Sequence[str] | None,
-    columns: Columns,
-    task: str,
-    warnings: list[str],
-) -> tuple[str, ...]:
-    """The label order: the given model's, else that of what occurs in training and evaluation."""
-    if labels is not None:
-        return tuple(labels)
-    in_training = values[: len(train.labels)]
-    if columns.label is None:
-        raise InputError(
-            f"No column of {train.source} looks like a label.",
-            "Name it with --label-column; unlabelled text needs a teacher that is trained already.",
-        )
-    label_names.label_set(in_training, train.source, task=task)  # training alone must hold two classes
-    found = label_names.label_set(values, train.source, task=task)
-    warnings += found.warnings
-    return found.names
-
-
-def _suits(part: _Part, pair: bool | None) -> None:
-    if pair and part.pairs is None:
-        raise InputError(
-            f"The model takes pairs of texts, and {part.source} has one text an example.",
+            f"The model takes pairs of texts, and {source} has one text an example.",
             "Name the second with --text-pair-column.",
         )
-    if pair is False and part.pairs is not None:
+    if pair is False and examples.pairs is not None:
         raise InputError(
-            f"The model takes one text, and {part.source} has pairs.", "Name one with --text-column, or other data."
+            f"The model takes one text, and {source} has pairs.", "Name one with --text-column, or other data."
         )
 
 
-def _dropped(part: _Part) -> list[str]:
-    return [f"{part.source}: {part.dropped:,} rows without text were left out."] if part.dropped else []
-
-
-def _overlap(train: _Part, held: _Part, keys: np.ndarray) -> list[str]:
+def _overlap(train: Examples, held: Examples, keys: np.ndarray) -> list[str]:
     """Texts that are in both training and evaluation data: the score would flatter."""
-    both_texts = [*train.texts, *held.texts]
-    both_pairs = [*train.pairs, *held.pairs] if train.pairs is not None and held.pairs is not None else None
-    all_keys = text_keys(both_texts, both_pairs)
+    both_pairs = None
+    if train.pairs is not None and held.pairs is not None:
+        both_pairs = one_array(train.pairs, held.pairs)
+    all_keys = text_keys(one_array(train.texts, held.texts), both_pairs)
     shared = np.isin(all_keys[len(keys) :], all_keys[: len(keys)])
     if not shared.any():
         return []
@@ -285,18 +215,19 @@ def _overlap(train: _Part, held: _Part, keys: np.ndarray) -> list[str]:
 
 
 def _about_labels(
-    train: Examples, held: Examples, names: tuple[str, ...], keys: np.ndarray, *, fresh: bool
+    train: Examples, held: Examples, names: tuple[str, ...], keys: np.ndarray, *, kind: str, fresh: bool
 ) -> list[str]:
     """What is odd about the labels: missing, contradictory, single, never seen in training."""
-    out = []
+    out: list[str] = []
+    if kind == "masked-lm":
+        return out
     missing = int((~train.labelled).sum())
     if missing:
         out.append(f"{missing:,} of {len(train):,} training examples have no label: they learn from the teacher alone.")
     unmeasured = int((~held.labelled).sum())
     if unmeasured:
         out.append(f"{unmeasured:,} of {len(held):,} evaluation examples have no label and don't count.")
-    counts = np.bincount(train.labels[train.labelled], minlength=len(names))
-    in_eval = np.bincount(held.labels[held.labelled], minlength=len(names))
+    counts, in_eval = label_counts(train, names), label_counts(held, names)
     single = [names[i] for i in np.flatnonzero(counts == 1)]
     if single:
         out.append(f"Only one training example of: {_some(single)}.")
@@ -306,8 +237,9 @@ def _about_labels(
         if unmet := [names[i] for i in np.flatnonzero((counts > 0) & (in_eval == 0))]:
             out.append(f"Not in the evaluation data, so not measured: {_some(unmet)}.")
     distinct, first_at = np.unique(keys, return_index=True)
-    if len(distinct) < len(keys):
+    if len(distinct) < len(keys) and kind != "question-answering":  # many questions about one context
         out.append(f"{len(keys) - len(distinct):,} training examples repeat another's text.")
+    if len(distinct) < len(keys) and kind == "classification":
         pairs = np.unique(np.stack([keys, train.labels])[:, train.labelled], axis=1)
         known, times = np.unique(pairs[0], return_counts=True)
         conflicting = known[times > 1]
@@ -315,6 +247,17 @@ def _about_labels(
             text = train.texts[int(first_at[np.searchsorted(distinct, conflicting[0])])]
             out.append(f"{len(conflicting):,} texts occur with different labels, such as {_short(text)}.")
     return out
+
+
+def label_counts(examples: Examples, names: Sequence[str]) -> np.ndarray:
+    """int64 [C]: how often each label occurs; by words where each word has one."""
+    labels = examples.labels
+    if isinstance(labels, Ragged):
+        return np.bincount(labels.values[labels.values >= 0], minlength=len(names))
+    if not len(names):
+        return np.zeros(0, np.int64)
+    known = labels[examples.labelled]
+    return known.sum(0).astype(np.int64) if labels.ndim == 2 else np.bincount(known, minlength=len(names))
 
 
 def _usable(train: Examples, held: Examples, source: str, *, split: bool) -> None:

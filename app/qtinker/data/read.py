@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError
+from .conll import looks_like_conll, read_conll
 from .delimited import is_table, read_delimited
+from .squad import is_squad, read_squad
 from .table import RawTable, TableBuilder, cell_text, unique_names
 
 _BLOCK = 1 << 20
 _FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".txt": "text", ".text": "text", ".parquet": "parquet", ".pq": "parquet",
+    ".conll": "conll", ".iob": "conll", ".iob2": "conll", ".bio": "conll", ".conll2003": "conll",
 }  # fmt: skip
 DATA_SUFFIXES = tuple(_FORMATS)
 _FOREIGN = {
@@ -40,7 +43,7 @@ _ENCODING_NAMES = {
 
 
 def read_file(path: str | Path) -> RawTable:
-    """Read CSV, TSV, JSONL, JSON, Parquet or plain text (one text a line), gzip-compressed or not.
+    """Read CSV, TSV, JSONL, JSON (SQuAD's too), Parquet, CoNLL columns or plain text, gzip-compressed or not.
 
     Raises:
         InputError: the file is missing, empty, binary or broken; the message names the line where there is one.
@@ -151,6 +154,8 @@ def _read_text(path: Path, packed: bool, encoding: str) -> RawTable:
         raise InputError(f"{path} is no Parquet file, in spite of its name.", "Rename it, or fetch it anew.")
     if kind == "json" and _guess(start) == "jsonl":
         kind = "jsonl"
+    if kind in ("text", "tsv", "csv") and looks_like_conll(start):
+        kind = "conll"
     if kind == "text" and is_table(start, "\t"):
         kind = "tsv"
     with _text(path, packed, encoding) as file:
@@ -160,6 +165,9 @@ def _read_text(path: Path, packed: bool, encoding: str) -> RawTable:
             return _read_jsonl(path, file)
         if kind == "text":
             return _read_lines(path, file)
+        if kind == "conll":
+            file.reconfigure(newline=None)
+            return read_conll(path, file)
 
     @contextmanager
     def reopen() -> Iterator[io.TextIOWrapper]:
@@ -173,6 +181,8 @@ def _guess(start: str) -> str:
     """The format of text whose name tells nothing."""
     first = start.lstrip()[:1]
     if first == "{":
+        if '"paragraphs"' in start and '"context"' in start:
+            return "json"  # SQuAD's, often in a single line
         try:
             json.loads(start.lstrip().splitlines()[0])
         except ValueError:
@@ -213,6 +223,8 @@ def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
         content = json.load(file)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}.", "Give a list of objects, or JSONL.") from None
+    if is_squad(content):
+        return read_squad(str(path), content)
     if isinstance(content, dict):
         lists = {key: value for key, value in content.items() if isinstance(value, list)}
         if len(lists) > 1 and len(lists) == len(content) and len(set(map(len, lists.values()))) == 1:
@@ -255,6 +267,8 @@ def _readable(kind: Any) -> bool:
 
     if types.is_list(kind) or types.is_large_list(kind):
         return types.is_string(kind.value_type) or types.is_integer(kind.value_type)
+    if types.is_struct(kind):  # SQuAD's answers
+        return {"text", "answer_start"} <= {kind.field(number).name for number in range(kind.num_fields)}
     return not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
 
 
@@ -262,11 +276,12 @@ def _class_names(table: Any) -> dict[str, list[str]]:
     """Names of the classes by column, where `datasets` left them in the metadata of an Arrow schema."""
     info = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
     features = info.get("info", {}).get("features", {})
-    return {
-        name: feature["names"]
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
-    }
+    found = {}
+    for name, feature in features.items():
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else None
+        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" and inner.get("names"):
+            found[name] = inner["names"]
+    return found
 
 
 def arrow_table(table: Any, source: str, finding: str, classes: dict[str, list[str]] | None = None) -> RawTable:
@@ -287,9 +302,17 @@ def arrow_table(table: Any, source: str, finding: str, classes: dict[str, list[s
         elif types.is_string(column.type) or types.is_large_string(column.type):
             columns[name] = column.cast(pa.large_string())
         else:
-            if types.is_list(column.type) or types.is_large_list(column.type):
+            if types.is_nested(column.type):
                 listed.add(name)
-            chunks = [pa.array(map(cell_text, chunk.to_pylist()), pa.large_string()) for chunk in column.chunks]
+            if names and types.is_integer(getattr(column.type, "value_type", None) or pa.null()):
+                findings.append(f"class names of {name!r} taken from the data's own description")
+
+            def cell(value: Any, names: Any = names) -> str | None:
+                if names and isinstance(value, list):
+                    value = [names[i] if i is not None and 0 <= i < len(names) else None for i in value]
+                return cell_text(value)
+
+            chunks = [pa.array(map(cell, chunk.to_pylist()), pa.large_string()) for chunk in column.chunks]
             columns[name] = pa.chunked_array(chunks, pa.large_string())
     if not columns or not table.num_rows:
         raise InputError(f"{source} holds no rows with text.", "Give a table with a text column and a label column.")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec import DataSpec
-from .examples import Examples
-from .loading import load_examples
+from .examples import Examples, Ragged
+from .loading import label_counts, load_examples
 from .tokens import encode
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class DataReport:
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     available_columns: list[str] = field(default_factory=list)
+    scores: dict[str, float] | None = None
+    """Of labels that are numbers: least, mean, greatest."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -74,22 +76,26 @@ def inspect(
     *,
     seed: int = 42,
     labels: Sequence[str] | None = None,
+    task: str = "auto",
     shown: int = 5,
 ) -> DataReport:
     """Read the data as training would and describe it.
 
     Args:
         tokenizer: lengths are counted in its tokens; left out, in words.
+        task: auto, or a task type.
         seed: as in training; decides the split and which examples are shown.
         shown: how many examples to show, of different classes as far as possible.
 
     Raises:
         InputError: as `data.load`.
     """
-    loaded = load_examples(spec, seed=seed, labels=labels)
+    loaded = load_examples(spec, seed=seed, labels=labels, task=task, preview=True)
     train, held, names = loaded.train, loaded.eval, loaded.labels
-    in_train = np.bincount(train.labels[train.labelled], minlength=len(names))
-    in_eval = np.bincount(held.labels[held.labelled], minlength=len(names))
+    counts = zip(names, label_counts(train, names), label_counts(held, names), strict=True)
+    findings = list(loaded.findings)
+    if loaded.columns.label is None and loaded.task_type != "masked-lm":
+        findings.append("no labels: these rows can learn from a trained teacher, or as text (--task masked-lm)")
     return DataReport(
         source=spec.train,
         task=loaded.task_type,
@@ -100,15 +106,24 @@ def inspect(
         train=len(train),
         eval=len(held),
         unlabelled=int((~train.labelled).sum()),
-        classes=[
-            ClassBalance(name, int(a), int(b)) for name, a, b in zip(names, in_train, in_eval, strict=True)
-        ],
+        classes=[ClassBalance(name, int(a), int(b)) for name, a, b in counts],
         lengths=_lengths(train, tokenizer, spec.max_length),
         examples=_examples(train, names, shown, seed),
-        findings=loaded.findings,
+        findings=findings,
         warnings=loaded.warnings,
         available_columns=list(loaded.columns.available),
+        scores=_scores(train),
     )  # fmt: skip
+
+
+def _scores(examples: Examples) -> dict[str, float] | None:
+    """Where labels are numbers: the least, the mean, the greatest."""
+    if not isinstance(examples.labels, np.ndarray) or examples.labels.dtype.kind != "f" or examples.labels.ndim != 1:
+        return None
+    known = examples.labels[examples.labelled].astype(np.float64)
+    if not len(known):
+        return None
+    return {"least": float(known.min()), "mean": float(known.mean()), "greatest": float(known.max())}
 
 
 def _lengths(examples: Examples, tokenizer: PreTrainedTokenizerBase | None, max_length: int) -> Lengths:
@@ -142,18 +157,41 @@ def _histogram(lengths: np.ndarray, bins: int = 24) -> list[list[int]]:
 
 def _examples(examples: Examples, names: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
     """A few examples, a class at a time."""
+    if not len(examples):
+        return []
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))
-    labels = examples.labels[order]
-    _, rank = np.unique(labels, return_inverse=True)
-    turn = np.zeros(len(order), np.int64)
-    for value in range(int(rank.max(initial=0)) + 1):
-        turn[rank == value] = np.arange(int((rank == value).sum()))
-    chosen = order[np.lexsort((rank, turn))][:count]
+    labels = examples.labels
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind != "f" and len(names):
+        groups = labels[order]
+        _, rank = np.unique(groups, return_inverse=True)
+        turn = np.zeros(len(order), np.int64)
+        for value in range(int(rank.max(initial=0)) + 1):
+            turn[rank == value] = np.arange(int((rank == value).sum()))
+        order = order[np.lexsort((rank, turn))]
     return [
         {
             "text": examples.texts[i],
             "text_pair": None if examples.pairs is None else examples.pairs[i],
-            "label": names[examples.labels[i]] if examples.labels[i] >= 0 else None,
+            "label": label_words(examples, int(i), names),
         }
-        for i in chosen
+        for i in order[:count]
     ]
+
+
+def label_words(examples: Examples, number: int, names: Sequence[str]) -> str | None:
+    """An example's label in words, whatever the task; None where it has none."""
+    if not examples.labelled[number] or examples.form == "blocks":
+        return None
+    labels = examples.labels
+    if examples.form == "spans":
+        return (examples.answers[number][0] if examples.answers else "") or "(no answer)"
+    if isinstance(labels, Ragged):
+        words = examples.texts[number].split(" ")
+        tagged = [
+            f"{word}={names[tag]}" for word, tag in zip(words, labels[number], strict=True)
+            if tag >= 0 and names[tag] != "O"
+        ]  # fmt: skip
+        return ", ".join(tagged) or "O"
+    if labels.ndim == 2:
+        return ", ".join(name for name, on in zip(names, labels[number], strict=True) if on) or "(none)"
+    return f"{labels[number]:g}" if labels.dtype.kind == "f" else names[labels[number]]

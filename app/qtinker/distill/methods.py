@@ -86,6 +86,12 @@ class Logit(Finetune):
 
     def __init__(self, spec: Any, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
         super().__init__(task=task)
+        if task.per_token and not same_tokens:
+            raise InputError(
+                f"The task {task.type} is answered token by token, and {teacher.name} and {student.name} cut the same "
+                "text into different tokens.",
+                "Take a student with the teacher's vocabulary.",
+            )
         self.spec = spec
         self.teacher_needs = {"train": Needs() if spec.kd_weight else None}
         if spec.soft_loss != "kl" or spec.standardize_logits:

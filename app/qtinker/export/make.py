@@ -84,7 +84,7 @@ def refuse_different(verdict: Verdict, source_logits: np.ndarray, form: Format, 
     Raises:
         QTinkerError: the exported model is not the same function, unless forced.
     """
-    limit = form.tolerance * (1 + float(np.abs(source_logits).max(initial=0.0)))
+    limit = form.tolerance * (1 + float(np.nanmax(np.abs(source_logits), initial=0.0)))
     if force or verdict.max_logit_difference <= limit:
         return
     raise QTinkerError(
@@ -117,11 +117,15 @@ def _place(out: Path | None, name: str) -> Iterator[Path]:
 
 
 def _card(meta: dict[str, Any], form: Format, verdict: Verdict) -> str:
-    record = meta["export"]
+    record, task = meta["export"], meta["task"]
+    shape = {"masked-lm": "batch x length x vocabulary", "question-answering": "batch x length x start and end",
+             "regression": "batch x 1"}.get(task["type"], f"batch x {len(task['labels'])}")  # fmt: skip
+    shape = shape.replace("batch x", "batch x length x") if task["type"] == "token-classification" else shape
+    labels = f" Labels: {', '.join(task['labels'])}." if task["labels"] else ""
     return (
         f"# {meta['name']}\n\n{record['source']} as {form.title}. Made with QTinker.\n\n"
         f"Runs on: {form.runs_on}.\n\nInputs: {', '.join(record['inputs'])} (int64, batch x length); output: logits "
-        f"(float32, batch x {len(meta['task']['labels'])}). Labels: {', '.join(meta['task']['labels'])}.\n\n"
+        f"(float32, {shape}).{labels}\n\n"
         f'Run it: `python example.py "a text"`\n\n## Checked\n\nLoaded again with {form.extra} in a fresh process and '
         f"compared with its source on {verdict.rows} rows of uneven length: {verdict}.\n"
     )

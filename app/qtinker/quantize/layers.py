@@ -59,7 +59,7 @@ def select_layers(model: torch.nn.Module) -> Layers:
             if any(type(module).__name__ == "Conv1D" for module in base.modules())
             else "Choose a model with a Transformer encoder.",
         )
-    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    output: Any = getattr(model, "get_output_embeddings", lambda: None)()
     shared = getattr(output, "weight", None)  # the head that guesses hidden words reads the word embeddings as floats
     embeddings = [
         name

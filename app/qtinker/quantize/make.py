@@ -13,8 +13,8 @@ import numpy as np
 from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, QTinkerError
-from ..kinds import KINDS
 from ..export.companions import write_companions
+from ..kinds import KINDS
 from ..measure import quick_latency
 from ..model_card import model_card
 from ..predict import as_examples, logits_of
@@ -107,8 +107,7 @@ class Attempt:
 
         def loss() -> float:
             logits = logits_of(runtime, rows, max_length=max_length)
-
-        return compare_logits(source_logits, logits, problem_type=runtime.problem_type).logit_error
+            return compare_logits(source_logits, logits, problem_type=runtime.problem_type).logit_error
 
         with registry.staged("quantized", self.name) as folder:
             self.progress(

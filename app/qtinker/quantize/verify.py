@@ -40,24 +40,53 @@ class Verdict:
 
 
 def compare_logits(source: np.ndarray, result: np.ndarray, *, problem_type: str = "classification") -> Verdict:
-    """Logits [N, C] of a model against its source's."""
+    """A model's rows of logits against its source's: [N, C], a row an example or word; [N, 2, L] for starts and ends,
+    NaN where no answer can be; for hidden words as `tasks.MaskedLM.rows` gives them.
+    """
     source, result = source.astype(np.float64), result.astype(np.float64)
-    if problem_type == "multi-label":
-        same = ((source > 0) == (result > 0)).all(axis=-1)
-    elif problem_type == "regression":
-        same = np.abs(source - result)[:, 0] <= 0.05 * max(float(np.ptp(source)), 1e-9)
-    else:
-        same = source.argmax(axis=-1) == result.argmax(axis=-1)
+    same = same_answers(source, result, problem_type)
+    if problem_type == "masked-lm":  # beside the logits there is the best word's number, and whether it is right
+        kept = [0, *range(3, source.shape[1])]
+        source, result = source[:, kept], result[:, kept]
     # What all classes of a row share leaves the softmax as it is.
-    centred = source - source.mean(axis=-1, keepdims=True) if source.shape[-1] > 1 else source - source.mean()
-    size = float(np.sqrt(np.square(centred).mean())) or 1.0
-    difference = result - source
+    centred = source - (np.nanmean(source, axis=-1, keepdims=True) if source.shape[-1] > 1 else source.mean())
+    size = float(np.sqrt(np.nanmean(np.square(centred)))) if source.size else 1.0
+    difference = np.abs(result - source)
+    difference = difference[~np.isnan(source)]
     return Verdict(
         rows=len(source),
         agreement=float(same.mean()) if len(same) else 1.0,
-        max_logit_difference=float(np.abs(difference).max(initial=0.0)),
-        logit_error=float(np.sqrt(np.square(difference).mean())) / size if difference.size else 0.0,
+        max_logit_difference=float(difference.max(initial=0.0)),
+        logit_error=float(np.sqrt(np.square(difference).mean())) / (size or 1.0) if difference.size else 0.0,
     )
+
+
+def same_answers(source: np.ndarray, result: np.ndarray, problem_type: str) -> np.ndarray:
+    """bool [N]: which rows stand for the same answer."""
+    if problem_type == "multi-label":
+        return ((source > 0) == (result > 0)).all(axis=-1)
+    if problem_type == "regression":
+        return np.abs(source - result)[:, 0] <= 0.05 * max(float(np.ptp(source)), 1e-9)
+    if problem_type == "masked-lm":
+        return source[:, 1] == result[:, 1]
+    if problem_type == "question-answering":
+        best = [np.nan_to_num(each, nan=-np.inf).argmax(axis=-1) for each in (source, result)]
+        return (best[0] == best[1]).all(axis=-1)
+    return np.nan_to_num(source).argmax(axis=-1) == np.nan_to_num(result).argmax(axis=-1)
+
+
+def compare_answers(first: np.ndarray, own: np.ndarray, problem_type: str) -> tuple[float | None, float | None]:
+    """Two models' settled answers: the share that agrees, and the largest difference; None if they read other tokens.
+
+    Answers to questions agree where they are the same characters; their difference is that of their scores.
+    """
+    if first.shape != own.shape:
+        return None, None
+    if problem_type == "question-answering":
+        same = (first[:, :2] == own[:, :2]).all(axis=1)
+        return float(same.mean()) if len(same) else 1.0, float(np.abs(first[:, 2] - own[:, 2]).max(initial=0.0))
+    verdict = compare_logits(first, own, problem_type=problem_type)
+    return verdict.agreement, verdict.max_logit_difference
 
 
 def verify_folder(
@@ -75,7 +104,7 @@ def verify_folder(
     """Load a saved model again, in a fresh process, and compare it with its source.
 
     Args:
-        source_logits: the source's logits on `rows`, [N, C].
+        source_logits: the source's logits on `rows`, as `compare_logits` takes them.
         expected: the logits the model gave before it was saved; the loaded one must give the same.
         fresh: False loads it in this process instead: faster by the time a process takes to start.
         calls: timed calls at batch 1.
@@ -92,12 +121,16 @@ def verify_folder(
     logits = measured.logits
     if logits.shape != source_logits.shape:
         raise QTinkerError(f"The saved model gives logits of shape {logits.shape}, its source {source_logits.shape}.")
-    if not np.isfinite(logits).all():
+    if not np.isfinite(logits[~np.isnan(source_logits)]).all():
         raise QTinkerError("The saved model gives NaN or infinite logits.", "Choose another scheme.")
-    if expected is not None and np.abs(logits - expected).max(initial=0.0) > tolerance * (1 + np.abs(expected).max()):
+    apart = (
+        0.0
+        if expected is None
+        else compare_logits(expected, logits, problem_type=measured.problem_type).max_logit_difference
+    )
+    if expected is not None and apart > tolerance * (1 + float(np.nanmax(np.abs(expected), initial=0.0))):
         raise QTinkerError(
-            f"The saved model does not load back to what was saved: a logit differs by "
-            f"{np.abs(logits - expected).max():.4f}.",
+            f"The saved model does not load back to what was saved: a logit differs by {apart:.4f}.",
             "Please report this as a bug, with the model's architecture.",
         )
     milliseconds = measured.latency_ms["p50"] if measured.latency_ms else None

@@ -40,7 +40,6 @@ class Task:
     type: ClassVar[str]
     soft_unit: ClassVar[str] = "examples"
     batch_size: ClassVar[int] = 64
-    metrics_known: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -52,6 +51,11 @@ class Task:
                 f"The metric {self.metric!r} does not suit the task {self.type}.",
                 f"Choose one of: {', '.join(self.metrics_known)}.",
             )
+
+    @property
+    def metrics_known(self) -> tuple[str, ...]:
+        """Names of the metrics that `metric` may be; the first is the usual one."""
+        return KINDS[self.type].metrics
 
     @property
     def head_class(self) -> str:

@@ -33,7 +33,6 @@ class MaskedLM(Task):
     type: ClassVar[str] = "masked-lm"
     soft_unit: ClassVar[str] = "answers"
     batch_size: ClassVar[int] = 8
-    metrics_known: ClassVar[tuple[str, ...]] = ("masked_accuracy", "log_likelihood")
     options: ClassVar[tuple[str, ...]] = ("mask_share",)
 
     def head_config(self) -> dict[str, Any]:

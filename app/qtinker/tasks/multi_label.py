@@ -24,7 +24,6 @@ class MultiLabel(Task):
     """
 
     type: ClassVar[str] = "multi-label"
-    metrics_known: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "subset_accuracy")
 
     def hard_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Binary cross-entropy, mean over labels and over labelled examples."""

@@ -16,7 +16,6 @@ class Regression(Task):
     """A number for each example. Logits [B, 1], labels float32 [B] with NaN where missing."""
 
     type: ClassVar[str] = "regression"
-    metrics_known: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
 
     @property
     def num_outputs(self) -> int:

@@ -35,7 +35,6 @@ class QuestionAnswering(Task):
 
     type: ClassVar[str] = "question-answering"
     batch_size: ClassVar[int] = 32
-    metrics_known: ClassVar[tuple[str, ...]] = ("f1", "exact_match")
     options: ClassVar[tuple[str, ...]] = ("unanswerable",)
 
     @property

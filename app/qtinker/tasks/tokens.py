@@ -25,7 +25,6 @@ class TokenClassification(Task):
 
     type: ClassVar[str] = "token-classification"
     soft_unit: ClassVar[str] = "answers"
-    metrics_known: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall", "accuracy", "macro_f1")
 
     def hard_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy, mean over labelled words; each times its class's weight."""

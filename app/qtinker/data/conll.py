@@ -1,0 +1,76 @@
+"""Sentences with a tag a word: CoNLL columns, and lists of words and of tags in a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ..errors import InputError
+from .table import RawTable, TableBuilder
+
+TAG = re.compile(r"O|[BIESLU]-\S+")
+_CUT = 20_000
+
+
+def looks_like_conll(start: str) -> bool:
+    """Whether the beginning of a file is words with tags such as B-person, a word a line, sentences apart."""
+    lines = start[:_CUT].splitlines()[: -1 if len(start) > _CUT else None]
+    rows = [fields for line in lines if (fields := _fields(line)) and not _is_remark(fields)]
+    if len(rows) < 3 or len(rows) == len(lines):
+        return False
+    tagged = sum(len(row) > 1 and bool(TAG.fullmatch(row[-1])) for row in rows)
+    return tagged >= 0.98 * len(rows) and all(len(row) == len(rows[0]) for row in rows[:50])
+
+
+def read_conll(path: Path, file: IO[str]) -> RawTable:
+    """Columns of words (the first) and tags (the last), a blank line between sentences.
+
+    Raises:
+        InputError: a line without a tag; with its number.
+    """
+    builder = TableBuilder(["tokens", "tags"])
+    for words, tags in _sentences(path, file):
+        builder.add([json.dumps(words, ensure_ascii=False), json.dumps(tags, ensure_ascii=False)])
+    if not len(builder):
+        raise InputError(f"{path} holds no sentences.", "Give a word and its tag a line, sentences apart.")
+    return RawTable(
+        str(path), builder.finish(), findings=["format: CoNLL columns, the word first, the tag last"],
+        listed={"tokens", "tags"},
+    )  # fmt: skip
+
+
+def _sentences(path: Path, file: IO[str]) -> Iterator[tuple[list[str], list[str]]]:
+    words: list[str] = []
+    tags: list[str] = []
+    for number, line in enumerate(file, 1):
+        fields = _fields(line)
+        if fields and _is_remark(fields):
+            continue
+        if fields and len(fields) < 2:
+            raise InputError(
+                f"{path}, line {number}: {fields[0]!r} has no tag.",
+                "Each line needs a word and its tag (O where there is none), apart by a tab or a space.",
+            )
+        if fields:
+            words.append(fields[0])
+            tags.append(fields[-1])
+        elif words:
+            yield words, tags
+            words, tags = [], []
+    if words:
+        yield words, tags
+
+
+def _fields(line: str) -> list[str]:
+    """The columns of a line; [] of a blank one."""
+    line = line.strip()
+    if not line:
+        return []
+    return [field.strip() for field in line.split("\t") if field.strip()] if "\t" in line else line.split()
+
+
+def _is_remark(fields: list[str]) -> bool:
+    return fields[0] == "-DOCSTART-" or (fields[0] == "#" and len(fields) > 2) or fields[0] == "#id"

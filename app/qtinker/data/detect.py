@@ -1,0 +1,120 @@
+"""Which task a table is for: by its form, then by its labels. What is found out is said in words."""
+
+from __future__ import annotations
+
+from ..errors import InputError
+from ..kinds import KINDS
+from ..spec import DataSpec
+from . import several
+from .columns import Columns, find_columns
+from .labels import looks_like_scores
+from .table import RawTable
+
+WORD_COLUMNS = (
+    ("tokens", "ner_tags"), ("tokens", "tags"), ("tokens", "labels"), ("tokens", "ner"), ("tokens", "pos_tags"),
+    ("words", "tags"), ("words", "labels"), ("words", "ner_tags"), ("words", "ner"),
+)  # fmt: skip
+"""Names of the lists of words and of tags, the surest first."""
+_SAMPLE = 2000
+
+
+def word_columns(table: RawTable, spec: DataSpec) -> tuple[str, str | None] | None:
+    """The columns with lists of words and of tags; None where the table has no such lists."""
+    lower = {name.lower(): name for name in table.columns if name in table.listed}
+    words = (spec.text_column or "").lower()
+    if words in lower:
+        usual = [second for first, second in WORD_COLUMNS if first == words and second in lower]
+        return lower[words], lower.get((spec.label_column or next(iter(usual), "")).lower())
+    for first, second in WORD_COLUMNS:
+        if first in lower and (second in lower or (spec.label_column or "").lower() in lower):
+            return lower[first], lower.get((spec.label_column or second).lower())
+    for name in ("tokens", "words"):
+        if name in lower:
+            return lower[name], None
+    return None
+
+
+def has_spans(table: RawTable) -> bool:
+    """Whether the table holds questions, contexts and answers."""
+    lower = {name.lower(): name for name in table.columns}
+    return "question" in lower and "context" in lower and (
+        "answers" not in lower or lower["answers"] in table.listed
+    )  # fmt: skip
+
+
+def is_plain(table: RawTable) -> bool:
+    """Whether the table is plain text, a text a line, and nothing else."""
+    return not table.header and list(table.columns) == ["text"]
+
+
+def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -> tuple[str, list[str]]:
+    """The task type, and words about how it was found.
+
+    Args:
+        task: auto, or the type that the user or a trained model asks for.
+        unlabelled: a trained teacher answers, so labels need not be there.
+
+    Raises:
+        InputError: the task is unknown.
+    """
+    if task != "auto":
+        if task not in KINDS:
+            raise InputError(f"The task {task!r} is unknown.", f"Tasks are: {', '.join(KINDS)}.")
+        return task, []
+    if word_columns(table, spec) is not None:
+        return "token-classification", ["task: token-classification (a tag for each word)"]
+    if has_spans(table):
+        return "question-answering", ["task: question-answering (questions, contexts, answers)"]
+    if (flags := several.looks_flagged(table)) and spec.label_column is None:
+        return "multi-label", [f"task: multi-label ({len(flags)} columns of 0 and 1)"]
+    if spec.label_column is not None and spec.label_column not in table.columns and "," in spec.label_column:
+        return "multi-label", ["task: multi-label (several label columns)"]
+    if is_plain(table) and not unlabelled:
+        return "masked-lm", ["task: masked-lm (plain text without labels; for another task name the column with the "
+                             "labels in a table)"]  # fmt: skip
+    columns = texts_columns(table, spec, task="auto")
+    if columns.label is None and table.header:
+        columns = texts_columns(table, spec, task="regression")
+        if columns.label is not None and not looks_like_scores(table.head(columns.label, _SAMPLE)):
+            columns.label = None
+    if columns.label is None:
+        return "classification", []
+    if columns.label in table.listed:
+        return "multi-label", [f"task: multi-label (lists of labels in {columns.label!r})"]
+    cells = table.head(columns.label, _SAMPLE)
+    if looks_like_scores(cells):
+        return "regression", [f"task: regression ({columns.label!r} holds numbers that are no classes)"]
+    if delimiter := several.find_delimiter(cells):
+        return "multi-label", [
+            f"task: multi-label ({columns.label!r} holds several labels, separated by "
+            f"{several.delimiter_words(delimiter)}; if these are one each: --task classification)"
+        ]  # fmt: skip
+    return "classification", [f"task: classification (by the labels in {columns.label!r})"]
+
+
+def texts_columns(table: RawTable, spec: DataSpec, *, task: str, needed: bool = True) -> Columns:
+    """The columns of a table of texts, for a task.
+
+    Raises:
+        InputError: a named column is not there, or no column looks like text.
+    """
+    label = spec.label_column
+    flags: list[str] = []
+    if task == "multi-label" and label and label not in table.columns and "," in label:
+        flags = [name.strip() for name in label.split(",") if name.strip()]
+    elif task == "multi-label" and label is None:
+        flags = several.looks_flagged(table)
+    if flags:
+        columns = find_columns(
+            table, text=spec.text_column, pair=spec.text_pair_column, label=None, label_needed=False, ignore=flags
+        )
+        columns.label = ", ".join(flags)
+        columns.flags = flags
+        columns.findings = [line for line in columns.findings if not line.startswith("label:")]
+        columns.findings.append(f"labels: {len(flags)} columns of 0 and 1: {', '.join(map(repr, flags[:8]))}")
+        return columns
+    columns = find_columns(
+        table, text=spec.text_column, pair=spec.text_pair_column, label=label,
+        label_needed=needed and task != "regression", kind=task,
+    )  # fmt: skip
+    return columns

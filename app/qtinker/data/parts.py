@@ -1,0 +1,146 @@
+"""What the readers of all forms share: the usable rows of tables, and what came of reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from .columns import Columns, find_columns
+from .examples import Examples, TextColumn
+from .table import RawTable
+
+
+@dataclass
+class Wanted:
+    """What the reading is for.
+
+    Attributes:
+        kind: the task type.
+        labels: the label order of an existing model; None: the data's own.
+        unlabelled: labels need not be there.
+        auto: nobody asked for this type by name.
+    """
+
+    kind: str
+    labels: Sequence[str] | None = None
+    unlabelled: bool = False
+    auto: bool = False
+
+
+@dataclass
+class Read:
+    """Examples before they are split.
+
+    Attributes:
+        train, held: the examples, and those to evaluate on where there are any apart.
+        names: the labels in their order; () where they have none.
+        strata: int64 [N], the class by which training examples are split; -100 for those without a label.
+        keys: int64 [N], equal for examples that must stay on one side.
+    """
+
+    train: Examples
+    held: Examples | None
+    names: tuple[str, ...]
+    strata: np.ndarray
+    keys: np.ndarray
+    columns: Columns
+    rows: int
+    dropped: int = 0
+    held_dropped: int = 0
+    findings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Part:
+    """The usable rows of one table; `labels` are cells."""
+
+    source: str
+    texts: TextColumn
+    pairs: TextColumn | None
+    labels: list[str | None]
+    rows: int
+    dropped: int
+
+
+def usable_rows(table: RawTable, columns: Columns) -> Part:
+    """Texts without surrounding space; rows without text are left out.
+
+    Raises:
+        InputError: no row has text.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from .several import flags_as_lists
+
+    def trimmed(name: str) -> pa.ChunkedArray:
+        return pc.utf8_trim_whitespace(pc.fill_null(table.columns[name], ""))
+
+    texts = trimmed(columns.text)
+    pairs = None if columns.pair is None else trimmed(columns.pair)
+    keep = pc.not_equal(texts, "")
+    if pairs is not None:
+        keep = pc.and_(keep, pc.not_equal(pairs, ""))
+    labels: list[str | None] | None = None
+    if columns.flags:
+        cells = pa.array(flags_as_lists(table, columns.flags), pa.large_string())
+        labels = cells.filter(keep.combine_chunks() if isinstance(keep, pa.ChunkedArray) else keep).to_pylist()
+    elif columns.label is not None:
+        labels = table.columns[columns.label].filter(keep).to_pylist()
+    kept = TextColumn(texts.filter(keep))
+    if not len(kept):
+        raise InputError(f"Every cell of {columns.text!r} in {table.source} is empty.", "Name the right --text-column.")
+    return Part(
+        table.source,
+        kept,
+        None if pairs is None else TextColumn(pairs.filter(keep)),
+        [None] * len(kept) if labels is None else labels,
+        table.rows,
+        table.rows - len(kept),
+    )
+
+
+def same_columns(table: RawTable, like: RawTable, columns: Columns) -> Columns:
+    """The columns of evaluation data that mean what `columns` means in training data: by name, else by place.
+
+    Raises:
+        InputError: a column is missing.
+    """
+    mine, theirs = list(table.columns), list(like.columns)
+    by_place = len(mine) == len(theirs) and not (table.header and like.header)
+
+    def same(name: str | None) -> str | None:
+        if name is None or name in table.columns:
+            return name
+        if by_place:
+            return mine[theirs.index(name)]
+        raise InputError(
+            f"{table.source} has no column {name!r}, which the training data has.",
+            f"Its columns are: {', '.join(map(repr, mine))}.",
+        )
+
+    text, pair = same(columns.text) or "", same(columns.pair)
+    if columns.flags:
+        return Columns(text, pair, columns.label, flags=[same(name) or "" for name in columns.flags])
+    label = same(columns.label)
+    if label is None:  # unlabelled training text, labelled evaluation data
+        label = find_columns(table, text=text, pair=pair).label
+    return Columns(text, pair, label)
+
+
+def no_label_column(source: str) -> InputError:
+    """Nothing looks like a label: the three ways out."""
+    return InputError(
+        f"No column of {source} looks like a label.",
+        "Name it with --label-column; unlabelled text needs a teacher that is trained already; --task masked-lm "
+        "learns from the text alone.",
+    )
+
+
+def one_array(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """Two columns of texts, one after the other."""
+    return [*first, *second]

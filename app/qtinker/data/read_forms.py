@@ -1,0 +1,236 @@
+"""Reads what is no table of texts: words with tags, questions about contexts, running text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..spec import DataSpec
+from . import labels as label_names
+from .columns import Columns, find_columns
+from .detect import has_spans, is_plain, word_columns
+from .examples import NO_LABEL, Examples, Ragged, join_words
+from .parts import Read, Wanted
+from .split import text_keys
+from .squad import answer_of
+from .table import RawTable
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def read_words(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: Wanted) -> Read:
+    """Sentences with a tag a word.
+
+    Raises:
+        InputError: the table holds no lists of words, or no tags, or tags that the model does not know.
+    """
+    texts, tags, columns, dropped = _sentences(first, spec)
+    other = None if held is None else _sentences(held, spec)
+    every = [tag for row in tags for tag in row] + [tag for row in (other[1] if other else ()) for tag in row]
+    if wanted.labels is not None:
+        names = tuple(wanted.labels)
+    else:
+        present = label_names.order(tag for tag in every if tag is not None)
+        if not present and not wanted.unlabelled:
+            raise InputError(f"{first.source} has no tags.", "Name the column with --label-column.")
+        names = _tag_order(present)
+    examples = _tagged(texts, tags, names, first.source)
+    other_examples = None if other is None else _tagged(other[0], other[1], names, held.source if held else "")
+    words = int(examples.labels.offsets[-1])
+    kinds = sorted({name.partition("-")[2] or name for name in names if name != "O"})
+    findings = [
+        f"{words:,} words, {words / max(len(texts), 1):.1f} a sentence",
+        f"{len(names)} tags of {len(kinds)} types: {', '.join(kinds[:12])}{', ...' if len(kinds) > 12 else ''}",
+    ]
+    return Read(
+        examples, other_examples, names, _rarest_tag(examples, names), text_keys(examples.texts, None), columns,
+        first.rows, dropped, 0 if other is None else other[3], findings=[*columns.findings, *findings],
+    )  # fmt: skip
+
+
+def _sentences(table: RawTable, spec: DataSpec) -> tuple[list[str], list[list[str | None]], Columns, int]:
+    """Words joined, tags (None where a word has none), the columns, and how many rows were empty."""
+    found = word_columns(table, spec)
+    if found is None:
+        raise InputError(
+            f"{table.source} has no sentences with a tag for each word.",
+            "Give CoNLL columns (a word and its tag a line), or JSONL with lists of tokens and tags; for a label a "
+            "text use --task classification.",
+        )
+    word_column, tag_column = found
+    texts: list[str] = []
+    tags: list[list[str | None]] = []
+    tag_cells = table.values(tag_column) if tag_column else [None] * table.rows
+    for number, (cell, tag_cell) in enumerate(zip(table.values(word_column), tag_cells, strict=True), 1):
+        where = f"{table.source}, sentence {number}"
+        words = [str(word) for word in _list(cell, where)]
+        if not words:
+            continue
+        row = [None if tag is None or str(tag) == str(NO_LABEL) else str(tag) for tag in _list(tag_cell, where)]
+        if tag_cell is not None and len(row) != len(words):
+            raise InputError(
+                f"{where} has {len(words)} words and {len(row)} tags.", "Give each word one tag, O where there is none."
+            )
+        texts.append(join_words(words))
+        tags.append(row if row else [None] * len(words))
+    if not texts:
+        raise InputError(f"{table.source} holds no sentences.", "Give sentences with at least one word.")
+    columns = Columns(
+        word_column, None, tag_column, available=tuple(table.columns),
+        findings=[f"words: column {word_column!r}"] + [f"tags: column {tag_column!r}"] * bool(tag_column),
+    )  # fmt: skip
+    return texts, tags, columns, table.rows - len(texts)
+
+
+def _list(cell: str | None, where: str) -> list[Any]:
+    if cell is None or not cell.strip():
+        return []
+    try:
+        content = json.loads(cell)
+    except ValueError:
+        content = None
+    if not isinstance(content, list):
+        raise InputError(f"{where}: expected a list, found {cell[:40]!r}.", 'Write ["a", "b"].')
+    return content
+
+
+def _tagged(texts: list[str], tags: list[list[str | None]], names: tuple[str, ...], source: str) -> Examples:
+    index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    unknown = sorted({tag for row in tags for tag in row if tag is not None and tag not in index})
+    if unknown:
+        raise InputError(
+            f"{source} has tags that the model does not know: {', '.join(map(repr, unknown[:8]))}.",
+            f"The model's tags are: {', '.join(map(repr, names[:12]))}{', ...' if len(names) > 12 else ''}; rename "
+            "them in the data, or train a teacher on this data.",
+        )
+    index[None] = NO_LABEL
+    return Examples(texts, None, Ragged.of([index[tag] for tag in row] for row in tags), "words")
+
+
+def _tag_order(names: Sequence[str]) -> tuple[str, ...]:
+    """O first, then by type, B- before I-."""
+    return tuple(sorted(names, key=lambda name: (name != "O", name.partition("-")[2] or name, name)))
+
+
+def _rarest_tag(examples: Examples, names: tuple[str, ...]) -> np.ndarray:
+    """The class to split sentences by: the rarest tag in each."""
+    values, offsets = examples.labels.values, examples.labels.offsets
+    counts = np.bincount(values[values != NO_LABEL], minlength=max(len(names), 1))
+    out = np.full(len(examples), NO_LABEL, np.int64)
+    for number in range(len(examples)):
+        row = values[offsets[number] : offsets[number + 1]]
+        row = row[row != NO_LABEL]
+        if len(row):
+            out[number] = row[counts[row].argmin()]
+    return out
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def read_spans(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: Wanted) -> Read:
+    """Questions about contexts, with answers that stand in them. All questions about a context stay on one side.
+
+    Raises:
+        InputError: the table holds none, or an answer is not where it says.
+    """
+    train, columns, dropped = _questions(first, spec)
+    other = None if held is None else _questions(held, spec)
+    if not wanted.unlabelled and not train.labelled.any():
+        raise InputError(f"{first.source} has no answers.", "Give answers, or use a trained teacher.")
+    assert train.pairs is not None
+    keys = text_keys(train.pairs, None)
+    empty = int((train.labels[train.labelled] == 0).all(axis=1).sum()) if train.labelled.any() else 0
+    findings = [f"{len(set(keys.tolist())):,} contexts"]
+    if empty:
+        findings.append(f"{empty:,} of {len(train):,} questions have no answer in their context")
+    strata = np.where(train.labelled, 0, NO_LABEL).astype(np.int64)
+    return Read(
+        train, None if other is None else other[0], (), strata, keys, columns, first.rows, dropped,
+        0 if other is None else other[2], findings=[*columns.findings, *findings],
+    )  # fmt: skip
+
+
+def _questions(table: RawTable, spec: DataSpec) -> tuple[Examples, Columns, int]:
+    if not has_spans(table):
+        raise InputError(
+            f"{table.source} has no questions with contexts and answers.",
+            "Give a file in SQuAD's form, or a table with the columns question, context and answers; for a label a "
+            "text use --task classification.",
+        )
+    lower = {name.lower(): name for name in table.columns}
+    columns = Columns(
+        lower["question"], lower["context"], lower.get("answers"), available=tuple(table.columns),
+        findings=["question, context and answers by name"],
+    )  # fmt: skip
+    cells = [table.values(lower[name]) if name in lower else [None] * table.rows
+             for name in ("question", "context", "answers")]  # fmt: skip
+    questions, contexts, spans, answers = [], [], [], []
+    for number, (question, context, cell) in enumerate(zip(*cells, strict=True), 1):
+        if not (question or "").strip() or not (context or "").strip():
+            continue
+        assert question is not None and context is not None
+        span, rights = answer_of(cell, context, f"{table.source}, question {number}")
+        questions.append(question.strip())
+        contexts.append(context)
+        spans.append((NO_LABEL, NO_LABEL) if span is None else span)
+        answers.append(rights)
+    if not questions:
+        raise InputError(f"{table.source} holds no questions.", "Give a file in SQuAD's form.")
+    examples = Examples(
+        questions, contexts, np.asarray(spans, np.int64), "spans", answers, spec.stride or 0
+    )  # fmt: skip
+    return examples, columns, table.rows - len(questions)
+
+
+# --- running text ----------------------------------------------------------------------------------------------------
+
+
+def read_blocks(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: Wanted) -> Read:
+    """Running text: a paragraph of plain text, or a row of a table, is an example; a pair gives two."""
+    texts, columns, dropped = _paragraphs(first, spec)
+    other = None if held is None else _paragraphs(held, spec)
+    train = Examples(texts, form="blocks")
+    unit = "paragraphs" if is_plain(first) else "texts"
+    findings = [f"{len(texts):,} {unit}, {sum(len(text.split()) for text in texts):,} words"]
+    return Read(
+        train, None if other is None else Examples(other[0], form="blocks"), (), np.zeros(len(train), np.int64),
+        text_keys(train.texts, None), columns, first.rows, dropped, 0 if other is None else other[2],
+        findings=[*columns.findings, *findings],
+    )  # fmt: skip
+
+
+def _paragraphs(table: RawTable, spec: DataSpec) -> tuple[list[str], Columns, int]:
+    if is_plain(table):
+        lines = [(line or "").strip() for line in table.values("text")]
+        texts = []
+        if all(lines[:1000]):  # no blank lines: a text a line
+            texts = [line for line in lines if line]
+        else:
+            paragraph: list[str] = []
+            for line in [*lines, ""]:
+                if line:
+                    paragraph.append(line)
+                elif paragraph:
+                    texts.append(" ".join(paragraph))
+                    paragraph = []
+        return _some_text(texts, table.source), Columns("text", None, None, available=("text",)), 0
+    columns = find_columns(
+        table, text=spec.text_column, pair=spec.text_pair_column, label=spec.label_column, label_needed=False
+    )
+    columns.available, columns.label = tuple(table.columns), None
+    columns.findings = [line for line in columns.findings if not line.startswith("label:")]
+    found = [table.values(name) for name in (columns.text, columns.pair) if name]
+    texts = [(cell or "").strip() for row in zip(*found, strict=True) for cell in row]
+    kept = [text for text in texts if text]
+    return _some_text(kept, table.source), columns, (len(texts) - len(kept)) // len(found)
+
+
+def _some_text(texts: list[str], source: str) -> list[str]:
+    if not texts:
+        raise InputError(f"{source} holds no text.", "Give a file with text.")
+    return texts

@@ -1,0 +1,61 @@
+"""Labels that are numbers: cells to scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from .labels import clean_label
+
+_COMMA = re.compile(r"[-+]?\d+,\d+")
+BINS = 10
+
+
+def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
+    """float32 [N], NaN where a cell is empty; a decimal comma is taken for a point.
+
+    Raises:
+        InputError: a cell is no number.
+    """
+    out = np.full(len(cells), np.nan, np.float32)
+    for number, cell in enumerate(map(clean_label, cells)):
+        if cell is None:
+            continue
+        try:
+            value = float(cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell)
+        except ValueError:
+            value = float("inf")
+        if not np.isfinite(value):
+            raise InputError(
+                f"{source} has labels that are no numbers, such as {cell[:40]!r}, and regression learns numbers.",
+                "Use --task classification, or name the column with the numbers with --label-column.",
+            )
+        out[number] = value
+    return out
+
+
+def check_scores(values: np.ndarray, source: str) -> None:
+    """
+    Raises:
+        InputError: there is no number, or always the same.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        raise InputError(
+            f"{source} has no labels.", "Name the label column with --label-column, or use a trained teacher."
+        )
+    if (known == known[0]).all():
+        raise InputError(f"All labels of {source} are {known[0]:g}: there is nothing to learn.", "Give other data.")
+
+
+def bins(values: np.ndarray) -> np.ndarray:
+    """int64 [N]: a tenth of the numbers each, by size, so that a split holds small and great ones; -100 without."""
+    out = np.full(len(values), -100, np.int64)
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known):
+        edges = np.quantile(values[known], np.linspace(0, 1, BINS + 1)[1:-1])
+        out[known] = np.searchsorted(edges, values[known], side="right")
+    return out

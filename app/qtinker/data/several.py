@@ -1,0 +1,173 @@
+"""Several labels an example: in a cell with a delimiter, in a list, or in columns of 0 and 1."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from .examples import NO_LABEL
+from .labels import clean_label, order
+from .names import LABEL_NAMES, OTHER_NAMES, TEXT_NAMES
+from .table import RawTable
+
+DELIMITERS = ("|", ";", ",")
+_NAMES = {"|": "bar", ";": "semicolon", ",": "comma"}
+_YES, _NO = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
+_MOST = 1000
+
+
+def find_delimiter(cells: Sequence[str | None]) -> str | None:
+    """The character that separates several labels in a cell; None where each cell holds one.
+
+    It must part cells into labels that come back in other company: `Home, Garden` alone is one name with a comma.
+    """
+    present = [cell for cell in map(clean_label, cells) if cell]
+    distinct = set(present)
+    for delimiter in DELIMITERS:
+        split = [_parts(cell, delimiter) for cell in distinct]
+        several = [parts for parts in split if len(parts) > 1]
+        if not several or any(len(part.split()) > 5 for parts in split for part in parts):
+            continue
+        times = Counter(part for parts in split for part in set(parts))
+        again = sum(times[part] > 1 for parts in several for part in parts)
+        if len(times) <= min(_MOST, max(2, len(present) // 2)) and again > 0.5 * sum(map(len, several)):
+            return delimiter
+    return None
+
+
+def delimiter_words(delimiter: str) -> str:
+    """The delimiter's name."""
+    return _NAMES[delimiter]
+
+
+def label_lists(cells: Sequence[str | None], source: str, delimiter: str | None) -> list[list[str] | None]:
+    """The labels of each cell; None where the cell is empty, [] where it says that none applies (`[]`).
+
+    Raises:
+        InputError: a cell begins as a list and is none.
+    """
+    found: list[list[str] | None] = []
+    for cell in map(clean_label, cells):
+        if cell is None:
+            found.append(None)
+        elif cell.startswith("["):
+            try:
+                content = json.loads(cell if '"' in cell or "'" not in cell else cell.replace("'", '"'))
+            except ValueError:
+                raise InputError(
+                    f"{source} has a label cell that is no list: {cell[:60]!r}.",
+                    'Write ["one", "two"], or separate labels by |.',
+                ) from None
+            found.append([str(label).strip() for label in content if label is not None])
+        else:
+            found.append(_parts(cell, delimiter) if delimiter else [cell])
+    return found
+
+
+def label_names(lists: Sequence[list[str] | None], source: str) -> tuple[str, ...]:
+    """The labels that occur, in order.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = order(label for labels in lists for label in labels or ())
+    if not names:
+        raise InputError(
+            f"{source} has no labels.", "Name the label column with --label-column, or use a trained teacher's labels."
+        )
+    return names
+
+
+def matrix(lists: Sequence[list[str] | None], known: Sequence[str], source: str) -> np.ndarray:
+    """float32 [N, C] of 0 and 1 in the order of `known`; rows of NaN where missing.
+
+    Raises:
+        InputError: with the labels that are not known.
+    """
+    index = {name: number for number, name in enumerate(known)}
+    folded = {name.casefold(): number for number, name in enumerate(known)}
+    out = np.zeros((len(lists), len(known)), np.float32)
+    unknown: set[str] = set()
+    for row, labels in enumerate(lists):
+        if labels is None:
+            out[row] = np.nan
+        for label in labels or ():
+            place = index.get(label, folded.get(label.casefold()))
+            if place is None:
+                unknown.add(label)
+            else:
+                out[row, place] = 1
+    if unknown:
+        shown = ", ".join(map(repr, sorted(unknown)[:8])) + (f" and {len(unknown) - 8} more" * (len(unknown) > 8))
+        raise InputError(
+            f"{source} has labels that the model does not know: {shown}.",
+            f"The model's labels are: {', '.join(map(repr, known[:12]))}{', ...' if len(known) > 12 else ''}; rename "
+            "them in the data, or train a teacher on this data.",
+        )
+    return out
+
+
+def flag_columns(table: RawTable) -> list[str]:
+    """The columns that hold nothing but 0 and 1 (or true and false), ids and texts aside."""
+    found = []
+    for name in table.columns:
+        if name in table.listed or name.lower() in OTHER_NAMES or name.lower() in TEXT_NAMES[:4]:
+            continue
+        cells = {cell.strip().lower() for cell in table.head(name, 2000) if cell and cell.strip()}
+        if cells and cells <= _YES | _NO | {"-1"} and cells & _YES and cells & _NO:
+            found.append(name)
+    return found
+
+
+def looks_flagged(table: RawTable) -> list[str]:
+    """Columns of 0 and 1 that are labels beyond doubt: three or more, and no column called label."""
+    names = {name.lower() for name in table.columns}
+    flags = flag_columns(table)
+    return flags if len(flags) >= 3 and not names & set(LABEL_NAMES[:8]) else []
+
+
+def flags_as_lists(table: RawTable, names: Sequence[str], kept: Sequence[str] | None = None) -> list[str | None]:
+    """Columns of 0 and 1 as one column of JSON lists of their names; None where a cell is empty or -1.
+
+    Raises:
+        InputError: a column is not there, or holds something else.
+    """
+    columns = []
+    for name in names:
+        if name not in table.columns:
+            raise InputError(
+                f"There is no column {name!r} in {table.source}.",
+                f"Its columns are: {', '.join(map(repr, table.columns))}.",
+            )
+        columns.append([(cell or "").strip().lower() for cell in table.values(name)])
+    cells: list[str | None] = []
+    for row in zip(*columns, strict=True):
+        strange = [cell for cell in row if cell not in _YES and cell not in _NO and cell not in ("", "-1")]
+        if strange:
+            raise InputError(
+                f"{table.source}: {strange[0]!r} in a column of labels that should hold 0 or 1.",
+                "Name the right --label-column, or --task classification.",
+            )
+        if all(cell in _YES or cell in _NO for cell in row):
+            cells.append(json.dumps([name for name, cell in zip(names, row, strict=True) if cell in _YES]))
+        else:
+            cells.append(None)
+    return cells
+
+
+def rarest(labels: np.ndarray) -> np.ndarray:
+    """int64 [N]: the rarest label of each example, C where it has none, -100 where missing: the class to split by."""
+    counts = np.nansum(labels, axis=0)
+    rank = np.argsort(np.argsort(counts, kind="stable"), kind="stable")  # 0: the rarest
+    weighted = np.where(labels > 0.5, len(counts) - rank, 0)
+    out = np.where(weighted.any(axis=1), weighted.argmax(axis=1), len(counts)).astype(np.int64)
+    out[np.isnan(labels).any(axis=1)] = NO_LABEL
+    return out
+
+
+def _parts(cell: str, delimiter: str) -> list[str]:
+    return [part.strip() for part in cell.split(delimiter) if part.strip()]

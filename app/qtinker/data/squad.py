@@ -1,0 +1,82 @@
+"""Questions about contexts in SQuAD's JSON, and in tables with the columns question, context and answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..errors import InputError
+from .table import RawTable, TableBuilder
+
+
+def is_squad(content: Any) -> bool:
+    """Whether parsed JSON is a SQuAD file."""
+    articles = content.get("data") if isinstance(content, dict) else None
+    return (
+        isinstance(articles, list) and bool(articles) and isinstance(articles[0], dict) and "paragraphs" in articles[0]
+    )
+
+
+def read_squad(source: str, content: dict[str, Any]) -> RawTable:
+    """One row a question: question, context, answers (`{"text": [...], "answer_start": [...]}` as JSON), id.
+
+    Raises:
+        InputError: the structure is not SQuAD's; names the place.
+    """
+    builder = TableBuilder(["question", "context", "answers", "id"])
+    for number, article in enumerate(content["data"], 1):
+        try:
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    given = question.get("answers")
+                    answers = None if given is None else json.dumps({
+                        "text": [str(answer["text"]) for answer in given],
+                        "answer_start": [int(answer["answer_start"]) for answer in given],
+                    }, ensure_ascii=False)  # fmt: skip
+                    builder.add([str(question["question"]), str(paragraph["context"]), answers,
+                                 str(question.get("id", ""))])  # fmt: skip
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(
+                f"{source}, article {number}: not as in SQuAD's files ({type(error).__name__}: {error}).",
+                "Each paragraph needs a context and qas, each of these a question and answers with text and "
+                "answer_start.",
+            ) from None
+    if not len(builder):
+        raise InputError(f"{source} holds no questions.", "Give a file in SQuAD's form.")
+    return RawTable(source, builder.finish(), findings=["format: SQuAD JSON"], listed={"answers"})
+
+
+def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, int] | None, list[str]]:
+    """Where the first answer stands in the context, in characters, and all right answers; None without a label.
+
+    No answer at all (SQuAD 2.0) is (0, 0) and [""].
+
+    Raises:
+        InputError: the cell is no list of answers, or an answer does not stand where it says.
+    """
+    if cell is None or not cell.strip():
+        return None, []
+    try:
+        content = json.loads(cell)
+        if isinstance(content, dict):
+            texts, starts = [str(text) for text in content["text"]], [int(start) for start in content["answer_start"]]
+        else:
+            texts = [str(answer["text"]) for answer in content]
+            starts = [int(answer["answer_start"]) for answer in content]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{where}: {cell[:60]!r} is no list of answers.",
+            'Write {"text": ["..."], "answer_start": [12]}, as SQuAD does.',
+        ) from None
+    if not texts:
+        return (0, 0), [""]
+    begin, text = starts[0], texts[0]
+    if context[begin : begin + len(text)] != text:
+        found = context.find(text)
+        if found < 0 or not text:
+            raise InputError(
+                f"{where}: the answer {text[:60]!r} is not in its context at character {begin}.",
+                "Correct answer_start: it counts characters from 0.",
+            )
+        begin = found
+    return (begin, begin + len(text)), list(dict.fromkeys(texts))

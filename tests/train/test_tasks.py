@@ -1,0 +1,132 @@
+"""Every task from a file to an answer: learned by labels, by soft targets alone, by each method."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import task_data
+import transformers
+from qtinker import api, registry, runs
+from qtinker.predict import Predictor
+from qtinker.spec import METHODS, RunSpec
+
+pytestmark = pytest.mark.train
+ENOUGH = {
+    "regression": 0.9, "multi-label": 0.9, "token-classification": 0.9, "masked-lm": 0.6, "question-answering": 0.9,
+}  # fmt: skip
+"""Far above what a model without the right loss reaches."""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    task_data.encoder(folder, "big", layers=2, seed=1)
+    task_data.encoder(folder, "small", layers=2, seed=2)
+    return folder
+
+
+@pytest.fixture
+def home(models, qtinker_home):
+    for name in ("big", "small"):
+        shutil.copytree(models / name, qtinker_home / "bert_models" / "hub" / name)
+    return qtinker_home
+
+
+@pytest.fixture(scope="module")
+def teachers():
+    """Teachers by task, kept from the first test that made one."""
+    return {}
+
+
+def spec(train, held, **changes) -> RunSpec:
+    content = {
+        "student": {"model": "small"}, "data": {"train": str(train), "eval": str(held), "max_length": 32},
+        "training": {"epochs": 8, "batch_size": 8, "learning_rate": 4e-3, "precision": "fp32", "threads": 1,
+                     "device": "cpu"},
+    }  # fmt: skip
+    for key, value in changes.items():
+        content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
+    return RunSpec.parse(content)
+
+
+@pytest.fixture(params=task_data.KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def teacher(kind, home, teachers, tmp_path_factory):
+    """A teacher finetuned for the task, and its files."""
+    if kind not in teachers:
+        folder = tmp_path_factory.mktemp(kind)
+        train, held = (task_data.write(folder, kind, count, seed=seed) for count, seed in ((160, 1), (40, 2)))
+        report = api.run(spec(train, held, student={"model": "big"}, name="teacher"))
+        shutil.copytree(report["checkpoint"], folder / "teacher")
+        teachers[kind] = folder, train, held, report
+    folder, train, held, report = teachers[kind]
+    if registry.find("teacher") is None:
+        shutil.copytree(folder / "teacher", home / "bert_models" / "hub" / "teacher")
+    return train, held, report
+
+
+def test_a_model_learns_from_the_file_alone(kind, teacher):
+    _, _, report = teacher
+    metric = report["metric"]
+    assert report["metrics"]["student"][metric] > ENOUGH[kind]
+    assert runs.list_runs() == [] or report["run"]
+    meta = registry.read_meta(registry.resolve("teacher"))
+    assert meta["task"]["type"] == kind and meta["task"]["metric"] == metric
+    auto = {"token-classification": "AutoModelForTokenClassification", "masked-lm": "AutoModelForMaskedLM",
+            "question-answering": "AutoModelForQuestionAnswering"}.get(kind, "AutoModelForSequenceClassification")  # fmt: skip
+    loaded, info = getattr(transformers, auto).from_pretrained(registry.resolve("teacher"), output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    if meta["task"]["labels"]:
+        assert [loaded.config.id2label[i] for i in range(loaded.config.num_labels)] == meta["task"]["labels"]
+
+
+def test_soft_targets_alone_teach_unlabelled_rows(kind, teacher, tmp_path):
+    _, held, report = teacher
+    bare = task_data.write(tmp_path, kind, 160, seed=3, labels=False)
+    distilled = api.run(
+        spec(bare, held, teacher={"model": "teacher"}, method={"name": "logit", "kd_weight": 1.0, "ce_weight": 0.0})
+    )
+    metric = report["metric"]
+    assert distilled["metrics"]["student"][metric] > ENOUGH[kind] - 0.05
+    assert registry.read_meta(distilled["checkpoint"])["task"]["type"] == kind
+    assert distilled["retention"] > 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_and_its_control_run(kind, teacher, method):
+    train, held, _ = teacher
+    settings = {"name": method}
+    report = api.run(
+        spec(train, held, teacher={"model": "teacher"}, method=settings, control=True, training={"max_steps": 4})
+    )
+    assert set(report["metrics"]) == {"teacher", "student", "control"}
+    assert all(report["metric"] in each for each in report["metrics"].values())
+
+
+def test_answers(kind, teacher):
+    predictor = Predictor("teacher")
+    if kind == "regression":
+        low, high = (predictor.predict([text])[0]["value"] for text in ("bad awful poor", "good great fine"))
+        assert low < 1 and high > 2
+    elif kind == "multi-label":
+        [answer] = predictor.predict(["the plot and a scene very"])
+        assert answer["labels"] == ["plot", "scene"]
+    elif kind == "token-classification":
+        [answer] = predictor.predict(["the movie was good, but awful poor plot"])
+        assert [(each["text"], each["label"]) for each in answer["entities"]] == [
+            ("good", "praise"), ("awful", "blame"), ("poor", "blame")
+        ]  # fmt: skip
+        assert [answer["text"][each["start"] : each["end"]] for each in answer["entities"]] == ["good", "awful", "poor"]
+    elif kind == "masked-lm":
+        [answer] = predictor.predict(["movie was very good but a film is [MASK] the movie was very good but a film"])
+        assert answer["filled"] == "movie was very good but a film is not the movie was very good but a film"
+        assert answer["masks"][0][0]["word"] == "not" and len(answer["masks"][0]) == 5
+    else:
+        [answer] = predictor.predict([("is the movie", "the scene was great and a plot")])
+        assert answer["answer"] == "great"
+        assert "the scene was great and a plot"[answer["start"] : answer["end"]] == "great"
