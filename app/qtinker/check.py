@@ -57,6 +57,7 @@ def preflight(spec: RunSpec) -> Findings:
     data, kind = _data(spec, teacher, found)
     if spec.teacher and teacher:
         _teacher_head(spec, teacher, kind, found)
+        _further_teachers(spec, teacher, found)
     if teacher and student:
         _pair(spec, teacher, student, kind, found)
     for shape in filter(None, (teacher, student)):
@@ -83,6 +84,10 @@ def anchored(spec: RunSpec) -> RunSpec:
     for part in (spec.student, spec.teacher) if spec.teacher else (spec.student,):
         if part.model and catalog.find(part.model) is None and _known(part.model) is None:
             part.model = _absolute(part.model)
+    if spec.teacher and spec.teacher.also:
+        spec.teacher.also = [
+            name if catalog.find(name) or _known(name) else _absolute(name) for name in spec.teacher.also
+        ]
     return spec
 
 
@@ -131,6 +136,21 @@ def _teacher_head(spec: RunSpec, teacher: Shape, kind: str | None, found: Findin
         _add(found, "teacher.model", f"{teacher.name} has no trained head: it would teach noise.",
              f"Train it first: python3 app finetune --model {spec.teacher.model} --data {spec.data.train} "
              "(or add --finetune-teacher).")  # fmt: skip
+
+
+def _further_teachers(spec: RunSpec, teacher: Shape, found: Findings) -> None:
+    """Each must be trained, for the labels of the first where that one is."""
+    assert spec.teacher is not None
+    for name in spec.teacher.also or []:
+        shape = _model(name, "teacher.also", found)
+        if shape is None:
+            continue
+        if not shape.trained:
+            _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
+                 f"Train it first: python3 app finetune --model {name} --data {spec.data.train}")  # fmt: skip
+        elif teacher.trained and sorted(teacher.labels) != sorted(shape.labels):
+            _add(found, "teacher.also", f"{name} was trained for other labels than {spec.teacher.model}.",
+                 "Take teachers of one task.")  # fmt: skip
 
 
 def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found: Findings) -> None:

@@ -21,6 +21,7 @@ from .distill import methods, precision, teacher_cache
 from .distill.processes import pick_device
 from .distill.students import build_student
 from .distill.teacher import Teacher
+from .distill.teachers import Teachers
 from .distill.train import train
 from .errors import InputError, RunStopped
 from .home import home
@@ -173,12 +174,11 @@ def teacher_outputs(work: Work) -> dict[str, Any]:
         return {"kept": []}
     student = build_student(work.spec.student, work.teacher(), task=work.task, seed=work.spec.training.seed)
     teaching = work.teaching(student)
-    known = work.drive(ask(work, teaching, student))
-    return {"kept": sorted(known.arrays) if known else []}
+    return {"kept": work.drive(ask(work, teaching, student))}
 
 
-def ask(work: Work, teaching: Teacher, student: Loaded) -> Generator[Event, None, teacher_cache.TeacherCache | None]:
-    """Fill the teacher's cache with what the method reads, where all of it can be kept."""
+def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[Event, None, list[str]]:
+    """Fill each teacher's cache with what the method reads, where all of it can be kept; returns what is kept."""
     spec = work.spec
     method = methods.build(
         spec.method, task=work.task, student=student, teacher=teaching.loaded, same_tokens=teaching.same_tokens,
@@ -186,17 +186,22 @@ def ask(work: Work, teaching: Teacher, student: Loaded) -> Generator[Event, None
     )  # fmt: skip
     wanted = [teacher_cache.names_for(needs) for needs in method.teacher_needs.values() if needs is not None]
     names = list(dict.fromkeys(name for each in wanted if each for name in each))
-    encoded = teaching.encoded or work.encode(student)
-    bytes_needed = teacher_cache.size(teaching, len(encoded), names)
-    if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
-        return None
+    texts = [member.encoded or work.encode(student) for member in teaching.members]
+    arrays = [names if number == 0 else ["logits"] for number in range(len(texts))]
+    sizes = [
+        teacher_cache.size(member, len(encoded), each)
+        for member, encoded, each in zip(teaching.members, texts, arrays, strict=True)
+    ]
+    if not names or sum(sizes) > CACHE_SHARE * shutil.disk_usage(home()).free:
+        return []
     device = pick_device(spec.training.device)
     teaching.prepare(device, precision.choose(spec.training.precision, teaching.loaded.model, device))
-    return (
-        yield from teacher_cache.fill(
-            teaching, encoded, names, weights=weights_key(work.teacher_path), should_stop=work.should_stop
+    for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
+        assert member.loaded.path is not None
+        member.cache = yield from teacher_cache.fill(
+            member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
         )
-    )
+    return sorted(names) if all(member.cache for member in teaching.members) else []
 
 
 def distill(work: Work) -> dict[str, Any]:
@@ -206,7 +211,7 @@ def distill(work: Work) -> dict[str, Any]:
     encoded = work.encode(student)
     teaching = work.teaching(student)
     if work.record.done.get("teacher-outputs", {}).get("kept"):
-        teaching.cache = work.drive(ask(work, teaching, student), quiet=True)
+        work.drive(ask(work, teaching, student), quiet=True)
     result = work.drive(
         train(
             student, encoded, task=work.task, training=spec.training, folder=work.states("distill"),
@@ -301,7 +306,7 @@ def evaluate(work: Work) -> dict[str, Any]:
     from . import evaluate as measuring
 
     done = work.record.done
-    paths = [str(work.teacher_path)] if work.spec.teacher else []
+    paths = [str(work.teacher_path), *map(str, work.further_teachers)] if work.spec.teacher else []
     paths += [done[phase]["path"] for phase in ("distill", "finetune", "control") if phase in done]
     paths += [each["path"] for each in done.get("quantize", {}).get("models", [])]
     report = measuring.evaluate(

@@ -43,6 +43,27 @@ class TeacherSpec(Part):
         5e-5, "Teacher learning rate", "Peak learning rate when the teacher is finetuned.",
         option="--teacher-learning-rate", gt=0, le=1, level="advanced",
     )
+    also: list[str] | None = setting(
+        None, "Further teachers", "Finetuned models for the same task, comma separated. The student learns from the "
+        "average of all teachers' answers; states and attention are the first one's.", option="--also-teachers",
+        level="advanced",
+    )
+    weights: list[float] | None = setting(
+        None, "Teachers' weights", "Of the teachers' answers, in their order, comma separated: 2,1,1. Left out: all "
+        "alike.", option="--teacher-weights", level="advanced",
+    )
+
+    @field_validator("also", "weights", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> TeacherSpec:
+        count = 1 + len(self.also or [])
+        if self.weights is not None and (len(self.weights) != count or min(self.weights) < 0 or not sum(self.weights)):
+            raise ValueError(f"give {count} weights, one for each teacher, none below 0 and not all of them 0")
+        return self
 
 
 class StudentSpec(Part):
@@ -59,6 +80,10 @@ class StudentSpec(Part):
     shape: str | None = setting(
         None, "Shape", "A student with random weights: L-2_H-128_A-2 (layers, hidden units, heads); it uses the "
         "teacher's vocabulary.", option="--student-shape",
+    )
+    architecture: Literal["same", "distilbert"] = setting(
+        "same", "Architecture", "What the layers become: a model as their source, or a DistilBERT, which is a BERT "
+        "without embeddings for first and second text.", option="--student-architecture", level="advanced",
     )
 
     @field_validator("layers", mode="before")
@@ -90,6 +115,8 @@ class StudentSpec(Part):
     def _one_source(self) -> StudentSpec:
         if self.shape and (self.model or self.layers):
             raise ValueError("give either a shape or a model (with or without layers), not both")
+        if self.architecture != "same" and not self.layers:
+            raise ValueError(f"a {self.architecture} is made of layers: say which (0,2,4), or leave architecture out")
         return self
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import checkpoint, data, pipeline
+from . import checkpoint, data, pipeline, registry
 from .checkpoint import Loaded
 from .data import Encoded, Examples
 from .distill.teacher import Teacher
+from .distill.teachers import Teachers
 from .runs import Run
 from .spec import RunSpec
 
@@ -54,9 +55,21 @@ class Work:
             self._teacher = checkpoint.load(self.teacher_path, kind=self.task.type)
         return self._teacher
 
-    def teaching(self, student: Loaded) -> Teacher:
-        """The teacher as the loop asks it, with texts of its own tokens where the vocabularies differ."""
-        loaded = self.teacher()
+    @property
+    def further_teachers(self) -> list[Path]:
+        """The teachers beside the first."""
+        return [registry.resolve(name) for name in (self.spec.teacher.also or [])] if self.spec.teacher else []
+
+    def teaching(self, student: Loaded) -> Teacher | Teachers:
+        """The teachers as the loop asks them, with texts of their own tokens where the vocabularies differ."""
+        if not self.further_teachers:
+            return self._asked(self.teacher(), student)
+        assert self.spec.teacher is not None
+        others = [checkpoint.load(path, kind=self.task.type) for path in self.further_teachers]
+        members = [self._asked(loaded, student) for loaded in (self.teacher(), *others)]
+        return Teachers(members, self.spec.teacher.weights)
+
+    def _asked(self, loaded: Loaded, student: Loaded) -> Teacher:
         same = data.tokenizer_key(loaded.tokenizer) == data.tokenizer_key(student.tokenizer)
         return Teacher(loaded, student=student, task=self.task, encoded=None if same else self.encode(loaded))
 

@@ -85,6 +85,22 @@ def kinds(run):
 # --- whole runs --------------------------------------------------------------------------------------------------
 
 
+def test_several_teachers_teach_and_are_measured(home, models):
+    other = tiny.bert(2, 32, 4, seed=9)
+    checkpoint.save(other.model, other.tokenizer, home / "bert_models" / "hub" / "other",
+                    meta={"name": "other", "kind": "finetuned", "task": tiny.task().to_meta()})  # fmt: skip
+    alone = api.distill(spec(models, teacher={"model": "teacher"}, name="alone"))
+    both = api.distill(spec(models, teacher={"model": "teacher", "also": ["other"], "weights": [1, 3]}, name="both"))
+    assert [row["name"] for row in both["models"]] == ["teacher", "other", "both"]
+    assert not same(weights(alone["checkpoint"]), weights(both["checkpoint"]))
+    kept = [path.parent.name for path in (home / "cache" / "teacher").glob("*/logits.npy")]
+    assert len(kept) == 2  # the first teacher's answers of the first run serve in the second
+    with pytest.raises(SpecError, match="big has no trained head"):
+        api.distill(spec(models, teacher={"model": "teacher", "also": ["big"]}))
+    with pytest.raises(SpecError, match="give 2 weights"):
+        spec(models, teacher={"model": "teacher", "also": ["other"], "weights": [1]})
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_whole_run_by_each_method(home, models, method):
     seen = []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
+import transformers
 from qtinker import checkpoint
 from qtinker.distill.students import build_student, cut_layers
 from qtinker.errors import InputError
 from qtinker.spec import StudentSpec
+from qtinker.tasks import TASKS
 
 TASK = tiny.task()
 LAYER_LISTS = {
@@ -94,3 +96,47 @@ def test_student_from_a_folder_with_and_without_layers(tmp_path):
     assert torch.equal(
         cut.model.bert.encoder.layer[0].output.dense.weight, source.model.bert.encoder.layer[2].output.dense.weight
     )
+
+
+@pytest.mark.parametrize("head", ["SequenceClassification", "TokenClassification", "MaskedLM"])
+def test_a_distilbert_of_all_layers_says_of_one_text_what_its_bert_says(head):
+    """No token-type embeddings: those of the first text are in the position embeddings."""
+    source = tiny.bert(3, seed=4)
+    if head != "SequenceClassification":
+        torch.manual_seed(0)
+        source.model = getattr(transformers, f"BertFor{head}")(source.model.config).eval()
+    kinds = {"TokenClassification": "token-classification", "MaskedLM": "masked-lm"}
+    task = TASKS[kinds[head]](tiny.LABELS if head == "TokenClassification" else ()) if head in kinds else TASK
+    with torch.no_grad():
+        source.model.bert.embeddings.token_type_embeddings.weight.normal_()
+    student = build_student(StudentSpec(layers=[0, 1, 2], architecture="distilbert"), source, task=task, seed=1)
+    assert type(student.model).__name__ == f"DistilBertFor{head}"
+    assert student.new_head == (head == "SequenceClassification")
+    ids = torch.randint(5, 20, (2, 6))
+    with torch.no_grad():
+        mine = student.model(input_ids=ids, output_hidden_states=True)
+        its = source.model(input_ids=ids, output_hidden_states=True)
+    assert len(mine.hidden_states) == 4
+    for left, right in zip(mine.hidden_states, its.hidden_states, strict=True):
+        assert torch.allclose(left, right, atol=1e-5)
+    if head != "SequenceClassification":  # the head for whole texts is another one in DistilBERT
+        assert torch.allclose(mine.logits, its.logits, atol=1e-5)
+
+
+def test_a_distilbert_keeps_the_layers_that_were_chosen():
+    source = tiny.bert(4, seed=4)
+    student = build_student(StudentSpec(layers=[0, 3], architecture="distilbert"), source, task=TASK, seed=1)
+    layers = student.model.distilbert.transformer.layer
+    assert len(layers) == 2
+    last = source.model.bert.encoder.layer[3]
+    assert torch.equal(layers[1].attention.q_lin.weight, last.attention.self.query.weight)
+    assert torch.equal(layers[1].ffn.lin2.bias, last.output.dense.bias)
+    assert student.model.config.id2label == dict(enumerate(tiny.LABELS))
+
+
+def test_a_distilbert_of_something_else_is_refused():
+    with pytest.raises(InputError, match="is no BERT but a mobilebert"):
+        spec = StudentSpec(layers=[0], architecture="distilbert")
+        build_student(spec, tiny.bert(2, kind="MobileBert"), task=TASK, seed=1)
+    with pytest.raises(ValueError, match="made of layers"):
+        StudentSpec(model="bert-tiny", architecture="distilbert")

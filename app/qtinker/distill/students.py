@@ -12,6 +12,7 @@ from .. import checkpoint, registry
 from ..checkpoint import Loaded
 from ..errors import InputError
 from ..spec import SHAPE, StudentSpec
+from .distilbert import cut_distilbert
 
 _LAYER = re.compile(r"^(?P<stem>.*\.(?:encoder\.layer|transformer\.layer|h))\.(?P<index>\d+)\.(?P<rest>.+)$")
 
@@ -41,6 +42,8 @@ def build_student(spec: StudentSpec, teacher: Loaded | None, *, task: Any, seed:
         source = teacher
     else:
         raise InputError("Layers are given, but no model to cut them from.", "Name the student's model or a teacher.")
+    if spec.architecture == "distilbert":
+        return cut_distilbert(source, spec.layers, task=task, seed=seed)
     return cut_layers(source, spec.layers, task=task, seed=seed)
 
 

@@ -49,6 +49,11 @@ class Teacher:
         """Known outputs; may be set (`teacher_cache.fill`)."""
         self.device, self.precision = torch.device("cpu"), "fp32"
 
+    @property
+    def members(self) -> list[Teacher]:
+        """This one, as `Teachers` has several."""
+        return [self]
+
     def prepare(self, device: torch.device, precision: str) -> None:
         """Move to the device and take the arithmetic of the training."""
         self.device, self.precision = device, precision

@@ -29,6 +29,7 @@ from .processes import Processes
 from .progress import Progress, TrainResult, fingerprint
 from .state import StateFolder, copy_weights, optimizer_tensors, restore_optimizer, weights_of
 from .teacher import Teacher
+from .teachers import Teachers
 
 Event = dict[str, Any]
 EVENT_SECONDS = 0.5
@@ -45,7 +46,7 @@ def train(
     training: TrainingSpec,
     folder: str | Path,
     method: Any = None,
-    teacher: Teacher | None = None,
+    teacher: Teacher | Teachers | None = None,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     phase: str = "finetune",
@@ -82,7 +83,7 @@ def train(
 class _Training:
     def __init__(
         self, student: Loaded, data: Encoded, *, task: Any, training: TrainingSpec, folder: str | Path, method: Any,
-        teacher: Teacher | None, evaluate: Any, should_stop: Any, phase: str,
+        teacher: Teacher | Teachers | None, evaluate: Any, should_stop: Any, phase: str,
     ) -> None:  # fmt: skip
         if len(data) == 0:
             raise InputError("There are no training examples.", "Give data with at least one example.")
