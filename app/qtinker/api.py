@@ -264,12 +264,13 @@ def quantize(
 
     Args:
         data: examples to calibrate on and to compare with the source; left out: texts of random words.
-        options: as `qtinker.quantize.quantize` takes: engine, device, force, check_rows, progress.
+            For the scheme mixed they need labels, on which it measures what is lost.
+        options: as `qtinker.quantize.quantize` takes: engine, device, force, check_rows, max_loss, progress.
     """
     from . import pipeline
 
     if data is not None:
-        options["check_rows"] = _texts(model, data)
+        options["check_rows"] = _texts(model, data, labelled=scheme == "mixed")
     return pipeline.quantize_model(model, scheme=scheme, name=name, **options)
 
 
@@ -326,13 +327,18 @@ def export(
             "source": record.get("source"), "findings": [words]}  # fmt: skip
 
 
-def _texts(model: str | Path, data: str | Path) -> Any:
-    """The examples of a file without their labels, as the model takes them (pairs or single texts)."""
+def _texts(model: str | Path, data: str | Path, *, labelled: bool = False) -> Any:
+    """The examples of a file as the model takes them (pairs or single texts); with their labels only if asked for."""
     from . import checkpoint, registry
     from .data import Examples, load_eval
+    from .runtime.base import labels_of
 
-    task = checkpoint.task_in(registry.resolve(model)) or {}
-    found = load_eval(str(data), pair=task.get("pair"), task=task.get("type", "auto"), unlabelled=True)
+    path = registry.resolve(model)
+    task = checkpoint.task_in(path) or {}
+    kind: dict[str, Any] = {"pair": task.get("pair"), "task": task.get("type", "auto"), "unlabelled": True}
+    if labelled:
+        return load_eval(str(data), labels=labels_of(path), **kind)
+    found = load_eval(str(data), **kind)
     return Examples(found.texts, found.pairs, form=found.form, stride=found.stride)
 
 

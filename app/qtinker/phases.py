@@ -27,6 +27,7 @@ from .errors import InputError, RunStopped
 from .home import home
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
+from .quantize.qat import rounding
 from .spec import RunSpec, StudentSpec, TrainingSpec
 from .work import Work
 
@@ -212,13 +213,14 @@ def distill(work: Work) -> dict[str, Any]:
     teaching = work.teaching(student)
     if work.record.done.get("teacher-outputs", {}).get("kept"):
         work.drive(ask(work, teaching, student), quiet=True)
-    result = work.drive(
-        train(
-            student, encoded, task=work.task, training=spec.training, folder=work.states("distill"),
-            method=spec.method, teacher=teaching, evaluate=scorer(work, student), should_stop=work.should_stop,
-            phase="distill",
-        )
-    )  # fmt: skip
+    with rounding(student.model, spec.training.quantization_aware):
+        result = work.drive(
+            train(
+                student, encoded, task=work.task, training=spec.training, folder=work.states("distill"),
+                method=spec.method, teacher=teaching, evaluate=scorer(work, student), should_stop=work.should_stop,
+                phase="distill",
+            )
+        )  # fmt: skip
     base = spec.name or student_name(work)
     path = keep(work, student, "distilled", base, kind="distilled", result=result, source=student.path)
     return {"path": str(path), **summary(result)}
@@ -228,12 +230,13 @@ def finetune(work: Work) -> dict[str, Any]:
     """Train a model on the labels alone."""
     spec = work.spec
     model = build_student(spec.student, None, task=work.task, seed=spec.training.seed)
-    result = work.drive(
-        train(
-            model, work.encode(model), task=work.task, training=spec.training, folder=work.states("finetune"),
-            evaluate=scorer(work, model), should_stop=work.should_stop,
-        )
-    )  # fmt: skip
+    with rounding(model.model, spec.training.quantization_aware):
+        result = work.drive(
+            train(
+                model, work.encode(model), task=work.task, training=spec.training, folder=work.states("finetune"),
+                evaluate=scorer(work, model), should_stop=work.should_stop,
+            )
+        )  # fmt: skip
     base = spec.name or f"{model.name}-{data_name(spec)}"
     path = keep(work, model, "finetuned", base, kind="finetuned", result=result, source=model.path)
     return {"path": str(path), **summary(result)}
@@ -247,12 +250,13 @@ def control(work: Work) -> dict[str, Any]:
     """
     spec = work.spec
     student = build_student(control_start(work), work.teacher(), task=work.task, seed=spec.training.seed)
-    result = work.drive(
-        train(
-            student, work.encode(student), task=work.task, training=spec.training, folder=work.states("control"),
-            evaluate=scorer(work, student), should_stop=work.should_stop, phase="control",
-        )
-    )  # fmt: skip
+    with rounding(student.model, spec.training.quantization_aware):
+        result = work.drive(
+            train(
+                student, work.encode(student), task=work.task, training=spec.training, folder=work.states("control"),
+                evaluate=scorer(work, student), should_stop=work.should_stop, phase="control",
+            )
+        )  # fmt: skip
     base = f"{Path(work.record.done['distill']['path']).name}-control"
     path = keep(work, student, "distilled", base, kind="control", result=result, source=student.path)
     return {"path": str(path), **summary(result)}

@@ -212,11 +212,15 @@ class TrainingSpec(Part):
         None, "Early stopping", "Stop after so many evaluations without improvement.", ge=1, level="advanced"
     )
     max_steps: int | None = setting(None, "Most steps", "Stop after so many optimizer steps.", ge=1, level="advanced")
+    quantization_aware: Literal["none", "int4", "int8"] = setting(
+        "none", "Train for fewer bits", "Round the weights in each step as INT4 (or INT8) will, so that the quantized "
+        "model loses less.", level="advanced",
+    )
     threads: int | None = setting(None, "Threads", "Processor threads; left out: all cores.", ge=1, level="advanced")
 
 
 Scheme = Literal[
-    "int8-dynamic", "int4-weight-only", "int8-weight-only", "int8-static", "nf4", "fp8", "bf16", "fp16"
+    "int8-dynamic", "int4-weight-only", "mixed", "int8-weight-only", "int8-static", "nf4", "fp8", "bf16", "fp16"
 ]
 
 
@@ -224,6 +228,10 @@ class QuantizeSpec(Part):
     """One quantized version of the result."""
 
     scheme: Scheme = setting(title="Scheme", help=f"One of: {', '.join(get_args(Scheme))}.", option="--scheme")
+    max_loss: float = setting(
+        0.5, "Most that may be lost", "For mixed: points of the metric that may be lost on the evaluation data.",
+        ge=0, le=100,
+    )
 
 
 class RunSpec(Part):

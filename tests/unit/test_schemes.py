@@ -38,7 +38,7 @@ def test_size_formula_worked_out_by_hand():
 
 
 def test_unknown_scheme_and_engine_are_refused():
-    with pytest.raises(InputError, match=r"no scheme 'int3'.*int8-dynamic, int4-weight-only, int8-weight-only"):
+    with pytest.raises(InputError, match=r"no scheme 'int3'.*int8-dynamic, int4-weight-only, mixed, int8-weight-only"):
         find("int3")
     with pytest.raises(InputError, match=r"'abacus' can't make int8-dynamic.*--engine torchao or onnxruntime"):
         choose_engine(find("int8-dynamic"), "abacus")

@@ -153,7 +153,8 @@ def test_googles_tokenizer_keeps_its_rules(tmp_path):
 def test_a_trimmed_model_takes_every_scheme():
     path = trim(make_source(), data=tiny.examples(20), fresh=False)
     smaller = {
-        scheme.name: quantize(path, scheme.name, engine=scheme.engines[0], fresh=False, force=True)
+        scheme.name: quantize(path, scheme.name, engine=scheme.engines[0], fresh=False, force=True,
+                              check_rows=tiny.examples(8), max_loss=100)
         for scheme in SCHEMES.values() if scheme.engines[0] not in CPU_ENGINES
     }  # fmt: skip
     assert "int8-dynamic" in smaller and "int4-weight-only" in smaller

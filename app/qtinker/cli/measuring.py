@@ -40,6 +40,9 @@ def quantize(
     data: Annotated[
         str | None, typer.Option("--data", help="Examples to calibrate on and to compare with the source.")
     ] = None,
+    max_loss: Annotated[
+        float, typer.Option("--max-loss", min=0, max=100, help="For mixed: most points of the metric to lose.")
+    ] = 0.5,
     device: Annotated[str, Device] = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Keep it even if it answers differently.")] = False,
     json: Annotated[bool, Json] = False,
@@ -50,7 +53,7 @@ def quantize(
 
     steps = console.Steps(QUANTIZE_STEPS, as_json=json)
     result = api.quantize(model, scheme=scheme, name=name, engine=engine, data=data, device=device, force=force,
-                          progress=steps)  # fmt: skip
+                          max_loss=max_loss, progress=steps)  # fmt: skip
     return Outcome(result, lambda: show.quantized(result))
 
 

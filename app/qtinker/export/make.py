@@ -13,7 +13,7 @@ from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, QTinkerError
 from ..predict import logits_of
-from ..quantize.make import rows_to_check
+from ..quantize.rows import rows_to_check
 from ..quantize.verify import Verdict, verify_folder
 from ..runtime import engine_of, weights_bytes
 from ..runtime.pytorch import TorchRuntime

@@ -27,6 +27,7 @@ def quantize(
     force: bool = False,
     check_rows: Examples | Sequence[Any] | None = None,
     calibration: Examples | Sequence[Any] | None = None,
+    max_loss: float = 0.5,
     fresh: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
@@ -43,6 +44,7 @@ def quantize(
         force: keep the copy even if it answers too differently from its source.
         check_rows: examples, texts or pairs of texts to compare on; left out: texts of random words.
         calibration: examples to find ranges on, for int8-static; left out: `check_rows`.
+        max_loss: for mixed, most points of the metric that may be lost on `check_rows`.
         fresh: False compares in this process, which saves starting one.
         progress: called with a line for each step.
 
@@ -59,7 +61,7 @@ def quantize(
 
     return make(
         source, find(scheme), name=name, engine=engine, device=device, force=force, check_rows=check_rows,
-        calibration=calibration, fresh=fresh,
+        calibration=calibration, max_loss=max_loss, fresh=fresh,
         progress=progress or (lambda line: None),
     )  # fmt: skip
 

@@ -8,24 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, QTinkerError
-from ..export.companions import write_companions
-from ..kinds import KINDS
 from ..measure import quick_latency
 from ..model_card import model_card
-from ..predict import as_examples, logits_of
+from ..predict import logits_of
 from ..runtime import weights_bytes
 from ..runtime.pytorch import TorchRuntime
-from . import half_engine, packed_engine, torchao_engine
-from .layers import Layers, bytes_by_part, select_layers
+from .engines import Work, apply
+from .layers import bytes_by_part, select_layers
+from .rows import rows_to_check
 from .schemes import CPU_ENGINES, Choice, Scheme, candidates
 from .verify import Verdict, compare_logits, verify_folder
 
-CHECK_ROWS = 64
 EXACT, ROUNDING = 1e-4, 2e-2
 """How far the logits of a model that was loaded again may be from those before it was saved, relative to their size."""
 ACTIVATIONS_TOO = ("int8-dynamic", "int8-static")
@@ -38,8 +34,8 @@ CALLS = 12
 
 def make(
     source: str | Path, scheme: Scheme, *, name: str | None, engine: str, device: str, force: bool,
-    check_rows: Examples | Sequence[Any] | None, calibration: Examples | Sequence[Any] | None, fresh: bool,
-    progress: Callable[[str], None],
+    check_rows: Examples | Sequence[Any] | None, calibration: Examples | Sequence[Any] | None, max_loss: float,
+    fresh: bool, progress: Callable[[str], None],
 ) -> Path:  # fmt: skip
     """See `quantize.quantize`."""
     choices = candidates(scheme, engine, device=device)
@@ -47,7 +43,9 @@ def make(
     refuse_quantized(path)
     source_name = str(model_folder.read_meta(path).get("name") or path.name)
     name = name or registry.unique_name("quantized", f"{source_name}-{scheme.name}")
-    attempt = Attempt(path, source_name, scheme, name, device, force, check_rows, calibration, fresh, progress)
+    attempt = Attempt(
+        path, source_name, scheme, name, device, force, check_rows, calibration, max_loss, fresh, progress
+    )  # fmt: skip
     measured: dict[str, float] = {}
     for choice in choices:
         try:
@@ -81,6 +79,7 @@ class Attempt:
     force: bool
     check_rows: Examples | Sequence[Any] | None
     calibration: Examples | Sequence[Any] | None
+    max_loss: float
     fresh: bool
     progress: Callable[[str], None]
 
@@ -114,9 +113,10 @@ class Attempt:
                 f"Quantizing {len(layers.linears)} linear layers and {len(layers.embeddings)} embeddings "
                 f"with {choice.engine}"
             )
-            given = self.check_rows if self.calibration is None else self.calibration
-            work = Work(runtime, layers, scheme, folder, loss, _as_rows(given))
-            notes = _ENGINES[choice.engine](work)
+            work = Work(
+                runtime, layers, scheme, folder, loss, self.check_rows, self.calibration, self.max_loss, self.progress
+            )
+            notes = apply(work, choice.engine)
             expected = None
             if choice.engine not in CPU_ENGINES:  # those write their own tokenizer, and compute a little differently
                 expected = logits_of(runtime, rows, max_length=max_length)
@@ -192,58 +192,6 @@ def readable(folder: Path) -> None:
             file.chmod(0o666 & ~mask)
 
 
-@dataclass
-class Work:
-    """What an engine gets to work with."""
-
-    runtime: TorchRuntime
-    layers: Layers
-    scheme: Scheme
-    folder: Path
-    loss: Callable[[], float]
-    calibration: Examples | None
-
-
-def _torchao(work: Work) -> dict[str, Any]:
-    return torchao_engine.quantize_model(work.runtime.model, work.layers, work.scheme, work.folder)
-
-
-def _packed(work: Work) -> dict[str, Any]:
-    return packed_engine.quantize_model(work.runtime.model, work.layers, work.scheme, work.folder, loss=work.loss)
-
-
-def _half(work: Work) -> dict[str, Any]:
-    return half_engine.quantize_model(work.runtime.model, work.scheme, work.folder)
-
-
-def _onnx(work: Work) -> dict[str, Any]:
-    from ..export import onnx_format
-    from . import onnx_engine
-
-    notes = onnx_engine.quantize_model(work.runtime.model, work.runtime.tokenizer, work.folder)
-    write_companions(work.runtime, work.folder, example=onnx_format.EXAMPLE)
-    return notes
-
-
-def _openvino(work: Work) -> dict[str, Any]:
-    from ..export import openvino_format
-    from . import openvino_engine
-
-    notes = openvino_engine.quantize_model(work.runtime, work.scheme, work.folder, calibration=work.calibration)
-    write_companions(work.runtime, work.folder, example=openvino_format.EXAMPLE)
-    return notes
-
-
-_ENGINES: dict[str, Callable[[Work], dict[str, Any]]] = {
-    "torchao": _torchao, "compressed-tensors": _packed, "transformers": _half, "onnxruntime": _onnx,
-    "openvino": _openvino,
-}  # fmt: skip
-
-
-def _as_rows(given: Examples | Sequence[Any] | None) -> Examples | None:
-    return given if given is None or isinstance(given, Examples) else as_examples(given)
-
-
 def refuse_quantized(path: Path) -> None:
     """Rounding what is rounded already only loses more.
 
@@ -260,29 +208,6 @@ def refuse_quantized(path: Path) -> None:
             f"{meta.get('name') or path.name} is quantized already ({scheme}).",
             f"Quantize its source instead: {source}." if source else "Quantize the float model that it was made from.",
         )
-
-
-def rows_to_check(given: Examples | Sequence[Any] | None, runtime: Any) -> Examples:
-    """The rows to compare on: the given ones, else texts of random words of the model's own vocabulary.
-
-    Random words are no language, but every model has them, and logits answer to them as to any text.
-    """
-    form = KINDS[runtime.problem_type].form
-    if given is not None and len(given):
-        rows = given if isinstance(given, Examples) else as_examples(given)
-        if rows.form != form:
-            rows = Examples(rows.texts, rows.pairs if form == "spans" else None, form=form)
-        return rows.select(np.arange(min(len(rows), 8 * CHECK_ROWS)))
-    random = np.random.Generator(np.random.PCG64(0))
-    special = set(runtime.tokenizer.all_special_ids)
-    words = [token for token, number in sorted(runtime.tokenizer.get_vocab().items(), key=lambda item: item[1])
-             if number not in special and token.isalpha()] or ["a"]  # fmt: skip
-
-    def text() -> str:
-        return " ".join(words[number] for number in random.integers(len(words), size=int(random.integers(3, 40))))
-
-    pairs = [text() for _ in range(CHECK_ROWS)] if runtime.task.get("pair") or form == "spans" else None
-    return Examples([text() for _ in range(CHECK_ROWS)], pairs, form=form)
 
 
 def slower_words(scheme: Scheme, engine: str, speedup: float) -> list[str]:

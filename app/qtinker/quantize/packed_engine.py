@@ -9,7 +9,9 @@ Unpacking on loading rather than in the first forward also is what lets embeddin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,26 @@ FLOAT8_MAX = 448.0
 """The largest number of e4m3."""
 _SHRINK = [1.0 - 0.04 * step for step in range(8)]
 """Ranges tried for each group: cutting off its largest weight a little often rounds the others better."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How some layers' weights are packed: `bits` each, in groups of `size` (None: a row) that share a scale.
+
+    `exact` names each layer in the file; else one pattern stands for a layer's copies in all blocks.
+    """
+
+    layers: list[str]
+    bits: int
+    size: int | None
+    symmetric: bool = True
+    number: str = "int"
+    exact: bool = False
+
+    @property
+    def format(self) -> str:
+        """The format's name in compressed-tensors."""
+        return "float-quantized" if self.number == "float" else "pack-quantized"
 
 
 def quantize_model(
@@ -36,75 +58,95 @@ def quantize_model(
         InputError: the layers' widths can't be cut into groups.
         MissingExtra: compressed-tensors is not installed.
     """
-    import torch
-    from safetensors.torch import save_file
-
     original = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    tries = []
-    for symmetric in (False, True) if scheme.group else (True,):
-        tensors, unpacked, group = _pack(original, layers, scheme, symmetric=symmetric)
-        model.load_state_dict(unpacked)
-        tries.append((loss(), tensors, unpacked, group, symmetric))
-    _, tensors, unpacked, group, symmetric = min(tries, key=lambda one: one[0])
-    model.load_state_dict(unpacked)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    _write_config(model, group, folder)
-    assert next(model.parameters()).dtype == torch.float32
-    return {"group_size": group.weights.group_size, "symmetric": symmetric, "runs_as": "float32"}
-
-
-def _pack(
-    original: dict[str, Any], layers: Layers, scheme: Scheme, *, symmetric: bool
-) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """What to save, what a model loads from it, and the format's own description."""
-    try:
-        from compressed_tensors.compressors import BaseCompressor
-        from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
-    except ImportError as error:
-        raise MissingExtra(
-            "4-bit weights need compressed-tensors, which is not installed.", "pip install compressed-tensors"
-        ) from error
-    touched = {f"{name}.weight" for name in layers.all}
-    columns = [original[name].shape[1] for name in touched]
-    number = "float" if scheme.name == "fp8" else "int"
+    size = None
     if scheme.group:
-        size = group_size(columns, scheme.group)
-        arguments = QuantizationArgs(
-            num_bits=scheme.bits, type=number, symmetric=symmetric, strategy="group", group_size=size
-        )  # fmt: skip
-    else:
-        arguments = QuantizationArgs(num_bits=scheme.bits, type=number, symmetric=True, strategy="channel")
-    form = "float-quantized" if number == "float" else "pack-quantized"
-    targets = [f"re:^{pattern}$" for pattern in patterns(layers.all)]
-    group = QuantizationScheme(targets=targets, weights=arguments, format=form)
-    compressor = BaseCompressor.get_value_from_registry(form)
+        size = group_size([original[f"{name}.weight"].shape[1] for name in layers.all], scheme.group)
+    number = "float" if scheme.name == "fp8" else "int"
+    tries = []
+    for symmetric in (False, True) if size else (True,):
+        packing = Packing(layers.all, scheme.bits, size, symmetric, number)
+        tensors, unpacked = pack(original, packing, halve=bool(size))
+        model.load_state_dict(unpacked)
+        tries.append((loss(), tensors, unpacked, packing))
+    _, tensors, unpacked, packing = min(tries, key=lambda one: one[0])
+    model.load_state_dict(unpacked)
+    write(model, tensors, packing, folder)
+    return {"group_size": packing.size, "symmetric": packing.symmetric, "runs_as": "float32"}
+
+
+def pack(original: dict[str, Any], packing: Packing, *, halve: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What to save, and what a model loads from it; other tensors stay as they are.
+
+    Args:
+        halve: write the matrices that stay float in half precision.
+    """
+    chosen = {f"{name}.weight" for name in packing.layers}
+    compressor, description = _compressor(packing), _description(packing)
     tensors, unpacked = {}, {}
     for name, tensor in original.items():
-        if name not in touched:
-            tensors[name] = _half_of_head(tensor) if scheme.group else tensor.contiguous().cpu()
+        if name not in chosen:
+            tensors[name] = in_half(tensor) if halve else tensor.contiguous().cpu()
             unpacked[name] = tensors[name].to(tensor.dtype)
             continue
-        given = {"weight": tensor}
-        if scheme.group:
-            given["weight_scale"], given["weight_zero_point"] = group_parameters(
-                tensor, size, bits=scheme.bits, symmetric=symmetric
-            )
-        else:
-            given["weight_scale"] = row_scale(tensor, FLOAT8_MAX if number == "float" else 2 ** (scheme.bits - 1) - 1)
-        packed = compressor.compress(given, group)
+        packed = compressor.compress(_parameters(tensor, packing), description)
         tensors |= {name.removesuffix("weight") + key: value.contiguous() for key, value in packed.items()}
-        unpacked[name] = compressor.decompress(packed, group)["weight"].to(tensor.dtype)
-    return tensors, unpacked, group
+        unpacked[name] = compressor.decompress(packed, description)["weight"].to(tensor.dtype)
+    return tensors, unpacked
 
 
-def _write_config(model: Any, group: Any, folder: Path) -> None:
+def round_weight(tensor: Any, packing: Packing) -> Any:
+    """The weights that a matrix would unpack to."""
+    compressor, description = _compressor(packing), _description(packing)
+    packed = compressor.compress(_parameters(tensor, packing), description)
+    return compressor.decompress(packed, description)["weight"].to(tensor.dtype)
+
+
+def write(model: Any, tensors: dict[str, Any], packing: Packing, folder: Path) -> None:
+    """Write the packed tensors, and a config.json that tells transformers how to unpack them.
+
+    transformers 5.23 unpacks all layers of a file by one description, so a file has one packing.
+    """
     from compressed_tensors.quantization import QuantizationConfig
+    from safetensors.torch import save_file
 
-    config = QuantizationConfig(config_groups={"weights": group}, format=group.format, quantization_status="compressed")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = QuantizationConfig(
+        config_groups={"weights": _description(packing)}, format=packing.format, quantization_status="compressed"
+    )
     content = json.loads(model.config.to_json_string(use_diff=False))
     content |= {"architectures": [type(model).__name__], "dtype": "float32"}
     content["quantization_config"] = {**json.loads(config.model_dump_json()), "dequantize": True}
     (folder / "config.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _compressor(packing: Packing) -> Any:
+    try:
+        from compressed_tensors.compressors import BaseCompressor
+    except ImportError as error:
+        raise MissingExtra(
+            "4-bit weights need compressed-tensors, which is not installed.", "pip install compressed-tensors"
+        ) from error
+    return BaseCompressor.get_value_from_registry(packing.format)
+
+
+def _description(packing: Packing) -> Any:
+    """compressed-tensors' own description of a packing."""
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+
+    share = {"strategy": "group", "group_size": packing.size} if packing.size else {"strategy": "channel"}
+    arguments = QuantizationArgs(num_bits=packing.bits, type=packing.number, symmetric=packing.symmetric, **share)
+    names = [re.escape(name) for name in packing.layers] if packing.exact else patterns(packing.layers)
+    return QuantizationScheme(targets=[f"re:^{name}$" for name in names], weights=arguments, format=packing.format)
+
+
+def _parameters(tensor: Any, packing: Packing) -> dict[str, Any]:
+    """Weight, scales and zero points as a compressor takes them."""
+    if packing.size:
+        scale, zero = group_parameters(tensor, packing.size, bits=packing.bits, symmetric=packing.symmetric)
+        return {"weight": tensor, "weight_scale": scale, "weight_zero_point": zero}
+    largest = FLOAT8_MAX if packing.number == "float" else 2 ** (packing.bits - 1) - 1
+    return {"weight": tensor, "weight_scale": row_scale(tensor, largest)}
 
 
 def row_scale(weight: Any, largest: float) -> Any:
@@ -155,7 +197,7 @@ def _part_parameters(weight: Any, size: int, *, bits: int, symmetric: bool) -> t
     return scale.half(), zero.to(torch.int8)
 
 
-def _half_of_head(tensor: Any) -> Any:
+def in_half(tensor: Any) -> Any:
     """Matrices that stay float (pooler, classifier) are written in half precision; vectors as they are."""
     import torch
 

@@ -99,6 +99,21 @@ SCHEMES: dict[str, Scheme] = {
             logit_error=0.8,
         ),
         Scheme(
+            name="mixed",
+            title="INT4 where it costs nothing, 16 bits elsewhere",
+            engines=("compressed-tensors",),
+            bits=4,
+            group=32,
+            touches=f"{_LAYERS}, as int4-weight-only; those whose rounding costs most stay in half precision, found by "
+            "measuring each on your evaluation data, until the result loses no more than --max-loss points there",
+            keeps=_KEEPS + " (pooler and classifier are written in half precision)",
+            size="half a byte a weight + 2.5 bytes a group; 2 bytes a weight of the layers that stay",
+            needs="labelled examples (without labels, the share of changed answers counts as the loss)",
+            suits=f"the smallest file that keeps a promise on quality; {_UNPACKS}",
+            agreement=0.75,
+            logit_error=0.8,
+        ),
+        Scheme(
             name="int8-weight-only",
             title="INT8 weights",
             engines=("compressed-tensors", "openvino"),
