@@ -127,7 +127,22 @@ class RelationsMethod(SoftTargets):
     )
 
 
-Method = Annotated[Union[LogitMethod, PatientMethod, FeatureMethod, RelationsMethod], Field(discriminator="name")]
+class TripleMethod(SoftTargets):
+    """Imitates the answers and the direction of the last hidden states, beside the task's own loss. For distilling a
+    language model on plain text, with a student cut from the teacher (DistilBERT, Sanh et al. 2019)."""
+
+    name: Literal["triple"] = "triple"
+    kd_weight: float = setting(5.0, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
+    ce_weight: float = setting(
+        2.0, "Weight of the true label", "Weight of the cross-entropy with the label (or the hidden word).", ge=0
+    )
+    cosine_weight: float = setting(1.0, "Cosine weight", "Weight of the hidden states' direction.", ge=0)
+
+
+Method = Annotated[
+    Union[LogitMethod, PatientMethod, FeatureMethod, RelationsMethod, TripleMethod], Field(discriminator="name")
+]
 METHODS: dict[str, type[SoftTargets]] = {
-    "logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod, "relations": RelationsMethod
+    "logit": LogitMethod, "patient": PatientMethod, "feature": FeatureMethod, "relations": RelationsMethod,
+    "triple": TripleMethod,
 }  # fmt: skip

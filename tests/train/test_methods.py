@@ -20,7 +20,7 @@ from training_job import accuracy
 
 pytestmark = pytest.mark.train
 TASK = tiny.task()
-ALL = ["finetune", "logit", "patient", "feature", "relations"]
+ALL = ["finetune", *METHODS]
 OPTIONS = {"patient": {"layer_mapping": [(1, 3)]}}
 
 
@@ -85,6 +85,9 @@ def test_every_method_trains_and_improves_its_loss(name, tmp_path):
     elif name == "patient":
         assert set(first) == {"soft", "hard", "patient"}
         assert steps[-1]["parts"]["patient"] < 0.5 * first["patient"]
+    elif name == "triple":
+        assert set(first) == {"soft", "hard", "cosine"}
+        assert steps[-1]["parts"]["cosine"] < 0.5 * first["cosine"]
     elif name == "finetune":
         assert steps[-1]["loss"] < steps[0]["loss"]
     assert {"time", "phase", "epoch", "learning_rate", "examples_per_second", "eta_s", "total_steps"} <= set(steps[0])
@@ -95,14 +98,16 @@ def test_a_method_with_a_perfect_student_has_no_loss(tmp_path):
     teacher = tiny.bert(2, 32, seed=1)
     for name, expected in [("logit", {"soft"}), ("patient", {"soft", "patient"}),
                            ("feature", {"embedding", "hidden", "attention"}),
-                           ("relations", {"q-q", "k-k", "v-v"})]:  # fmt: skip
+                           ("relations", {"q-q", "k-k", "v-v"}), ("triple", {"soft", "cosine"})]:  # fmt: skip
         student = tiny.bert(2, 32, seed=1, dropout=0.0)
         options = {"ce_weight": 0.0, "layer_mapping": [(1, 1), (2, 2)]}
-        if name in ("logit", "relations"):
+        if name in ("logit", "relations", "triple"):
             del options["layer_mapping"]
         _, events = go(student, tmp_path / name, method=METHODS[name](**options), teacher=teacher, max_steps=2)
         assert set(events[0]["parts"]) == expected
-        assert all(value == pytest.approx(0, abs=1e-9) for value in events[0]["parts"].values())
+        assert all(
+            value == pytest.approx(0, abs=1e-6 if name == "triple" else 1e-9) for value in events[0]["parts"].values()
+        )
 
 
 def test_projections_are_trained_clipped_and_left_out_of_the_student(tmp_path, monkeypatch):

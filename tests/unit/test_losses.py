@@ -96,6 +96,12 @@ def test_dist_sees_order_and_not_size():
     assert torch.isfinite(alone.grad).all()
 
 
+def test_hidden_cosine_by_hand():
+    # (3,4) against (1,0): cos 0.6, 1 - 0.6 = 0.4; (0,2) against (0,-5): 2; the third token is padding: mean 1.2.
+    student, teacher = tensor([[[3, 4], [0, 2], [9, 9]]]), tensor([[[1, 0], [0, -5], [1, 0]]])
+    assert losses.hidden_cosine(student, teacher, tensor([[1, 1, 0]])).item() == pytest.approx(1.2)
+
+
 def test_patient_by_hand():
     # (3,4)/5 = (0.6, 0.8) against (1, 0): 0.16 + 0.64 = 0.8; opposite vectors: 4; mean 2.4.
     student, teacher = tensor([[[3, 4]], [[0, 2]]]), tensor([[[1, 0]], [[0, -5]]])

@@ -39,7 +39,7 @@ def test_flags_are_unique():
         ("--lr", ["more than 0", "at most 1", "[default: 5e-5]"]),
         ("--seed", ["less than 4294967296", "[default: 42]"]),
         ("--beta", ["Methods: patient.", "at least 0", "[default: 1]"]),
-        ("--temperature", ["[default: logit 2, patient 2, feature 1, relations 2]"]),
+        ("--temperature", ["[default: logit 2, patient 2, feature 1, relations 2, triple 2]"]),
         ("--layer-mapping", ["Methods: patient, feature.", "patient skip, feature uniform"]),
         ("--student-layers", ["0,2,4"]),
     ],

@@ -111,6 +111,20 @@ def hidden_mse(student_hidden: Tensor, teacher_hidden: Tensor, attention_mask: T
     return (squares * mask).sum() / mask.sum().clamp(min=1)
 
 
+def hidden_cosine(student_hidden: Tensor, teacher_hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Directions of hidden states: `1 - cos(h_S, h_T)`, mean over real tokens.
+
+    Sanh, Debut, Chaumond, Wolf: DistilBERT, 2019 (arXiv:1910.01108), section 3: the third part of the triple loss.
+
+    Args:
+        student_hidden: (B, L, D), already projected where widths differ.
+        teacher_hidden: (B, L, D).
+    """
+    away = 1 - F.cosine_similarity(student_hidden.float(), teacher_hidden.float(), dim=-1)
+    mask = attention_mask.to(away.dtype)
+    return (away * mask).sum() / mask.sum().clamp(min=1)
+
+
 def attention_score_mse(student_scores: Tensor, teacher_scores: Tensor, attention_mask: Tensor) -> Tensor:
     """Attention scores before softmax: `1/H sum_i MSE(A_i_S, A_i_T)`, mean over pairs of real tokens and heads.
 

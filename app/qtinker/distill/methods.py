@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod
+from ..spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod, TripleMethod
 from . import layers, losses
 from .layers import Needs, Outputs
 
@@ -258,6 +258,34 @@ class Feature(Logit):
         return self.projections[name](states.float()) if len(self.projections) else states
 
 
+class Triple(Logit):
+    """Soft targets, the task's own loss and the direction of the last hidden states (DistilBERT, Sanh et al. 2019).
+
+    Where widths differ, the student's states go through a learned projection (an addition to the paper, whose models
+    have one width).
+    """
+
+    def __init__(self, spec: TripleMethod, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
+        super().__init__(spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
+        _same_tokens(spec.name, same_tokens, student=student, teacher=teacher)
+        widths = layers.hidden_size(student.model), layers.hidden_size(teacher.model)
+        if widths[0] != widths[1]:
+            self.projections = nn.ModuleDict({"hidden": nn.Linear(*widths, bias=False)})
+        self.student_needs = {"train": Needs(hidden_states=True)}
+        self.teacher_needs = {"train": Needs(hidden_states=True)}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """The logit method's parts and the cosine part."""
+        assert teacher is not None
+        parts = super().parts(stage, student, teacher, batch)
+        states = student.hidden_states[-1]
+        if len(self.projections):
+            states = self.projections["hidden"](states.float())
+        value = losses.hidden_cosine(states, teacher.hidden_states[-1], student.attention_mask)
+        parts["cosine"] = Part(value, self.spec.cosine_weight, "tokens")
+        return parts
+
+
 class Relations(Logit):
     """Query, key and value relations of one teacher layer first, then the answer (MiniLMv2, Wang et al. 2021).
 
@@ -326,7 +354,7 @@ def _same_tokens(method: str, same: bool, *, student: Any, teacher: Any) -> None
 
 
 _METHODS: dict[type, type[Logit]] = {
-    LogitMethod: Logit, PatientMethod: Patient, FeatureMethod: Feature, RelationsMethod: Relations
+    LogitMethod: Logit, PatientMethod: Patient, FeatureMethod: Feature, RelationsMethod: Relations, TripleMethod: Triple
 }  # fmt: skip
 
 

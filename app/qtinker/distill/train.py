@@ -106,6 +106,7 @@ class _Training:
         steps = max(1, math.ceil(training.epochs * self.steps_per_epoch - 1e-9))
         self.total_steps = min(steps, training.max_steps or steps)
         self.stage_ends = schedule.stage_ends(self.method.stages, self.total_steps)
+        self.embedding: used_rows.UsedRows | None = None
         self.progress = Progress(micro_batch=-(-training.batch_size // training.gradient_accumulation))
         self.fingerprint = fingerprint(
             training, method, data, task=task, model=self.model, processes=self.processes.count
@@ -120,7 +121,8 @@ class _Training:
         self.model.to(self.device)
         self.method.projections.to(self.device)
         padding = self.student.tokenizer.pad_token_id
-        self.embedding = used_rows.put_in(self.model, self.data.input_ids, also=(padding,))
+        if self.task.type != "masked-lm":  # which writes other words into the texts
+            self.embedding = used_rows.put_in(self.model, self.data.input_ids, also=(padding,))
         try:
             return (yield from self._loop(saved))
         finally:
