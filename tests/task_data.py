@@ -66,7 +66,7 @@ def write(folder: Path, kind: str, count: int = 120, *, seed: int = 0, labels: b
             file.writelines(json.dumps({"tokens": words}) + "\n" for words in sentences if words)
         return folder / f"{name}.jsonl"
     elif kind == "masked-lm":  # every word follows from its neighbours
-        circle = "the movie was very good but a film is not".split()
+        circle = ["the", "movie", "was", "very", "good", "but", "a", "film", "is", "not"]
         paragraphs = []
         for _ in range(count):
             start = generator.randrange(len(circle))

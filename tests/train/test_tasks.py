@@ -78,8 +78,9 @@ def test_a_model_learns_from_the_file_alone(kind, teacher):
     assert runs.list_runs() == [] or report["run"]
     meta = registry.read_meta(registry.resolve("teacher"))
     assert meta["task"]["type"] == kind and meta["task"]["metric"] == metric
-    auto = {"token-classification": "AutoModelForTokenClassification", "masked-lm": "AutoModelForMaskedLM",
-            "question-answering": "AutoModelForQuestionAnswering"}.get(kind, "AutoModelForSequenceClassification")  # fmt: skip
+    heads = {"token-classification": "TokenClassification", "masked-lm": "MaskedLM",
+             "question-answering": "QuestionAnswering"}  # fmt: skip
+    auto = f"AutoModelFor{heads.get(kind, 'SequenceClassification')}"
     loaded, info = getattr(transformers, auto).from_pretrained(registry.resolve("teacher"), output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
     if meta["task"]["labels"]:

@@ -1,4 +1,4 @@
-"""Losses and metrics of regression, several labels, tags, hidden words and answers, against numbers worked out by hand."""
+"""Losses and metrics of every task beside single labels, against numbers worked out by hand."""
 
 from __future__ import annotations
 

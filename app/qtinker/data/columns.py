@@ -11,7 +11,7 @@ from .names import LABEL_NAMES, OTHER_NAMES, PAIR_NAMES, TEXT_NAMES
 from .table import RawTable
 
 _SAMPLE = 2000
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 @dataclass

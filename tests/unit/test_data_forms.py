@@ -1,0 +1,298 @@
+"""Data of every task: found out by looking, read by hand-checked rules, refused in words that name the fix."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+from qtinker import data
+from qtinker.data import Examples, Ragged
+from qtinker.data.loading import load_examples
+from qtinker.errors import InputError
+from qtinker.spec import DataSpec
+
+
+def written(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def csv_of(path, header, rows):
+    return written(path, "\n".join([header, *rows]) + "\n")
+
+
+def kind_of(path, **more):
+    return load_examples(DataSpec(train=path, **more), seed=0, preview=True)
+
+
+# --- regression --------------------------------------------------------------------------------------------------
+
+
+def scored(tmp_path, name="score", values=None):
+    values = values or [f"{i / 10}" for i in range(40)]
+    return csv_of(tmp_path / "s.csv", f"first,second,{name}".replace("first,second", "sentence1,sentence2"),
+                  [f"this is text {i},and that is text {i},{value}" for i, value in enumerate(values)])  # fmt: skip
+
+
+def test_scores_are_found_out(tmp_path):
+    loaded = data.load(DataSpec(train=scored(tmp_path)), seed=0)
+    assert loaded.task.type == "regression" and loaded.task.pair and loaded.task.labels == ()
+    assert any(line.startswith("task: regression") for line in loaded.findings)
+    assert "numbers from 0 to 3.9, mean 1.95" in loaded.findings
+    assert loaded.train.labels.dtype == np.float32 and len(loaded.eval) == 10  # one of each tenth of the numbers
+    assert sorted(np.round(loaded.eval.labels * 10) // 4) == list(range(10))
+
+
+def test_scores_without_a_known_name_commas_and_gaps(tmp_path):
+    values = [f'"{i},5"' if i else "" for i in range(40)]
+    path = scored(tmp_path, name="wert", values=values)
+    loaded = data.load(DataSpec(train=path), seed=0, task="regression")
+    known = np.sort(np.concatenate([loaded.train.labels, loaded.eval.labels]))
+    assert known[:3].tolist() == [1.5, 2.5, 3.5] and np.isnan(known[-1])
+    assert "training examples have no label: they learn from the teacher alone" in "".join(loaded.warnings)
+
+
+def test_words_are_no_scores(tmp_path):
+    path = scored(tmp_path, name="label", values=["good", "bad"] * 20)
+    with pytest.raises(InputError, match=r"no numbers, such as 'good'.*--task classification"):
+        data.load(DataSpec(train=path, label_column="label"), seed=0, task="regression")
+    with pytest.raises(InputError, match=r"All labels of .* are 2: there is nothing to learn"):
+        data.load(DataSpec(train=scored(tmp_path, values=["2.0"] * 40)), seed=0, task="regression")
+
+
+# --- several labels ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", ["|", ";", ","])
+def test_labels_in_a_cell(tmp_path, delimiter):
+    sets = [["red"], ["red", "blue"], ["green", "blue"], ["green"], ["red", "green", "blue"]]
+    rows = [f'this is text {i},"{delimiter.join(sets[i % 5])}"' for i in range(60)]
+    loaded = data.load(DataSpec(train=csv_of(tmp_path / "m.csv", "text,labels", rows)), seed=0)
+    assert loaded.task.type == "multi-label" and loaded.task.labels == ("blue", "green", "red")
+    assert any("several labels, separated by" in line for line in loaded.findings)
+    by_text = dict(zip(loaded.train.texts, loaded.train.labels.tolist(), strict=True))
+    by_text |= dict(zip(loaded.eval.texts, loaded.eval.labels.tolist(), strict=True))
+    assert by_text["this is text 1"] == [1, 0, 1] and by_text["this is text 3"] == [0, 1, 0]
+
+
+def test_a_class_with_a_comma_in_its_name_is_one_class(tmp_path):
+    names = ['"Home, Garden"', '"Toys, Games"', "Food"]
+    rows = [f"this is text {i},{names[i % 3]}" for i in range(60)]
+    loaded = data.load(DataSpec(train=csv_of(tmp_path / "m.csv", "text,label", rows)), seed=0)
+    assert loaded.task.type == "classification" and loaded.task.labels == ("Food", "Home, Garden", "Toys, Games")
+
+
+def test_lists_empty_lists_and_missing_lists(tmp_path):
+    rows = [{"text": f"this is text {i}", "labels": [["a"], ["b", "a"], [], None][i % 4]} for i in range(40)]
+    loaded = data.load(DataSpec(train=written(tmp_path / "m.jsonl", "\n".join(map(json.dumps, rows)))), seed=0)
+    assert loaded.task.type == "multi-label" and loaded.task.labels == ("a", "b")
+    by_text = dict(zip(loaded.train.texts, loaded.train.labels.tolist(), strict=True))
+    assert by_text["this is text 2"] == [0, 0] and np.isnan(by_text["this is text 3"]).all()
+    with pytest.raises(InputError, match=r"lists.*--task multi-label"):
+        data.load(DataSpec(train=str(tmp_path / "m.jsonl")), seed=0, task="classification")
+
+
+def test_columns_of_0_and_1(tmp_path):
+    rows = [f"this is text {i},{i % 2},{i % 3 // 2},{-1 if i == 7 else i % 5 // 4},{i}" for i in range(60)]
+    path = csv_of(tmp_path / "m.csv", "comment_text,toxic,insult,threat,id", rows)
+    loaded = data.load(DataSpec(train=path), seed=0)
+    assert loaded.task.type == "multi-label" and loaded.task.labels == ("toxic", "insult", "threat")
+    by_text = dict(zip(loaded.train.texts, loaded.train.labels.tolist(), strict=True))
+    assert by_text.get("this is text 4", [0, 0, 1]) == [0, 0, 1] and np.isnan(by_text["this is text 7"]).all()
+    named = data.load(DataSpec(train=path, label_column="toxic, threat"), seed=0)
+    assert named.task.labels == ("toxic", "threat")
+    with pytest.raises(InputError, match=r"labels that the model does not know.*'insult'"):
+        data.load(DataSpec(train=path), seed=0, task="multi-label", labels=["toxic", "threat"])
+
+
+# --- tags of words -----------------------------------------------------------------------------------------------
+
+CONLL = (
+    "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\nBlackburn NNP I-NP I-PER\n"
+)
+
+
+def test_conll_columns(tmp_path):
+    path = written(tmp_path / "a.txt", CONLL * 10)
+    loaded = data.load(DataSpec(train=path, eval=path), seed=0)
+    assert loaded.task.type == "token-classification" and loaded.task.labels == ("O", "B-ORG", "B-PER", "I-PER")
+    assert list(loaded.train.texts[:2]) == ["EU rejects", "Peter Blackburn"]
+    assert loaded.train.labels[0].tolist() == [1, 0] and loaded.train.labels[1].tolist() == [2, 3]
+    with pytest.raises(InputError, match=r"--task token-classification"):
+        data.load(DataSpec(train=path), seed=0, task="classification")
+    with pytest.raises(InputError, match=r"line 2: 'alone' has no tag"):
+        data.load(DataSpec(train=written(tmp_path / "b.conll", "word O\nalone\n")), seed=0)
+
+
+def test_tokens_and_tags_in_lists(tmp_path):
+    rows = [{"tokens": ["New York", "is", "big"], "ner_tags": ["B-loc", "O", None]}, {"tokens": [], "ner_tags": []},
+            {"tokens": ["Rome"], "ner_tags": ["B-loc"]}]  # fmt: skip
+    path = written(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    found = kind_of(path)
+    assert found.task_type == "token-classification" and found.dropped == 1
+    both = {text: labels.tolist() for part in (found.train, found.eval) for text, labels in
+            zip(part.texts, [part.labels[i] for i in range(len(part))], strict=True)}  # fmt: skip
+    assert both == {"New\u00a0York is big": [1, 0, -100], "Rome": [1]}
+    rows[0]["ner_tags"] = ["O"]
+    path = written(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="sentence 1 has 3 words and 1 tags"):
+        kind_of(path)
+    table = csv_of(tmp_path / "c.csv", "text,label", [f"this is text {i},{'ab'[i % 2]}" for i in range(20)])
+    with pytest.raises(InputError, match=r"no sentences with a tag for each word.*--task classification"):
+        data.load(DataSpec(train=table), seed=0, task="token-classification")
+
+
+def test_labels_are_at_the_first_token_of_a_word():
+    tok = tiny.tokenizer(["un", "##believ", "##able", "good", "film", "new", "york"])
+    examples = Examples(["good unbelievable film", "new\u00a0york"], None, Ragged.of([[0, 1, 2], [3]]), "words")
+    encoded = data.encode(examples, tok, 16, cache=False)
+    assert encoded.extras["word_ids"].tolist() == [-1, 0, 1, -1, -1, 2, -1, -1, 0, -1, -1]
+    assert encoded.labels.tolist() == [-100, 0, 1, -100, -100, 2, -100, -100, 3, -100, -100]
+    cut = data.encode(examples, tok, 4, cache=False)
+    assert cut.labels.tolist() == [-100, 0, 1, -100, -100, 3, -100, -100] and cut.truncated == 1
+
+
+# --- questions ---------------------------------------------------------------------------------------------------
+
+
+def squad(tmp_path, questions, context="the plot was fine and the actor is good"):
+    content = {"version": "1.1", "data": [{"title": "x", "paragraphs": [{"context": context, "qas": questions}]}]}
+    return written(tmp_path / "q.json", json.dumps(content))
+
+
+def question(text, start, answer="fine"):
+    return {"id": "1", "question": text, "answers": [{"text": answer, "answer_start": start}]}
+
+
+def test_squads_json(tmp_path):
+    path = squad(
+        tmp_path, [question("what was it", 13), {"question": "which", "answers": []}, {"question": "no label"}]
+    )
+    found = kind_of(path, eval=path)
+    assert found.task_type == "question-answering" and found.facts == {"unanswerable": True}
+    every = found.train
+    assert every.labels.tolist() == [[13, 17], [0, 0], [-100, -100]]
+    assert every.answers == [["fine"], [""], []] and every.labelled.tolist() == [True, True, False]
+    assert every.pairs[0][13:17] == "fine"
+    with pytest.raises(InputError, match=r"question 1: the answer 'great' is not in its context at character 3"):
+        kind_of(squad(tmp_path, [question("what", 3, "great")]))
+    table = csv_of(tmp_path / "c.csv", "text,label", ["some text here,a", "other text here,b"])
+    with pytest.raises(InputError, match=r"no questions with contexts.*--task classification"):
+        data.load(DataSpec(train=table), seed=0, task="question-answering")
+
+
+def test_a_long_context_gives_windows_that_share_tokens():
+    tok = tiny.tokenizer()
+    words = ["the", "plot", "was", "fine", "and", "the", "actor", "is", "good", "but", "a", "scene", "was", "bad"]
+    context = " ".join(words)
+    start = context.index("good")
+    examples = Examples(["is it", "is it"], [context, context], np.array([[start, start + 4], [-100, -100]]), "spans",
+                        [["good"], []], stride=2)  # fmt: skip
+    encoded = data.encode(examples, tok, 12, cache=False)  # [CLS] is it [SEP] + 7 tokens of context + [SEP]
+    assert encoded.extras["example"].tolist() == [0, 0, 0, 1, 1, 1] and encoded.truncated == 2
+    firsts = [int(encoded.extras["char_starts"][a:b].max()) for a, b in
+              zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]  # fmt: skip
+    assert firsts[:3] == [context.index("actor"), context.index("scene"), context.rindex("bad")]
+    # "good" is the 9th word: not in the first window, the 4th token of the second's context, cut out of the third
+    assert encoded.labels.tolist()[:3] == [[0, 0], [7, 7], [0, 0]]
+    assert encoded.labels[3:].tolist() == [[-100, -100]] * 3
+    batch = data.collate(encoded, [1], pad_token_id=0)
+    assert batch["answer_mask"].tolist() == [[1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0]] and batch["labels"].tolist() == [
+        [7, 7]
+    ]
+
+
+def test_the_best_answer_over_all_windows():
+    from qtinker.tasks import QuestionAnswering
+
+    tok, context = tiny.tokenizer(), "the plot was fine and the actor is good"
+    examples = Examples(["is it"], [context], None, "spans", [["actor is"]], stride=2)
+    encoded = data.encode(examples, tok, 10, cache=False)
+    rows = np.full((len(encoded), 2, 10), np.nan, np.float32)
+    for number in range(len(encoded)):
+        where = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
+        inside = encoded.extras["char_starts"][where] >= 0
+        rows[number, :, : len(inside)][:, inside] = 0
+        rows[number, :, 0] = 4
+        rows[number, 0, : len(inside)][encoded.extras["char_starts"][where] == context.index("actor")] = 3
+        rows[number, 1, : len(inside)][encoded.extras["char_ends"][where] == context.index("is") + 2] = 2
+    answers = QuestionAnswering().settle(rows, np.ones(len(rows)), encoded, examples)
+    assert answers.tolist() == [[context.index("actor"), context.index("is") + 2, 5]]
+    none = QuestionAnswering(unanswerable=True).settle(rows, np.ones(len(rows)), encoded, examples)
+    assert none[0, :2].tolist() == [0, 0]  # 4 + 4 at [CLS] is more than 5
+
+
+# --- running text ------------------------------------------------------------------------------------------------
+
+
+def test_paragraphs_of_plain_text(tmp_path):
+    text = "The first line\r\nand the second.\r\n\r\n\r\nAnother paragraph.\r\n\r\nThe last one here.\r\n"
+    (tmp_path / "book.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    loaded = data.load(DataSpec(train=str(tmp_path / "book.txt")), seed=0)
+    assert loaded.task.type == "masked-lm" and any("plain text without labels" in line for line in loaded.findings)
+    assert sorted([*loaded.train.texts, *loaded.eval.texts]) == [
+        "Another paragraph.", "The first line and the second.", "The last one here.",
+    ]  # fmt: skip
+    lines = written(tmp_path / "lines.txt", "one line here\nand one more\nthird of them\n")
+    assert len(kind_of(lines).train) + len(kind_of(lines).eval) == 3
+    table = csv_of(tmp_path / "t.csv", "text,label", ["some text here,a", "other text here,b"])
+    loaded = data.load(DataSpec(train=table), seed=0, task="masked-lm")
+    assert sorted([*loaded.train.texts, *loaded.eval.texts]) == ["other text here", "some text here"]
+
+
+def test_text_is_cut_into_whole_blocks():
+    tok = tiny.tokenizer()
+    cls, sep = tok.cls_token_id, tok.sep_token_id
+    texts = ["the movie was good", "a film is bad and fine", "plot"]
+    encoded = data.encode(Examples(texts, form="blocks"), tok, 8, cache=False)
+    stream = [token for text in texts for token in (*tok.convert_tokens_to_ids(text.split()), sep)]
+    assert encoded.lengths.tolist() == [8, 8]  # 14 tokens: two blocks of six between [CLS] and [SEP], the rest dropped
+    assert encoded.input_ids.tolist() == [cls, *stream[:6], sep, cls, *stream[6:12], sep]
+    assert encoded.extras["maskable"].tolist() == [int(i not in (cls, sep)) for i in encoded.input_ids]
+    short = data.encode(Examples(["the movie"], form="blocks"), tok, 64, cache=False)
+    assert short.input_ids.tolist() == [cls, *tok.convert_tokens_to_ids(["the", "movie"]), sep]
+    again = data.encode(Examples(texts, form="blocks"), tok, 8)
+    assert np.array_equal(again.input_ids, encoded.input_ids) and again.key == encoded.key
+    assert np.array_equal(again.extras["maskable"], encoded.extras["maskable"])
+
+
+# --- looking at data ---------------------------------------------------------------------------------------------
+
+
+def test_previews_of_every_form(tmp_path):
+    plain = data.inspect(DataSpec(train=written(tmp_path / "a.txt", "One text here.\nAnd one more there.\n")))
+    assert (plain.task, plain.classes, plain.train + plain.eval) == ("masked-lm", [], 2)
+    bare = csv_of(tmp_path / "b.csv", "text,author", [f"this is text {i},somebody {i}" for i in range(20)])
+    unlabelled = data.inspect(DataSpec(train=bare))
+    assert unlabelled.unlabelled == unlabelled.train == 20 and "--task masked-lm" in "".join(unlabelled.findings)
+    scores = data.inspect(DataSpec(train=scored(tmp_path)))
+    assert scores.task == "regression" and scores.scores["greatest"] == pytest.approx(3.9)
+    assert float(scores.examples[0]["label"]) >= 0
+    words = data.inspect(DataSpec(train=written(tmp_path / "c.conll", CONLL * 4)))
+    assert {each.label: each.train + each.eval for each in words.classes} == {
+        "O": 4, "B-ORG": 4, "B-PER": 4, "I-PER": 4
+    }  # fmt: skip
+    assert words.examples[0]["label"] in ("EU=B-ORG", "Peter=B-PER, Blackburn=I-PER")
+    asked = data.inspect(DataSpec(train=squad(tmp_path, [question("what was it", 13)])))
+    assert asked.examples[0]["label"] == "fine" and asked.to_dict()["task"] == "question-answering"
+
+
+@pytest.mark.real_data
+def test_real_data_of_every_form(real_data):
+    stsb = data.load(DataSpec(train=str(real_data / "stsb/train.tsv"), eval=str(real_data / "stsb/dev.tsv")), seed=0)
+    assert (stsb.task.type, stsb.task.pair, len(stsb.train), len(stsb.eval)) == ("regression", True, 5749, 1500)
+    assert stsb.train.labels[:2].tolist() == [5.0, pytest.approx(3.8)]
+    wnut = real_data / "wnut17"
+    tags = data.load(DataSpec(train=str(wnut / "wnut17train.conll"), eval=str(wnut / "emerging.dev.conll")), seed=0)
+    assert (tags.task.type, len(tags.train), len(tags.eval)) == ("token-classification", 3394, 1009)
+    assert len(tags.task.labels) == 13 and len(data.load_eval(str(wnut / "emerging.test.annotated"))) == 1287
+    assert (tags.train.labels.values == 0).mean() == pytest.approx(0.95, abs=0.01)
+    for language in ("en", "zh"):
+        asked = data.load_eval(str(real_data / f"xquad/xquad.{language}.json"))
+        assert len(asked) == 1190 and asked.labelled.all()
+        assert all(asked.pairs[i][a:b] == asked.answers[i][0] for i, (a, b) in enumerate(asked.labels.tolist()))
+    book = data.load(DataSpec(train=str(real_data / "gutenberg/sherlock-holmes-1661.txt")), seed=0)
+    assert book.task.type == "masked-lm" and 2000 < len(book.train) < 4000
+    assert not any("\r" in text or "\ufeff" in text for text in book.train.texts)
