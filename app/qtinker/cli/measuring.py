@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -108,6 +108,9 @@ def predict(
         list[str] | None, typer.Argument(metavar="TEXT...", help="Texts; - reads lines from input.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A file with a text a line.")] = None,
+    pair: Annotated[
+        str | None, typer.Option("--pair", help="A second text for each: the context of questions, for example.")
+    ] = None,
     batch_size: Annotated[int, BatchSize] = 32,
     device: Annotated[str, Device] = "cpu",
     threads: Annotated[int | None, Threads] = None,
@@ -117,7 +120,10 @@ def predict(
     from .. import api
     from . import show
 
-    result = api.predict(model, read_texts(texts or [], file), batch_size=batch_size, device=device, threads=threads)
+    asked: list[Any] = read_texts(texts or [], file)
+    if pair is not None:
+        asked = [(text, pair) for text in asked]
+    result = api.predict(model, asked, batch_size=batch_size, device=device, threads=threads)
     return Outcome(result, lambda: show.predictions(result["predictions"]))
 
 

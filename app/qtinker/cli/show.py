@@ -61,9 +61,12 @@ def data(report: Data) -> None:
     classes = sorted(report["classes"], key=lambda each: -each["train"])
     whole = sum(each["train"] for each in classes) or 1
     shown = [[each["label"], str(each["train"]), f"{each['train'] / whole:.1%}", str(each["eval"])] for each in classes]
-    print(table(["class", "train", "share", "evaluation"], shown[:20]))
+    if shown:
+        print(table(["class", "train", "share", "evaluation"], shown[:20]))
     if len(shown) > 20:
         print(f"... and {len(shown) - 20} more classes")
+    if scores := report.get("scores"):
+        print("Numbers: " + ", ".join(f"{name} {number(value, 3)}" for name, value in scores.items()))
     lengths = report["lengths"]
     print(f"\nLength in {lengths['unit']}: mean {lengths['mean']}, " + ", ".join(
         f"{name} {value}" for name, value in lengths["percentiles"].items()
@@ -73,7 +76,8 @@ def data(report: Data) -> None:
     print("\nExamples:")
     for each in report["examples"]:
         pair = f" || {each['text_pair']}" if each["text_pair"] else ""
-        print(f"  [{each['label'] or 'no label'}] {shorten(each['text'] + pair)}")
+        label = shorten(each["label"] or "no label", 60)
+        print(f"  [{label}] {shorten(each['text'] + pair)}")
     for line in report["findings"]:
         print(f"- {line}")
     for line in report["warnings"]:
@@ -117,15 +121,21 @@ def evaluation(result: Data) -> None:
         print(f"- {line}")
 
 
+METRICS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1"}
+
+
 def models_table(rows: list[Data]) -> str:
     """The columns that every comparison of models has."""
-    columns = ["model", "accuracy", "macro-F1", "retention", "agreement", "size", "parameters", "p50 ms", "p95 ms"]
-    columns += ["examples/s", "memory"]
+    measured = {name: None for each in rows for name in each.get("metrics") or {} if name != "examples"}
+    names = [name for name in ("accuracy", "macro_f1") if name in measured] if "accuracy" in measured else []
+    names += [name for name in measured if name not in names]
+    columns = ["model", *(METRICS.get(name, name.replace("_", " ")) for name in names), "retention", "agreement"]
+    columns += ["size", "parameters", "p50 ms", "p95 ms", "examples/s", "memory"]
     cells = []
     for each in rows:
         metrics, latency = each.get("metrics") or {}, each.get("latency_ms") or {}
         cells.append([
-            each["name"], number(metrics.get("accuracy")), number(metrics.get("macro_f1")),
+            each["name"], *(number(metrics.get(name)) for name in names),
             "-" if each.get("retention") is None else f"{each['retention']:.1%}",
             "-" if each.get("agreement") is None else f"{each['agreement']:.1%}",
             size(each.get("bytes")) or "-", count(each.get("parameters")) or "-", number(latency.get("p50"), 2),
@@ -137,9 +147,15 @@ def models_table(rows: list[Data]) -> str:
 
 
 def predictions(rows: list[Data]) -> None:
-    """A line a text: answer, confidence, text."""
+    """A line a text: answer, confidence, text; the entities of a text a line each."""
     for each in rows:
-        answer = ", ".join(each["labels"]) if "labels" in each else each.get("label", number(each.get("value")))
+        if "entities" in each:
+            found = [f"{entity['label']}\t{entity['score']:.3f}\t{entity['text']}" for entity in each["entities"]]
+            print(shorten(each["text"], 200))
+            print("\n".join(f"  {line}" for line in found) or "  no entity")
+            continue
+        answer = ", ".join(each["labels"]) or "(none)" if "labels" in each else each.get("label", each.get("answer"))
+        answer = answer if answer is not None else each.get("filled", number(each.get("value")))
         confidence = f"{each['score']:.3f}" if each.get("score") is not None else ""
         print("\t".join(filter(None, [answer, confidence, shorten(each["text"], 200)])))
 

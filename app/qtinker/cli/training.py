@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from ..errors import InputError, SpecError
+from ..kinds import KINDS
 from ..options import SettingOption, distill_options, finetune_options, in_options, part_options, to_data
 from ..spec import DataSpec, RunSpec
 from .border import Json, Outcome
@@ -154,6 +155,7 @@ def show_data(
         str | None,
         typer.Option("--tokenizer", help="Count tokens as this model does: catalog name, registry name or folder."),
     ] = None,
+    task: Annotated[str, typer.Option("--task", help=f"auto, or one of: {', '.join(KINDS)}.")] = "auto",
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Show what training would see of your data.
@@ -169,5 +171,5 @@ def show_data(
         spec = DataSpec.model_validate({"train": file, **values})
     except ValueError as error:
         raise InputError(str(error)) from None
-    result = api.data(spec, tokenizer=tokenizer)
+    result = api.data(spec, tokenizer=tokenizer, task=task)
     return Outcome(result, lambda: show.data(result))
