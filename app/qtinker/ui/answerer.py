@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 IDLE_SECONDS = 600.0
@@ -53,10 +54,16 @@ def predict(request: Request) -> dict[str, Any]:
 
 def disagree(request: Request) -> dict[str, Any]:
     """Examples of the evaluation data on which the first two models answer differently, the surest first."""
+    from .. import model_folder
     from ..data.loading import load_examples
+    from ..data.report import label_words
+    from ..kinds import task_of
     from ..spec import DataSpec
+    from .format import answer_words
 
-    loaded = load_examples(DataSpec(train=request["data"]), seed=42)
+    folder = Path(request["models"][0][1])
+    task = task_of(model_folder.read_json(folder / model_folder.CONFIG), model_folder.read_meta(folder)) or {}
+    loaded = load_examples(DataSpec(train=request["data"]), seed=42, task=task.get("type", "auto"))
     examples = loaded.eval
     count = min(len(examples), int(request["limit"]))
     texts: list[Any] = [examples.texts[i] for i in range(count)]
@@ -65,21 +72,21 @@ def disagree(request: Request) -> dict[str, Any]:
     first, second = [predictor(folder).predict(texts) for _, folder in request["models"][:2]]
     rows = []
     for index, (one, other) in enumerate(zip(first, second, strict=True)):
-        if one.get("label") == other.get("label"):
+        said = answer_words(one), answer_words(other)
+        if said[0] == said[1]:
             continue
-        label = int(examples.labels[index])
         rows.append(
             {
                 "text": one["text"],
                 "pair": one.get("pair"),
-                "true": loaded.labels[label] if label >= 0 else None,
-                "first": one["label"],
-                "first_score": one["score"],
-                "second": other["label"],
-                "second_score": other["score"],
+                "true": label_words(examples, index, loaded.labels),
+                "first": said[0],
+                "first_score": one.get("score"),
+                "second": said[1],
+                "second_score": other.get("score"),
             }
         )
-    rows.sort(key=lambda row: -min(row["first_score"], row["second_score"]))
+    rows.sort(key=lambda row: -min(row["first_score"] or 0, row["second_score"] or 0))
     return {"examples": count, "different": len(rows), "rows": rows[:50]}
 
 

@@ -96,6 +96,8 @@ def held(spec: RunSpec) -> RunSpec:
     for part in (spec.teacher, spec.student):
         if part is not None and part.model:
             part.model = guard.model_name(part.model)
+    if spec.teacher is not None and spec.teacher.also:
+        spec.teacher.also = [guard.model_name(name) for name in spec.teacher.also]
     spec.data.train = kept(guard.hub_or_file(spec.data.train))
     if spec.data.eval:
         spec.data.eval = kept(guard.hub_or_file(spec.data.eval))

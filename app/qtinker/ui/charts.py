@@ -215,7 +215,7 @@ def scatter(
         left, bottom = 100 * x.at(px), 100 * y.at(py)
         side = "qt-left" if left > 60 else ""
         shift = next(s for s in (0, 17, -17, 34, -34, 51) if s == 51 or not any(
-            abs(left - ox) < 26 and abs(bottom - s / 3.3 - oy) < 5 for ox, oy in placed))  # fmt: skip
+            abs(left - ox) < 40 and abs(bottom - s / 3.3 - oy) < 5 for ox, oy in placed))  # fmt: skip
         placed.append((left, bottom - shift / 3.3))
         dots += (
             f'<span class="qt-point qt-c{index % COLOURS} {side} {"qt-front" if name in front else ""}" '

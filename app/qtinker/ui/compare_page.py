@@ -9,7 +9,7 @@ import gradio as gr
 from ..errors import InputError
 from . import answers, choices, guard, page, tasks
 from .app import Shell
-from .format import esc, number, percent
+from .format import answer_words, esc, number, percent
 from .handlers import safe
 from .report_views import models_chart, models_table
 from .tasks_view import Starter
@@ -174,8 +174,7 @@ def said_html(models: list[str], text: str, pair: str, t: Texts) -> str:
     rows = []
     for answer in got:
         shares = answer.get("probabilities") or {}
-        said = str(answer["label"]) if "label" in answer else number(answer.get("value"))
-        cells = [f"<b>{esc(answer['name'])}</b>", page.pill(said, "good")]
+        cells = [f"<b>{esc(answer['name'])}</b>", page.pill(answer_words(answer), "good")]
         cells += [_bar(shares.get(name)) for name in names]
         rows.append([*cells, f"{answer['ms']:.1f}"])
     return page.table(columns, rows, label=t("compare.sentence"))
@@ -203,7 +202,9 @@ def differ_html(models: list[str], data: str, t: Texts) -> str:
         cells = [texts, page.pill(str(row["true"])) if row["true"] is not None else ""]
         for side in ("first", "second"):
             right = row["true"] is not None and row[side] == row["true"]
-            cells.append(page.pill(f"{row[side]} · {percent(row[f'{side}_score'], 0)}", "good" if right else "warn"))
+            score = row[f"{side}_score"]
+            words = row[side] if score is None else f"{row[side]} · {percent(score, 0)}"
+            cells.append(page.pill(words, "good" if right else "warn"))
         rows.append(cells)
     table = page.table(columns, rows, label=t("compare.differ")) if rows else ""
     return f'<div class="qt-stack">{page.note(head)}<div class="qt-tall-table">{table}</div></div>'

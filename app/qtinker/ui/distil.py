@@ -169,7 +169,8 @@ def _student(shell: Shell, fields: Fields, t: Texts) -> Starter:
 def _method(fields: Fields, t: Texts) -> dict[str, Any]:
     gr.HTML(page.step(4, t("distil.method"), t("distil.method_lead")))
     fields.add("look.preset", gr.Radio(
-        [(t(f"preset.{name}"), name) for name in distil_logic.PRESETS], value="balanced", label=t("distil.preset"),
+        [(distil_logic.preset_words(name, t), name) for name in distil_logic.offered_presets()], value="fast",
+        label=t("distil.preset"),
         elem_classes="qt-choices qt-wide", elem_id="f-look-preset"))  # fmt: skip
     fields.add("method.name", gr.Radio(
         [(method_words(name, t), name) for name in METHODS], value="logit", label=t("distil.method_name"),
@@ -260,8 +261,7 @@ def _bind(
     looks = safe(t)(logic.preview)
     looked = [preview, at["data.text_column"], at["data.text_pair_column"], at["data.label_column"]]
     gr.on(
-        [at[path].change for path in ("look.data", "data.train", "data.text_column", "data.text_pair_column",
-                                      "data.label_column", "data.max_length")] + [at["teacher.model"].input],
+        [at[path].change for path in distil_logic.PREVIEWED if path != "teacher.model"] + [at["teacher.model"].input],
         looks, data_inputs, looked, trigger_mode="always_last", show_progress="minimal",
         show_progress_on=preview, concurrency_limit=4, api_visibility="private",
     )  # fmt: skip

@@ -8,6 +8,7 @@ import gradio as gr
 
 from .. import jobs, runs
 from ..errors import Problem, QTinkerError, RunFailed, SpecError
+from ..presets import presets
 from ..spec import METHODS, RunSpec
 from . import answers, choices, form, guard, page, tasks
 from .charts import bars, histogram
@@ -15,21 +16,43 @@ from .format import duration, esc, number, percent, short_number, size
 from .handlers import words_of
 from .texts import Texts
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"method.name": "logit", "training.epochs": 1, "training.early_stopping": None, "control": False},
-    "balanced": {"method.name": "logit", "training.epochs": 3, "training.early_stopping": None, "control": True},
-    "best": {"method.name": "logit", "training.epochs": 10, "training.early_stopping": 3, "control": True},
-}
-PRESET_PATHS = list(PRESETS["quick"])
 PREVIEWED = ("look.data", "data.train", "data.text_column", "data.text_pair_column", "data.label_column",
-             "data.max_length", "teacher.model")  # fmt: skip
+             "data.max_length", "teacher.model", "task.type")  # fmt: skip
 # Random weights need larger steps than pretrained ones: what the demo uses.
 PRACTICE: dict[str, Any] = {
     "look.data": "sample", "teacher.finetune": True, "teacher.epochs": 8, "teacher.learning_rate": 1e-3,
-    "look.student": "shape", "student.shape": "L-2_H-64_A-2", "look.preset": "balanced", "method.name": "logit",
+    "look.student": "shape", "student.shape": "L-2_H-64_A-2", "look.preset": "fast", "method.name": "logit",
     "training.epochs": 6, "training.learning_rate": 2e-3, "data.max_length": 64, "control": True,
 }  # fmt: skip
 SECTIONS = ("data", "teacher", "student", "method")
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """What a preset sets, by the paths of the form."""
+    settings, values = presets()[name].settings, {}
+    for part, value in settings.items():
+        if not isinstance(value, dict):
+            values[part] = value
+            continue
+        inside = f"method.{value['name']}" if part == "method" else part
+        for key, item in value.items():
+            path = "method.name" if (part, key) == ("method", "name") else f"{inside}.{key}"
+            values[path] = form.shown(path, item)
+    return values
+
+
+def offered_presets() -> list[str]:
+    """The presets whose method there is, in their order."""
+    return [name for name, each in presets().items() if each.settings["method"]["name"] in METHODS]
+
+
+PRESET_PATHS = list(dict.fromkeys(path for name in offered_presets() for path in preset_values(name)))
+
+
+def preset_words(name: str, t: Texts) -> str:
+    """A preset as a card."""
+    each = presets()[name]
+    return str(t.get(f"preset.{name}", f"{each.title}\n{each.about}"))
 
 
 class Logic:
@@ -45,7 +68,7 @@ class Logic:
         return [guard.keep_upload(path), gr.File(value=None)]
 
     def preview(
-        self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str
+        self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str, task: str
     ) -> list[Any]:
         """What training would see of the data: read in a child process."""
         t = self.t
@@ -58,6 +81,8 @@ class Logic:
             for name, value in (("text_column", text), ("text_pair_column", pair), ("label_column", label)):
                 if value and kind != "sample":
                     settings[name] = str(value)
+            if task and task != "auto":
+                settings["task"] = task
             tokenizer = None
             model = choices.find(teacher)
             if model and model.here and model.entry and not model.entry.broken:
@@ -102,7 +127,12 @@ class Logic:
         return gr.Button(visible=bool(model and not model.here))
 
     def preset(self, name: str) -> list[Any]:
-        return [PRESETS[name][path] for path in PRESET_PATHS]
+        """What a preset sets; what only other presets set goes back to its default, but the control stays."""
+        values = preset_values(name)
+        return [
+            values[path] if path in values else gr.skip() if path == "control" else form.default(path)
+            for path in PRESET_PATHS
+        ]
 
     # --- loading -------------------------------------------------------------------------------------------------
 
@@ -133,9 +163,9 @@ class Logic:
             values["teacher.finetune"] = not model.trained
         if query.get("method") in METHODS:
             values["method.name"] = query["method"]
-        if (chosen := query.get("preset")) in PRESETS:
+        if (chosen := query.get("preset", "")) in offered_presets():
             values |= {"look.preset": chosen} | {
-                path: PRESETS[chosen][path] for path in PRESET_PATHS if path != "method.name"
+                path: value for path, value in preset_values(chosen).items() if not path.startswith("method.")
             }
         students = choices.student_choices(model, self.t)
         student = values.get("student.model") or query.get("student")
@@ -148,8 +178,8 @@ class Logic:
         values["student.model"] = student if student in offered else here[0] if here else usual
         values.setdefault("look.student", "model" if values["student.model"] else "layers")
         if not values.get("student.layers"):
-            presets = choices.layer_choices(model, self.t)
-            values["student.layers"] = values["look.layers"] = presets[0][1] if presets else ""
+            cuts = choices.layer_choices(model, self.t)
+            values["student.layers"] = values["look.layers"] = cuts[0][1] if cuts else ""
         return [*[self._update(path, values, names, students, model) for path in self.paths],
                 teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here)),
                 self.student_chosen(values["student.model"], values["look.student"])]  # fmt: skip

@@ -67,6 +67,15 @@ def field(path: str, t: Texts, **more: Any) -> Any:
     return gr.Textbox(value="" if default is None else str(default), max_lines=1, **common)
 
 
+def default(path: str) -> Any:
+    """A field's default as its component shows it."""
+    if path == "method.name":
+        return "logit"
+    info = declared(path)
+    value = None if info.is_required() else info.get_default(call_default_factory=True)
+    return "" if value is None and _kind(info.annotation) is not bool else shown(path, value)
+
+
 def _kind(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         inner = [part for part in get_args(annotation) if part is not type(None)]

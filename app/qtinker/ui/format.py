@@ -95,6 +95,18 @@ def seconds_since(when: Any) -> float | None:
     return time.time() - stamp
 
 
+def answer_words(answer: dict[str, Any]) -> str:
+    """What a model answers, in a few words, whatever its task: a class, several, a number, entities, a span, words."""
+    if "labels" in answer:
+        return ", ".join(map(str, answer["labels"])) or DASH
+    for key in ("label", "answer", "filled"):
+        if key in answer:
+            return str(answer[key]) or DASH
+    if "entities" in answer:
+        return ", ".join(f"{each['text']}={each['label']}" for each in answer["entities"]) or DASH
+    return number(answer.get("value"))
+
+
 def escaped_words(text: Any, limit: int = 400) -> str:
     """A message cut to a readable length, escaped."""
     words = " ".join(str(text).split())

@@ -10,6 +10,7 @@ import gradio as gr
 from .. import catalog
 from . import choices, page
 from .app import Shell
+from .distil_logic import preset_words
 from .format import esc, short_number, size
 from .handlers import safe
 from .texts import Texts
@@ -99,7 +100,7 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
         (t("distil.teacher"), advice.teacher),
         (t("distil.student"), advice.student if student else t("guide.layers")),
         (t("distil.method"), t.get(f"method.{advice.method}", advice.method).split("\n")[0]),
-        (t("distil.preset"), t.get(f"preset.{advice.preset}").split("\n")[0]),
+        (t("distil.preset"), preset_words(advice.preset, t).split("\n")[0]),
     ]
     if student:
         facts.append((t("models.size"), f"{size(student.bytes)} · {short_number(student.parameters)}"))

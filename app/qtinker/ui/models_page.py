@@ -11,6 +11,7 @@ import gradio as gr
 
 from .. import api, model_folder, registry
 from ..errors import InputError
+from ..kinds import KINDS
 from . import choices, guard, page, tasks
 from .app import Shell
 from .format import DASH, esc, moment, number, percent, short_number, size
@@ -130,7 +131,8 @@ def build(shell: Shell) -> None:
         if entry is None:
             raise InputError(f"The model {now} is not here.")
         api.remove([entry.full_name])
-        return [gr.Row(visible=False), *show(entry.name, t), *draw(*rest, "")]
+        offered = choices.find(entry.name)  # what the catalog has can be fetched again
+        return [gr.Row(visible=False), *show(offered.name if offered else "", t), *draw(*rest, "")]
 
     really.click(gone, [chosen, *filters], [sure, *one, *shown], **QUIET)
 
@@ -219,9 +221,7 @@ def _broken(name: str) -> bool:
 def show(name: str, t: Texts) -> list[Any]:
     """Everything of the right side for one model."""
     hidden = [gr.Button(visible=False)] * 3
-    if not name:
-        return ["", gr.skip(), *hidden, gr.Accordion(visible=False), "", ""]
-    model = choices.find(guard.model_name(name))
+    model = choices.find(guard.model_name(name)) if name else None
     if model is None:
         return ["", f'<p class="qt-muted">{esc(t("models.choose"))}</p>', *hidden, gr.Accordion(visible=False), "", ""]
     entry = model.entry
@@ -262,9 +262,8 @@ def detail_html(model: choices.Model, t: Texts) -> str:
         parts.append(_provenance(entry, t))
         parts.append(page.links([(f"/download/model/{quote(entry.full_name)}.zip", t("models.zip"))], primary=0))
         parts.append(_files(entry, t))
-        lines = "from transformers import AutoModel, AutoTokenizer\n" if not entry.task else (
-            "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n")  # fmt: skip
-        kind = "AutoModel" if not entry.task else "AutoModelForSequenceClassification"
+        kind = KINDS[entry.task].auto_class if entry.task in KINDS else "AutoModel"
+        lines = f"from transformers import {kind}, AutoTokenizer\n"
         lines += f'model = {kind}.from_pretrained("{entry.path.as_posix()}")'
         parts.append(f'<p class="qt-small qt-muted">{esc(t("models.load"))}</p><pre class="qt-log">{esc(lines)}</pre>')
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
