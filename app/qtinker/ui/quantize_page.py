@@ -20,7 +20,7 @@ from .report_views import models_table
 from .tasks_view import Starter
 from .texts import Texts
 
-CALIBRATED = "int8-static"  # the scheme that needs examples
+CALIBRATED = ("int8-static", "mixed")  # the schemes that need examples
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -48,7 +48,7 @@ def build(shell: Shell) -> None:
                 lacking = gr.HTML(lacking_html(lacking_engines(offered[0]), t), elem_id="qt-engine-lacking")
                 examples = gr.Textbox(
                     "sample", label=t("quantize.examples"), info=t("quantize.examples_help"), max_lines=1,
-                    visible=offered[0] == CALIBRATED, elem_id="qt-examples",
+                    visible=offered[0] in CALIBRATED, elem_id="qt-examples",
                 )  # fmt: skip
                 name = gr.Textbox(label=t("quantize.name"), info=t("quantize.name_help"), max_lines=1)
                 make = Starter(shell, "quantize", verb="quantize", label=t("quantize.start"), begin=begin_here,
@@ -129,7 +129,7 @@ def scheme_chosen(name: str, t: Texts) -> list[Any]:
     return [
         gr.Radio(choices=engine_choices(name, t), value="auto"),
         lacking_html(lacking_engines(name), t),
-        gr.Textbox(visible=name == CALIBRATED),
+        gr.Textbox(visible=name in CALIBRATED),
     ]
 
 
@@ -258,7 +258,7 @@ def _zip(model: choices.Model, t: Texts) -> str:
 
 def begin_here(model: str, scheme: str, name: str, engine: str, examples: str) -> str:
     """Start quantizing with the page's fields: the one for examples is shown only where they calibrate."""
-    return begin(model, scheme, name, engine, (examples or " ") if scheme == CALIBRATED else "")
+    return begin(model, scheme, name, engine, (examples or " ") if scheme in CALIBRATED else "")
 
 
 def begin(model: str, scheme: str, name: str = "", engine: str = "auto", data: str = "") -> str:
@@ -271,7 +271,7 @@ def begin(model: str, scheme: str, name: str = "", engine: str = "auto", data: s
     if not extras.runs(engine):
         raise InputError(f"The engine {engine} is not installed.", extras.install_command(extras.ENGINES[engine]))
     arguments = [entry.full_name, "--scheme", scheme, "--engine", engine, *_named(name)]
-    if data or scheme == CALIBRATED:
+    if data or scheme in CALIBRATED:
         arguments += ["--data", guard.hub_or_file(data)]
     return tasks.start("quantize", arguments, label=f"{entry.name} · {scheme}", button="quantize")
 
