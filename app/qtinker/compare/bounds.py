@@ -16,6 +16,8 @@ from ..spec import SHAPE, RunSpec, StudentSpec
 FLOAT = "float"
 TENSOR_HEADER = 100
 """Bytes that the header of a safetensors file takes for one tensor, roughly."""
+QUANTIZED_HEADER = {"torchao": 850, "compressed-tensors": 300}
+"""The same for a quantized one, which is several tensors, and with torchao a description."""
 
 
 def shape_of(student: StudentSpec, teacher: Path) -> Shape:
@@ -87,7 +89,7 @@ def weight_bytes(model: Any, scheme: str = FLOAT) -> int:
     touched = {f"{name}.weight" for name in select_layers(model).all}
     group = group_size([sizes[name][1] for name in touched], known.group) if known.group else None
     half = known.bits == 4 and known.engines[0] == "compressed-tensors"  # its head is written in half precision
-    total = 2 * header
+    total = header + QUANTIZED_HEADER.get(known.engines[0], 0) * len(touched)
     for name, shape in sizes.items():
         if name in touched:
             total += known.weight_bytes(int(shape[0]), int(shape[1]), group=group)

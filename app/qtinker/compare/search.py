@@ -68,7 +68,9 @@ def candidates(work: Any) -> list[Candidate]:
         raise InputError(f"{spec.teacher}: {reason}", "Name a teacher that is here.")
     teacher = registry.resolve(spec.teacher)
     whole = shapes.read(teacher)
-    names = spec.students or trained_starts(work, teacher, whole)
+    names = (
+        [name for name in spec.students if name != ITSELF] if spec.students else trained_starts(work, teacher, whole)
+    )
     work.state["models"] |= availability.at_hand(
         [model for name in names if (model := student_spec(name).model)], fetch=spec.download, cancel=work.stopping
     )
@@ -79,7 +81,8 @@ def candidates(work: Any) -> list[Candidate]:
         random = known_costs(work, smaller_shapes(whole), teacher)
         starts += random
         fitting += [start for start in random if start.fitting(spec.target)]
-    itself = [start for start in known_costs(work, [ITSELF], teacher) if start.fitting(spec.target)]
+    itself = [] if spec.students and ITSELF not in spec.students else known_costs(work, [ITSELF], teacher)
+    itself = [start for start in itself if start.fitting(spec.target)]
     measure_times(work, [*fitting, *itself], teacher)
     fitting, itself = ([each for each in group if each.fitting(spec.target)] for group in (fitting, itself))
     tokens = token_count(work.dataset.train, spec.data.max_length)

@@ -107,10 +107,22 @@ def run_of(work: Any, name: str) -> runs.Run:
             found = runs.open(entry["run"])
             if found.state()["status"] != "broken":
                 return found
-    run = api.create_run(work.run_spec(name))
+    spec = work.run_spec(name)
+    run = _unwritten(work, spec.name) or api.create_run(spec)
     entry["run"] = run.id
     work.save()
     return run
+
+
+def _unwritten(work: Any, name: str | None) -> runs.Run | None:
+    """A run that a killed attempt made just before it could write that down."""
+    taken = {entry["run"] for entry in work.entries.values()}
+    for run in runs.list_runs():
+        state = run.state()
+        fresh = state["attempt"] == 0 and (state["created"] or 0) >= work.state["created"]
+        if fresh and state["name"] == name and run.id not in taken:
+            return run
+    return None
 
 
 def known_teacher(work: Any, teacher: str) -> Path | None:

@@ -1,0 +1,224 @@
+"""Whole sweeps on tiny models: the same table after any interruption, nothing done twice, early stops, targets."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from qtinker import api, checkpoint, cli, registry, runs
+from qtinker.compare import store, target
+from qtinker.compare.spec import TargetSpec
+from qtinker.errors import InputError, RunFailed, RunStopped
+
+pytestmark = pytest.mark.train
+ROOT = Path(__file__).resolve().parents[2]
+PAIRS = ["big,mid", "big,small", "big,@0-2", "big,L-1_H-16_A-2", "other,small"]
+SETTINGS = {"epochs": 3, "batch_size": 16, "lr": 2e-3, "teacher_epochs": 4, "teacher_learning_rate": 3e-3,
+            "max_length": 32, "threads": 1, "precision": "fp32", "device": "cpu", "schemes": "bf16",
+            "download": False}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Models and data, made once and copied into each test's home."""
+    folder = tmp_path_factory.mktemp("made")
+    for name, layers, hidden, seed in (("big", 4, 32, 1), ("other", 3, 32, 2), ("mid", 2, 32, 3), ("small", 1, 16, 4)):
+        one = tiny.bert(layers, hidden, 2, seed=seed)
+        checkpoint.save(one.model.bert, one.tokenizer, folder / name, meta={"name": name, "kind": "pretrained"})
+    examples = tiny.examples(240, seed=5)
+    with open(folder / "train.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows((t, tiny.LABELS[i]) for t, i in zip(examples.texts, examples.labels, strict=True))
+    return folder
+
+
+@pytest.fixture
+def home(made, qtinker_home):
+    for name in ("big", "other", "mid", "small"):
+        shutil.copytree(made / name, qtinker_home / "bert_models" / "hub" / name)
+    return qtinker_home
+
+
+@pytest.fixture(scope="module")
+def whole(made, tmp_path_factory):
+    """The report of an uninterrupted sweep, in a home of its own."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name in ("big", "other", "mid", "small"):
+        shutil.copytree(made / name, folder / "bert_models" / "hub" / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QTINKER_HOME", str(folder))
+        report = api.compare(data=made / "train.csv", custom_pairs=PAIRS, name="same", **SETTINGS)
+        report["runs"] = len(runs.list_runs())
+        report["finetuned"] = sorted(each.name for each in registry.list_models() if each.kind == "finetuned")
+    return report
+
+
+def table(report: dict) -> dict:
+    """A report without what a clock, a name of a run or a place decides."""
+    rows = [
+        {k: v for k, v in row.items() if k not in (
+            "latency_ms", "latency_p95_ms", "examples_per_second", "training_seconds", "run", "checkpoint", "front",
+            "teacher_figures")}
+        for row in [*report["teachers"], *report["points"]]
+    ]  # fmt: skip
+    others = [{k: v for k, v in each.items() if k != "run"} for each in report["others"]]
+    return {"rows": rows, "others": others, "decisions": report["decisions"], "notes": report["notes"]}
+
+
+def test_a_sweep_reports_every_pair(whole):
+    done, others = {row["candidate"] for row in whole["points"]}, {each["candidate"] for each in whole["others"]}
+    assert len(done | others) == 5 and done and not done & others
+    assert whole["runs"] == 5
+    assert whole["finetuned"] == ["big-train", "other-train"]
+    assert {each["name"] for each in whole["teachers"]} == {"big", "other"}
+    for row in whole["points"]:
+        teacher = next(each for each in whole["teachers"] if each["name"] == row["teacher"])
+        assert row["retention"] == row["score"] / teacher["score"]
+        assert Path(row["checkpoint"]).is_dir()
+    float_, half = (
+        next(row for row in whole["points"] if row["scheme"] == scheme and row["student"] == "small")
+        for scheme in ("float", "bf16")
+    )
+    assert half["bytes"] < 0.6 * float_["bytes"] and half["parameters"] == float_["parameters"]
+    assert set(whole["front"]) == {row["id"] for row in whole["points"] if row["front"]}
+    assert {each["point"] for each in whole["advice"]} <= {row["id"] for row in whole["points"]}
+    for ending in ("json", "csv", "md", "html"):
+        assert Path(whole["reports"][ending]).stat().st_size > 500
+    saved = json.loads(Path(whole["reports"]["json"]).read_text(encoding="utf-8"))
+    assert table(saved) == table(whole)
+
+
+def test_it_decided_at_a_quarter_and_at_half(whole):
+    assert [each["share"] for each in whole["decisions"]] == [0.25, 0.5]
+    for each in whole["others"]:
+        assert each["status"] == "stopped" and "behind" in each["reason"] and each["share"] in (0.25, 0.5)
+    stopped = [name for each in whole["decisions"] for name in each["stopped"]]
+    assert sorted(stopped) == sorted(each["candidate"] for each in whole["others"])
+
+
+@pytest.mark.parametrize("after", [25, 10_000])
+def test_stopped_again_and_again_it_ends_with_the_same_table(home, made, whole, after):
+    """A stop is asked for at every so many-th event (the last: only while measuring), until the sweep is done."""
+    seen = {"events": 0, "stops": 0}
+
+    def listen(event):
+        seen["events"] += 1
+        measuring = "Measuring big-train" in str(event.get("text")) and seen["stops"] == 0
+        if (seen["events"] % after == 0 and seen["stops"] < 4) or (after == 10_000 and measuring):
+            seen["stops"] += 1
+            store.open("last").request_stop()
+
+    report = None
+    try:
+        report = api.compare(data=made / "train.csv", custom_pairs=PAIRS, name="same", **SETTINGS, on_event=listen)
+    except RunStopped as stopped:
+        assert f"sweeps resume {store.open('last').id}" in stopped.fix
+    while report is None:
+        try:
+            report = api.resume_sweep("last", on_event=listen)
+        except RunStopped:
+            continue
+    assert seen["stops"] >= 1
+    assert table(report) == table(whole)
+    assert len(runs.list_runs()) == 5
+    with pytest.raises(InputError, match="is done"):
+        api.resume_sweep("last")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills itself by a signal")
+def test_killed_it_ends_with_the_same_table(home, made, whole):
+    """SIGKILL right before it is written down which run is the second candidate's."""
+    write = 14
+    code = (
+        "import os, signal\nfrom qtinker import api\nfrom qtinker.compare import store\n"
+        "write, count = store.Sweep.write, [0]\n"
+        "def dying(self, state):\n"
+        "    count[0] += 1\n"
+        f"    if count[0] == {write}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    write(self, state)\n"
+        "store.Sweep.write = dying\n"
+        f"api.compare(data={str(made / 'train.csv')!r}, custom_pairs={PAIRS!r}, name='same', **{SETTINGS!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT / "app")}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert store.open("last").state()["status"] == "interrupted"
+    report = api.resume_sweep("last")
+    assert table(report) == table(whole)
+    assert len(runs.list_runs()) == 5
+
+
+def test_a_pair_that_fails_is_reported_and_the_sweep_goes_on(home, made, capsys):
+    broken = home / "bert_models" / "hub" / "mid" / "model.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    command = ["compare", "--data", str(made / "train.csv"), "--custom-pairs", "big,mid", "big,small", "gone,small",
+               "big,bert-tiny", "--schemes", "none", "--epochs", "1", "--max-length", "32", "--threads", "1",
+               "--batch-size", "16", "--teacher-epochs", "1", "--no-download", "--json"]  # fmt: skip
+    assert cli.main(command) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    why = {each["candidate"]: (each["status"], each["reason"]) for each in report["others"]}
+    assert {name: status for name, (status, _) in why.items()} == {
+        "mid-from-big-logit": "skipped", "small-from-gone-logit": "skipped", "bert-tiny-from-big-logit": "skipped"
+    }  # fmt: skip
+    assert "bytes where" in why["mid-from-big-logit"][1]
+    assert "turned off" in why["bert-tiny-from-big-logit"][1]
+    assert [row["candidate"] for row in report["points"]] == ["small-from-big-logit"]
+
+
+def test_a_teacher_that_can_not_be_trained_takes_its_pairs_along(home, made, monkeypatch):
+    from qtinker import phases
+
+    monkeypatch.setitem(phases.PHASES, "finetune-teacher", lambda work: 1 / 0)
+    with pytest.raises(InputError, match="No pair is left"):
+        api.compare(data=made / "train.csv", custom_pairs=["big,mid", "big,small"], **SETTINGS)
+    entries = store.open("last").state()["candidates"]
+    assert "ZeroDivisionError" in entries["mid-from-big-logit"]["reason"]
+    assert entries["small-from-big-logit"]["reason"].startswith("Its teacher could not be trained")
+    assert len(runs.list_runs()) == 1
+
+
+def test_no_time_no_training_and_more_time_goes_on(home, made):
+    with pytest.raises(RunFailed, match="budget was over before a first candidate") as caught:
+        api.compare(data=made / "train.csv", custom_pairs=["big,small"], budget=0.001, **SETTINGS)
+    assert "--budget" in caught.value.fix
+    report = api.resume_sweep("last", budget="1h")
+    assert [row["id"] for row in report["points"]] == ["small-from-big-logit", "small-from-big-logit-bf16"]
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_target_is_met_and_what_can_not_fit_is_not_trained(home, made):
+    settings = SETTINGS | {"schemes": "bf16", "methods": "logit", "epochs": 2}
+    report = api.compress(teacher="big", data=made / "train.csv", max_size="40kB", **settings)
+    assert report["met"]
+    best = next(row for row in report["points"] if row["id"] == report["best"])
+    fitting = [row for row in report["points"] if not target.excess(row, TargetSpec(max_size="40kB"))]
+    assert best in fitting and best["score"] == max(row["score"] for row in fitting)
+    tried = {row["candidate"] for row in report["points"]} | {each["candidate"] for each in report["others"]}
+    assert not [name for name in tried if name.startswith("mid")]
+    assert {"@0-1-2", "hub/mid"} <= {each["student"] for each in report["ruled_out"]}
+    assert runs.list_runs()
+
+
+def test_a_target_that_nothing_can_meet_trains_nothing(home, made):
+    report = api.compress(teacher="big", data=made / "train.csv", max_size="1kB", **SETTINGS)
+    assert (report["met"], report["best"], report["points"]) == (False, None, [])
+    assert "Nearest is" in report["misses"] and "at least" in report["misses"]
+    assert runs.list_runs() == []
+
+
+def test_a_retention_out_of_reach_names_the_nearest(home, made):
+    settings = SETTINGS | {"schemes": "none", "methods": "logit"}
+    report = api.compress(teacher="big", data=made / "train.csv", students="small", min_retention=2.0, **settings)
+    assert not report["met"]
+    assert report["nearest"] == "small-from-big-logit"
+    assert "retention where at least 200.0% is wanted" in report["misses"]
