@@ -57,7 +57,7 @@ def compare(spec: SweepLike | None = None, *, on_event: OnEvent = None, **settin
         RunStopped: Ctrl-C, a signal or `stop_sweep`; `resume_sweep` goes on.
         QTinkerError: there was nothing to compare.
     """
-    return _go(_given("compare", spec, settings), on_event)
+    return _go(given("compare", settings, spec), on_event)
 
 
 def compress(spec: SweepLike | None = None, *, on_event: OnEvent = None, **settings: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def compress(spec: SweepLike | None = None, *, on_event: OnEvent = None, **setti
 
     Returns the report of `compare` and `met`, `best` (a point's id, or None), `nearest`, `misses` and `ruled_out`.
     """
-    return _go(_given("compress", spec, settings), on_event)
+    return _go(given("compress", settings, spec), on_event)
 
 
 def sweeps() -> dict[str, Any]:
@@ -176,7 +176,13 @@ def _enlarge(found: Sweep, budget: str | float) -> None:
     found.write(state)
 
 
-def _given(kind: str, spec: SweepLike | None, settings: dict[str, Any]) -> SweepSpec:
+def given(kind: str, settings: dict[str, Any], spec: SweepLike | None = None) -> SweepSpec:
+    """The spec that settings, named as the options, amount to; or the given one.
+
+    Raises:
+        InputError: there is no such setting.
+        SpecError: with every problem at once.
+    """
     if spec is not None:
         if settings:
             raise InputError("Both a spec and settings were given.", "Put the settings into the spec.")
