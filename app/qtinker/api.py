@@ -19,6 +19,7 @@ from typing import Any
 from . import jobs as _jobs
 from . import registry as _registry
 from . import runs as _runs
+from . import together
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
 from .home import cache_dir
@@ -62,7 +63,9 @@ def run(spec: SpecLike, *, on_event: OnEvent = None, own_process: bool = False) 
     """
     from . import worker
 
-    return worker.execute(create_run(spec), emit=on_event, own_process=own_process)
+    together.join(cpu=as_spec(spec).training.device == "cpu")
+    run = _runs.open(together.from_main(lambda: create_run(spec).id))
+    return worker.execute(run, emit=on_event, own_process=own_process)
 
 
 def create_run(spec: SpecLike) -> _runs.Run:
@@ -150,9 +153,14 @@ def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = Fal
     from . import worker
 
     found = _runs.open(run_id)
-    _jobs.withdraw(found.id)
-    _jobs.check_resumable(found)
-    found.clear_stop()
+    together.join(cpu=found.spec().training.device == "cpu")
+
+    def free() -> None:
+        _jobs.withdraw(found.id)
+        _jobs.check_resumable(found)
+        found.clear_stop()
+
+    together.from_main(free)
     return worker.execute(found, emit=on_event, own_process=own_process)
 
 
@@ -321,8 +329,10 @@ def export(
     path = write(model, format, out, **options)
     record = model_folder.read_meta(path).get("export") or {}
     check = record.get("check") or {}
-    words = f"Compared with its source on {check.get('rows')} rows: the largest logit difference is "
-    words += f"{check.get('max_logit_difference', 0):.4f}."
+    words = check.get("why") or (
+        f"Compared with its source on {check.get('rows')} rows: the largest logit difference is "
+        f"{check.get('max_logit_difference', 0):.4f}."
+    )
     return {"name": path.name, "path": str(path), "format": format, "bytes": record.get("bytes"), "check": check,
             "source": record.get("source"), "findings": [words]}  # fmt: skip
 

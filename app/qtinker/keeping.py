@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checkpoint, model_folder, registry
+from . import checkpoint, model_folder, registry, together
 from .checkpoint import Loaded
 from .spec import RunSpec
 
@@ -23,6 +23,15 @@ def keep(
     **more: Any,
 ) -> Path:  # fmt: skip
     """Put a trained model into the registry; one that a killed attempt put there is found again."""
+    return Path(together.from_main(lambda: str(_keep(
+        work, loaded, group, base, kind=kind, result=result, source=source, more=more
+    ))))  # fmt: skip
+
+
+def _keep(
+    work: Work, loaded: Loaded, group: str, base: str, *, kind: str, result: TrainResult, source: Path | None,
+    more: dict[str, Any],
+) -> Path:  # fmt: skip
     name = registry.unique_name(group, base)
     if (known := made_before(work, group, kind, base)) is not None:
         return known

@@ -18,7 +18,7 @@ from .answers import answer
 from .checkpoint import Loaded
 from .data.asked import asked
 from .distill import methods, precision, teacher_cache
-from .distill.processes import pick_device
+from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.teacher import Teacher
 from .distill.teachers import Teachers
@@ -195,13 +195,20 @@ def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[
     ]
     if not names or sum(sizes) > CACHE_SHARE * shutil.disk_usage(home()).free:
         return []
-    device = pick_device(spec.training.device)
-    teaching.prepare(device, precision.choose(spec.training.precision, teaching.loaded.model, device))
+    processes = Processes(spec.training.device)
+    chosen = processes.from_main(
+        precision.choose(spec.training.precision, teaching.loaded.model, processes.device)
+    )  # fmt: skip
+    teaching.prepare(processes.device, chosen)
+    if not processes.is_main:
+        processes.wait()  # for what the main process asks
     for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
         assert member.loaded.path is not None
         member.cache = yield from teacher_cache.fill(
             member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
         )
+    if processes.is_main:
+        processes.wait()
     return sorted(names) if all(member.cache for member in teaching.members) else []
 
 
@@ -295,7 +302,11 @@ def quantize(work: Work) -> dict[str, Any]:
             name = registry.unique_name("quantized", name)
             made.append(
                 pipeline.quantize_model(
-                    Path(path), scheme=each.scheme, name=name, check_rows=work.dataset.eval, max_loss=each.max_loss,
+                    Path(path),
+                    scheme=each.scheme,
+                    name=name,
+                    check_rows=work.dataset.eval,
+                    max_loss=each.max_loss,
                     progress=work.say,
                 )
             )

@@ -16,13 +16,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import runs
+from . import runs, together
 from .errors import RunStopped
 from .kinds import KINDS
 from .runs import Run
 from .spec import RunSpec
 
 Event = dict[str, Any]
+TOGETHER = ("prepare", "finetune-teacher", "teacher-outputs", "distill", "finetune", "control")
+"""Phases that all processes of a run go through; the main one alone does the others."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "torchao", "numpy")
 
 
@@ -73,13 +75,16 @@ class Record:
 
     def __init__(self, run: Run) -> None:
         self.path = run.files.phases
+        self.done: dict[str, dict[str, Any]]
+        self.done, self.seconds = together.from_main(self._read)
+        self._since = time.monotonic()
+
+    def _read(self) -> tuple[dict[str, dict[str, Any]], float]:
         try:
             saved = runs.read_json(self.path)
-            self.done: dict[str, dict[str, Any]] = dict(saved["done"])
-            self.seconds = float(saved["seconds"])
+            return dict(saved["done"]), float(saved["seconds"])
         except (OSError, ValueError, TypeError, KeyError):
-            self.done, self.seconds = {}, 0.0
-        self._since = time.monotonic()
+            return {}, 0.0
 
     def finish(self, phase: str, result: dict[str, Any]) -> None:
         """A phase is done: it is not done again, whatever happens to the process."""
@@ -87,7 +92,9 @@ class Record:
         self.save()
 
     def save(self) -> None:
-        """Write down what is done and the time so far."""
+        """Write down what is done and the time so far; the main process does."""
+        if not together.is_main():
+            return
         now = time.monotonic()
         self.seconds += now - self._since
         self._since = now
@@ -112,17 +119,25 @@ def execute(
         for index, phase in enumerate(ordered, 1):
             if phase.name in record.done and phase.name != "prepare":
                 continue
-            if should_stop():
+            if together.from_main(should_stop):
                 raise RunStopped(f"Stopped before: {phase.title}.")
             work.phase = phase.name
             emit({"kind": "phase", "phase": phase.name, "index": index, "count": len(ordered), "title": phase.title,
                   "total_steps": None})  # fmt: skip
-            record.finish(phase.name, phases.PHASES[phase.name](work))
+            do = phases.PHASES[phase.name]
+            made = do(work) if phase.name in TOGETHER else together.from_main(lambda do=do: do(work))
+            record.finish(phase.name, made)
     finally:
         record.save()
+    return together.from_main(lambda: _report(run, spec, work, last=ordered[-1].name))
+
+
+def _report(run: Run, spec: RunSpec, work: Any, *, last: str) -> dict[str, Any]:
+    """Write the report and tell that it is there."""
+    record, emit = work.record, work.emit
     report = make_report(run, spec, record, warnings=work.warnings())
     runs.write_json(run.files.report, report)
-    emit({"kind": "result", "phase": ordered[-1].name, "report": str(run.files.report)})
+    emit({"kind": "result", "phase": last, "report": str(run.files.report)})
     work.forget_states()
     return report
 

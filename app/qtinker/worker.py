@@ -21,7 +21,7 @@ from typing import Any
 import filelock
 import psutil
 
-from . import jobs, runs
+from . import jobs, runs, together
 from .errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, InputError, QTinkerError, RunFailed, RunStopped
 from .run_writer import EventWriter, StateWriter, is_full
 from .runs import Run
@@ -47,6 +47,9 @@ def execute(run: Run, *, emit: Callable[[Event], None] | None = None, own_proces
 
     for name in UNWANTED:
         os.environ.pop(name, None)
+    if not together.is_main():
+        with Signals():  # the main process hears the same signal, and all end after the same step
+            return pipeline.execute(run, run.spec(), emit=lambda event: None, should_stop=lambda: False)
     lock = filelock.FileLock(run.files.lock, timeout=0)
     try:
         lock.acquire()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from qtinker import checkpoint
 from safetensors.torch import load_file
 from training_job import job
 
@@ -35,3 +36,36 @@ def test_two_processes_end_where_one_does(name, tmp_path):
     expected = [event for event in events if event["kind"] == "step"]
     assert told[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-5)
     assert told[0]["parts"] == pytest.approx(expected[0]["parts"], rel=1e-4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous is not there on Windows")
+def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
+    """Started by torchrun with the usual command: one run folder, one answer, the models of a run in one process."""
+    for name, layers, seed in (("teacher", 2, 1), ("student", 1, 2)):
+        made = tiny.bert(layers, 32, 4, seed=seed, dropout=0.0)
+        meta = {"name": name, "kind": "finetuned", "task": tiny.task().to_meta()}
+        checkpoint.save(made.model, made.tokenizer, qtinker_home / "bert_models" / "hub" / name, meta=meta)
+    examples = tiny.examples(48, seed=5)
+    rows = "".join(
+        f"{text},{tiny.LABELS[label]}\n" for text, label in zip(examples.texts, examples.labels, strict=True)
+    )
+    (tmp_path / "data.csv").write_text("text,label\n" + rows)
+    command = ["-m", "qtinker", "distill", "--teacher", "teacher", "--student", "student", "--json", "--control",
+               "--data", str(tmp_path / "data.csv"), "--method", "patient", "--layer-mapping", "1:1", "--epochs", "2",
+               "--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--lr", "1e-4"]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tiny.ROOT / "app")}
+    reports = []
+    for launch in (["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], []):
+        done = subprocess.run(
+            [sys.executable, *launch, *command], env=environment, capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        (line,) = done.stdout.splitlines()
+        reports.append(json.loads(line))
+    both, alone = reports
+    assert len(list((qtinker_home / "runs").glob("2*"))) == 2
+    for key in ("checkpoint", "control_checkpoint"):
+        first, second = (load_file(Path(report[key]) / "model.safetensors") for report in reports)
+        for name, weight in first.items():
+            assert torch.allclose(weight, second[name], atol=5e-6, rtol=0), (key, name)
+    assert both["metrics"] == alone["metrics"]

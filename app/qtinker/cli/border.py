@@ -24,6 +24,7 @@ from typing import Any, TextIO
 import typer
 from typer.exceptions import Abort, TyperException
 
+from .. import together
 from ..errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, QTinkerError, SpecError
 from ..home import home
 
@@ -58,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with redirected(to_stderr=as_json) as stdout:
             outcome = attempt(given)
+            if not together.is_main():
+                return outcome.status if outcome is not None else EXIT_DONE
             if as_json and outcome is not None:
                 stdout.write(to_json(outcome.data) + "\n")
             elif outcome is not None:
