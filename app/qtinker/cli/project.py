@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,10 @@ import typer
 from ..errors import InputError
 from .border import Json, Outcome
 
-QUICK = ["tests/unit", "tests/train", "tests/docs", "-m", "not real_data and not browser and not pinokio"]
+# A file at a time to each of two processes or more; each computes with one thread, so that they don't get in the way.
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+FOLDERS = ["tests/unit", "tests/train", "tests/docs"]
+QUICK = [*SIDE_BY_SIDE, *FOLDERS, "-m", "not real_data and not browser and not pinokio"]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +55,8 @@ def test(context: typer.Context, json: Annotated[bool, Json] = False) -> Outcome
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "junit.xml"
         command = [sys.executable, "-m", "pytest", *(context.args or QUICK), f"--junitxml={record}"]
-        status = subprocess.run(command, cwd=root, stdout=sys.stderr if json else None).returncode
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        status = subprocess.run(command, cwd=root, stdout=sys.stderr if json else None, env=environment).returncode
         counts = read_counts(record)
     return Outcome({"passed": status == 0, **counts}, status=0 if status == 0 else 1)
 
