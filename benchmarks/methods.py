@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument(
         "--student-learning-rates", type=_rates, default=[5e-5], help="every row once for each: 5e-5,1e-4"
     )
+    parser.add_argument("--only-done", action="store_true", help="run nothing: write the table of what is done")
     args = parser.parse_args()
     os.environ["QTINKER_HOME"] = str(args.home.resolve())
     data = Path(os.environ.get("QTINKER_TEST_DATA", ROOT.parent / "shared" / "data")) / "sst2"
@@ -61,8 +62,10 @@ def main() -> None:
     store = args.home / "rows.json"
     done: dict[str, Any] = json.loads(store.read_text()) if store.is_file() else {}
 
-    def row(key: str, rate: float, **settings: Any) -> dict[str, Any]:
+    def row(key: str, rate: float, **settings: Any) -> dict[str, Any] | None:
         key = f"{key} {args.examples or 'all'} {args.epochs} {rate} {args.seed}"
+        if key not in done and args.only_done:
+            return None
         if key not in done:
             import qtinker
 
@@ -74,6 +77,8 @@ def main() -> None:
         return done[key]
 
     teacher = row("teacher", args.learning_rate, model=encoder, name="sst2-teacher")
+    if teacher is None:
+        sys.exit("The teacher is not done yet.")
     path, best = teacher["checkpoint"], teacher["metrics"]["student"]["accuracy"]
     lines = [
         "| model | layers cut from | learning rate | accuracy | macro-F1 | retention | examples/s |",
@@ -85,7 +90,8 @@ def main() -> None:
             source = encoder if start == "pretrained" else path
             extra = {"teacher": path, "student": source, "method": method, **settings} if method else {"model": source}
             result = row(f"{name} {start}", rate, student_layers=LAYERS, name=f"sst2-{name}-{start}", **extra)
-            lines.append(_line(f"{name}, 3 layers", start, rate, result, best))
+            if result is not None:
+                lines.append(_line(f"{name}, 3 layers", start, rate, result, best))
     command = f"python benchmarks/methods.py {shlex.join(_without_home(sys.argv[1:]))}".strip()
     about = (
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. Accuracy on the 872 development "
@@ -117,7 +123,8 @@ def _line(name: str, start: str, rate: float, result: dict[str, Any], best: floa
 
 def _without_home(arguments: list[str]) -> list[str]:
     at = arguments.index("--home") if "--home" in arguments else -1
-    return arguments if at < 0 else ["--home", "DIR", *arguments[:at], *arguments[at + 2 :]]
+    kept = arguments if at < 0 else ["--home", "DIR", *arguments[:at], *arguments[at + 2 :]]
+    return [each for each in kept if each != "--only-done"]
 
 
 if __name__ == "__main__":
