@@ -7,7 +7,9 @@ import shutil
 import pytest
 import task_data
 import transformers
-from qtinker import api, registry, runs
+from qtinker import api, checkpoint, data, registry
+from qtinker.distill import train as training
+from qtinker.distill.teacher import Teacher
 from qtinker.predict import Predictor
 from qtinker.spec import METHODS, RunSpec
 
@@ -75,7 +77,6 @@ def test_a_model_learns_from_the_file_alone(kind, teacher):
     _, _, report = teacher
     metric = report["metric"]
     assert report["metrics"]["student"][metric] > ENOUGH[kind]
-    assert runs.list_runs() == [] or report["run"]
     meta = registry.read_meta(registry.resolve("teacher"))
     assert meta["task"]["type"] == kind and meta["task"]["metric"] == metric
     heads = {"token-classification": "TokenClassification", "masked-lm": "MaskedLM",
@@ -99,15 +100,27 @@ def test_soft_targets_alone_teach_unlabelled_rows(kind, teacher, tmp_path):
     assert distilled["retention"] > 0.9
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_each_method_and_its_control_run(kind, teacher, method):
+def test_a_control_stands_beside_the_student(kind, teacher):
     train, held, _ = teacher
-    settings = {"name": method}
-    report = api.run(
-        spec(train, held, teacher={"model": "teacher"}, method=settings, control=True, training={"max_steps": 4})
-    )
+    report = api.run(spec(train, held, teacher={"model": "teacher"}, control=True, training={"max_steps": 4}))
     assert set(report["metrics"]) == {"teacher", "student", "control"}
     assert all(report["metric"] in each for each in report["metrics"].values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_takes_each_task(kind, teacher, method, tmp_path):
+    train, held, _ = teacher
+    settings = spec(train, held, teacher={"model": "teacher"}, method={"name": method}, training={"max_steps": 4})
+    task = data.load(settings.data, seed=1, task=kind).task
+    student = checkpoint.load(registry.resolve("small"), task=task)
+    asked = Teacher(checkpoint.load(registry.resolve("teacher"), kind=kind), student=student, task=task)
+    encoded = data.encode(data.load(settings.data, seed=1, task=kind).train, student.tokenizer, 32)
+    steps = training.train(
+        student, encoded, task=task, training=settings.training, folder=tmp_path / "state", method=settings.method,
+        teacher=asked,
+    )  # fmt: skip
+    parts = {name for event in steps if event["kind"] == "step" for name, value in event["parts"].items() if value > 0}
+    assert "soft" in parts and len(parts) >= (2 if settings.method.ce_weight or method != "logit" else 1)
 
 
 def test_answers(kind, teacher):
@@ -119,7 +132,7 @@ def test_answers(kind, teacher):
         [answer] = predictor.predict(["the plot and a scene very"])
         assert answer["labels"] == ["plot", "scene"]
     elif kind == "token-classification":
-        [answer] = predictor.predict(["the movie was good, but awful poor plot"])
+        [answer] = predictor.predict(["the movie was good but awful poor plot"])
         assert [(each["text"], each["label"]) for each in answer["entities"]] == [
             ("good", "praise"), ("awful", "blame"), ("poor", "blame")
         ]  # fmt: skip

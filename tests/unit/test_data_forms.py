@@ -296,3 +296,31 @@ def test_real_data_of_every_form(real_data):
     book = data.load(DataSpec(train=str(real_data / "gutenberg/sherlock-holmes-1661.txt")), seed=0)
     assert book.task.type == "masked-lm" and 2000 < len(book.train) < 4000
     assert not any("\r" in text or "\ufeff" in text for text in book.train.texts)
+
+
+# --- much data ---------------------------------------------------------------------------------------------------
+
+
+def test_big_tables_are_kept_in_files_and_read_the_same(tmp_path, monkeypatch):
+    from qtinker.data import spill
+    from qtinker.data.table import TableBuilder
+
+    monkeypatch.setattr("qtinker.data.table._FLUSH_ROWS", 7)
+    plain = TableBuilder(["text", "label"])
+    monkeypatch.setattr(spill, "MOST_BYTES", 50)
+    spilled = TableBuilder(["text", "label"])
+    for builder in (plain, spilled):
+        for number in range(40):
+            builder.add_named({"text": f" text {number}" if number % 3 else None, "label": "ab"[number % 2]})
+            if number == 30:
+                builder.add_named({"text": "new", "late": "x"})
+        builder_columns = builder.finish()
+        assert builder_columns["text"].to_pylist()[:3] == [None, " text 1", " text 2"]
+        assert builder_columns["late"].to_pylist()[30:33] == [None, "x", None] and len(builder_columns["label"]) == 41
+    folder = spill.cache_dir() / "tables"
+    assert folder.is_dir() and not list(folder.iterdir())  # deleted, and still readable
+    texts = spill.trimmed(builder_columns["text"])
+    assert texts.to_pylist()[:3] == ["", "text 1", "text 2"]
+    column = data.TextColumn(texts)
+    assert column.take([39, 0, 20]).take([2, 0])[:] == ["text 20", "text 38"] and column[-2] == "text 38"
+    assert list(column.take(np.arange(40, -1, -1))) == texts.to_pylist()[::-1]

@@ -18,34 +18,42 @@ _CHUNK = 16_384
 
 
 class TextColumn(Sequence[str]):
-    """Texts in one Arrow array: a million of them cost their bytes, not a million Python objects."""
+    """Texts in Arrow memory (or a mapped file): a million of them cost their bytes, not a million Python objects.
 
-    def __init__(self, texts: Iterable[str] | pa.Array | pa.ChunkedArray) -> None:
+    A selection is a list of places in the same memory, so that splitting data copies no text.
+    """
+
+    def __init__(
+        self, texts: Iterable[str] | pa.Array | pa.ChunkedArray, places: np.ndarray | None = None
+    ) -> None:  # fmt: skip
         import pyarrow as pa
 
-        self.array: pa.Array
+        self.chunks: list[pa.Array]
+        self.places: np.ndarray | None = places
         if isinstance(texts, TextColumn):
-            self.array = texts.array
+            self.chunks, self.places = texts.chunks, texts.places if places is None else texts._at(places)
         elif isinstance(texts, pa.Array | pa.ChunkedArray):
-            combined = texts.cast(pa.large_string())
-            self.array = combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
-            if isinstance(self.array, pa.ChunkedArray):  # combining no chunks at all
-                self.array = pa.array([], pa.large_string())
+            whole = texts if texts.type == pa.large_string() else texts.cast(pa.large_string())
+            self.chunks = list(whole.chunks) if isinstance(whole, pa.ChunkedArray) else [whole]
         else:
-            self.array = pa.array(list(texts), pa.large_string())
+            self.chunks = [pa.array(list(texts), pa.large_string())]
+        self.starts = np.concatenate([[0], np.cumsum([len(chunk) for chunk in self.chunks])]).astype(np.int64)
 
     def __len__(self) -> int:
-        return len(self.array)
+        return int(self.starts[-1]) if self.places is None else len(self.places)
 
     def __getitem__(self, index: Any) -> Any:
         """One text for a number; a list of texts for a slice."""
         if isinstance(index, slice):
-            return self.array[index].to_pylist()
-        return self.array[int(index)].as_py()
+            return self._texts(np.arange(*index.indices(len(self))))
+        index = int(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._texts(np.array([index % len(self)]))[0]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _CHUNK):
-            yield from self.array[start : start + _CHUNK].to_pylist()
+            yield from self[start : start + _CHUNK]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -59,9 +67,27 @@ class TextColumn(Sequence[str]):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> TextColumn:
         """The texts at `indices`, in that order."""
+        return TextColumn(self, np.asarray(indices, np.int64))
+
+    def _at(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers if self.places is None else self.places[numbers]
+
+    def _texts(self, numbers: np.ndarray) -> list[str]:
         import pyarrow as pa
 
-        return TextColumn(self.array.take(pa.array(np.asarray(indices, np.int64))))
+        places = self._at(numbers)
+        which = np.searchsorted(self.starts, places, side="right") - 1
+        order = np.argsort(which, kind="stable")
+        cuts = np.flatnonzero(np.diff(which[order])) + 1
+        found: list[str] = []
+        for group in np.split(order, cuts) if len(order) else []:
+            chunk = int(which[group[0]])
+            found += self.chunks[chunk].take(pa.array(places[group] - self.starts[chunk])).to_pylist()
+        if len(cuts) == 0:
+            return found
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return [found[place] for place in back]
 
 
 @dataclass(eq=False)
@@ -119,8 +145,9 @@ class Examples:
     stride: int = 0
 
     def __post_init__(self) -> None:
-        self.texts = TextColumn(self.texts)
-        self.pairs = None if self.pairs is None else TextColumn(self.pairs)
+        self.texts = self.texts if isinstance(self.texts, TextColumn) else TextColumn(self.texts)
+        if self.pairs is not None and not isinstance(self.pairs, TextColumn):
+            self.pairs = TextColumn(self.pairs)
         if self.labels is None:
             self.labels = self._no_labels()
         if not isinstance(self.labels, Ragged):

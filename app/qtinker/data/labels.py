@@ -69,7 +69,7 @@ def looks_like_scores(cells: Iterable[str | None]) -> bool:
     return numeric and len(names) > _MOST_SCORES and any("." in name for name in names)
 
 
-def label_set(values: Sequence[str | None], source: str, *, task: str = "auto") -> LabelSet:
+def label_set(values: Sequence[str | None], source: str) -> LabelSet:
     """The classes that occur in canonical labels.
 
     Raises:
@@ -86,7 +86,7 @@ def label_set(values: Sequence[str | None], source: str, *, task: str = "auto") 
             f"All labels of {source} are {names[0]!r}: there is nothing to tell apart.", "Give at least two classes."
         )
     numeric = all(_NUMBER.fullmatch(name) for name in names)
-    if task == "auto" and numeric and len(names) > _MOST_SCORES and any("." in name for name in names):
+    if numeric and len(names) > _MOST_SCORES and any("." in name for name in names):
         raise InputError(
             f"The labels of {source} look like scores ({names[0]} to {names[-1]}, {len(names)} different values), not "
             "like classes.",

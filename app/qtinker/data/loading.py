@@ -15,11 +15,11 @@ from .columns import Columns
 from .detect import find_kind
 from .examples import Examples, Ragged
 from .hub import looks_like_id, read_hub
-from .parts import Read, Wanted, one_array
+from .parts import Read, Wanted
 from .read import read_file
 from .read_forms import read_blocks, read_spans, read_words
 from .read_texts import read_texts
-from .split import stratified_sample, stratified_split, text_keys
+from .split import stratified_sample, stratified_split, text_hashes
 from .table import RawTable
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def load_examples(
     else:
         strata = read.strata
         if KINDS[kind].form in ("texts", "words"):
-            warnings += _overlap(train, held, keys)
+            warnings += _overlap(train, held)
     for source, dropped in ((train_table.source, read.dropped), (held_table and held_table.source, read.held_dropped)):
         if dropped:
             warnings.append(f"{source}: {dropped:,} rows without text were left out.")
@@ -198,13 +198,11 @@ def _suits(examples: Examples, source: str, pair: bool | None) -> None:
         )
 
 
-def _overlap(train: Examples, held: Examples, keys: np.ndarray) -> list[str]:
+def _overlap(train: Examples, held: Examples) -> list[str]:
     """Texts that are in both training and evaluation data: the score would flatter."""
-    both_pairs = None
-    if train.pairs is not None and held.pairs is not None:
-        both_pairs = one_array(train.pairs, held.pairs)
-    all_keys = text_keys(one_array(train.texts, held.texts), both_pairs)
-    shared = np.isin(all_keys[len(keys) :], all_keys[: len(keys)])
+    pairs = train.pairs is not None and held.pairs is not None
+    known, asked = (text_hashes(part.texts, part.pairs if pairs else None) for part in (train, held))
+    shared = np.isin(asked, known)
     if not shared.any():
         return []
     example = held.texts[int(np.flatnonzero(shared)[0])]

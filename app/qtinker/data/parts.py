@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .columns import Columns, find_columns
 from .examples import Examples, TextColumn
+from .spill import cells, trimmed
 from .table import RawTable
 
 
@@ -72,35 +73,34 @@ def usable_rows(table: RawTable, columns: Columns) -> Part:
     Raises:
         InputError: no row has text.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     from .several import flags_as_lists
 
-    def trimmed(name: str) -> pa.ChunkedArray:
-        return pc.utf8_trim_whitespace(pc.fill_null(table.columns[name], ""))
-
-    texts = trimmed(columns.text)
-    pairs = None if columns.pair is None else trimmed(columns.pair)
-    keep = pc.not_equal(texts, "")
+    texts = trimmed(table.columns[columns.text])
+    pairs = None if columns.pair is None else trimmed(table.columns[columns.pair])
+    full = pc.not_equal(texts, "")
     if pairs is not None:
-        keep = pc.and_(keep, pc.not_equal(pairs, ""))
-    labels: list[str | None] | None = None
-    if columns.flags:
-        cells = pa.array(flags_as_lists(table, columns.flags), pa.large_string())
-        labels = cells.filter(keep.combine_chunks() if isinstance(keep, pa.ChunkedArray) else keep).to_pylist()
-    elif columns.label is not None:
-        labels = table.columns[columns.label].filter(keep).to_pylist()
-    kept = TextColumn(texts.filter(keep))
-    if not len(kept):
+        full = pc.and_(full, pc.not_equal(pairs, ""))
+    keep = np.asarray(full.to_numpy(), bool)
+    if not keep.any():
         raise InputError(f"Every cell of {columns.text!r} in {table.source} is empty.", "Name the right --text-column.")
+    labels: list[str | None] = [None] * table.rows
+    if columns.flags:
+        labels = flags_as_lists(table, columns.flags)
+    elif columns.label is not None:
+        labels = cells(table.columns[columns.label])
+    places = None
+    if not keep.all():
+        places = np.flatnonzero(keep)
+        labels = [labels[place] for place in places]
     return Part(
         table.source,
-        kept,
-        None if pairs is None else TextColumn(pairs.filter(keep)),
-        [None] * len(kept) if labels is None else labels,
+        TextColumn(texts, places),
+        None if pairs is None else TextColumn(pairs, places),
+        labels,
         table.rows,
-        table.rows - len(kept),
+        table.rows - len(labels),
     )
 
 
@@ -139,8 +139,3 @@ def no_label_column(source: str) -> InputError:
         "Name it with --label-column; unlabelled text needs a teacher that is trained already; --task masked-lm "
         "learns from the text alone.",
     )
-
-
-def one_array(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """Two columns of texts, one after the other."""
-    return [*first, *second]

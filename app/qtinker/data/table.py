@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .spill import Spill
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -52,7 +54,7 @@ class TableBuilder:
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names: list[str] = []
-        self._parts: dict[str, list[pa.Array]] = {}
+        self._parts: dict[str, Spill] = {}
         self._cells: dict[str, list[str | None]] = {}
         self._rows = self._flushed = 0
         for name in names:
@@ -75,10 +77,8 @@ class TableBuilder:
 
     def finish(self) -> dict[str, pa.ChunkedArray]:
         """The columns."""
-        import pyarrow as pa
-
         self._flush()
-        return {name: pa.chunked_array(self._parts[name], pa.large_string()) for name in self.names}
+        return {name: self._parts[name].finish() for name in self.names}
 
     def __len__(self) -> int:
         return self._rows
@@ -87,7 +87,9 @@ class TableBuilder:
         import pyarrow as pa
 
         self.names.append(name)
-        self._parts[name] = [pa.nulls(self._flushed, pa.large_string())] if self._flushed else []
+        self._parts[name] = Spill()
+        if self._flushed:
+            self._parts[name].add(pa.nulls(self._flushed, pa.large_string()))
         self._cells[name] = [None] * (self._rows - self._flushed)
 
     def _count(self) -> None:
@@ -99,7 +101,7 @@ class TableBuilder:
         import pyarrow as pa
 
         for name in self.names:
-            self._parts[name].append(pa.array(self._cells[name], pa.large_string()))
+            self._parts[name].add(pa.array(self._cells[name], pa.large_string()))
             self._cells[name] = []
         self._flushed = self._rows
 

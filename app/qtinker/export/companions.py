@@ -6,6 +6,44 @@ import json
 from pathlib import Path
 from typing import Any
 
+_TEXTS = """texts = sys.argv[1:] or ["an example"]"""
+_ANSWERS = {
+    "classification": """for text, row in zip(texts, logits):
+    shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+    print(labels[str(row.argmax())], f"{shares.max():.4f}", text, sep="\\t")
+""",
+    "multi-label": """for text, row in zip(texts, logits):
+    found = [labels[str(number)] for number in np.flatnonzero(row > 0)]  # a probability above one half
+    print(", ".join(found) or "(none)", text, sep="\\t")
+""",
+    "regression": """for text, row in zip(texts, logits):
+    print(f"{row[0]:.4f}", text, sep="\\t")
+""",
+    "token-classification": """for text, encoded, row in zip(texts, rows, logits):
+    for place, word in enumerate(encoded.word_ids):
+        if word is not None and word not in encoded.word_ids[:place]:  # a word is answered at its first token
+            start, end = encoded.word_to_chars(word)
+            print(text[start:end], labels[str(row[place].argmax())], sep="\\t")
+""",
+    "question-answering": """for (question, context), encoded, row in zip(texts, rows, logits):
+    inside = np.array([part == 1 for part in encoded.sequence_ids])
+    first, last = np.where(inside[:, None], row[: len(inside)], -np.inf).T
+    start, end = max(((a, b) for a in np.flatnonzero(inside) for b in range(a, min(a + 30, len(inside))) if inside[b]),
+                     key=lambda place: first[place[0]] + last[place[1]])
+    print(context[encoded.offsets[start][0] : encoded.offsets[end][1]], question, sep="\\t")
+""",
+    "masked-lm": """for text, encoded, row in zip(texts, rows, logits):
+    for place in np.flatnonzero(np.array(encoded.ids) == tokenizer.token_to_id({mask!r})):
+        best = row[place].argsort()[::-1][:5]
+        print(", ".join(tokenizer.id_to_token(int(number)) for number in best), text, sep="\\t")
+""",
+}
+_OTHER_TEXTS = {
+    "question-answering": """texts = [tuple(sys.argv[1:3] if len(sys.argv) > 2 else ("Who wrote it?", "Ann did."))]""",
+    "masked-lm": """texts = sys.argv[1:] or ["one {mask} two"]""",
+}
+_USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a text with {mask}"'}
+
 
 def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     """What a folder needs beside its graph: config, tokenizer, and an example in the target's own library."""
@@ -16,12 +54,17 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if not (folder / "tokenizer.json").is_file():
         return
-    tokenizer = runtime.tokenizer
+    tokenizer, kind = runtime.tokenizer, runtime.problem_type
     text = example
     for key, value in (
+        ("{usage}", _USAGE.get(kind, '"a text" "another"')),
+        ("{texts}", _OTHER_TEXTS.get(kind, _TEXTS)),
+        ("{answers}", _ANSWERS[kind]),
         ("{max_length}", str(runtime.max_length)),
         ("{pad_id}", str(runtime.pad_token_id)),
         ("{pad_token!r}", repr(tokenizer.pad_token)),
+        ("{mask!r}", repr(tokenizer.mask_token)),
+        ("{mask}", str(tokenizer.mask_token)),
     ):
         text = text.replace(key, value)
     (folder / "example.py").write_text(text, encoding="utf-8")

@@ -45,7 +45,7 @@ def write(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
     return {"opset": OPSET, "inputs": list(graph.names), "dynamic": ["batch", "length"]}
 
 
-EXAMPLE = '''"""Answers texts with ONNX Runtime:  python example.py "a text" "another"
+EXAMPLE = '''"""Answers texts with ONNX Runtime:  python example.py {usage}
 
 Needs: pip install onnxruntime tokenizers numpy
 """
@@ -65,7 +65,7 @@ tokenizer.enable_truncation({max_length})
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
 
-texts = sys.argv[1:] or ["an example"]
+{texts}
 rows = tokenizer.encode_batch(texts)
 given = {
     "input_ids": np.array([row.ids for row in rows], np.int64),
@@ -73,7 +73,4 @@ given = {
     "token_type_ids": np.array([row.type_ids for row in rows], np.int64),
 }
 logits = session.run(["logits"], {entry.name: given[entry.name] for entry in session.get_inputs()})[0]
-for text, row in zip(texts, logits):
-    shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
-    print(labels[str(row.argmax())], f"{shares.max():.4f}", text, sep="\\t")
-'''
+{answers}'''

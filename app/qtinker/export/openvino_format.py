@@ -44,7 +44,7 @@ def write(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
     return {"inputs": [port.get_any_name() for port in converted.inputs], "dynamic": ["batch", "length"]}
 
 
-EXAMPLE = '''"""Answers texts with OpenVINO:  python example.py "a text" "another"
+EXAMPLE = '''"""Answers texts with OpenVINO:  python example.py {usage}
 
 Needs: pip install openvino tokenizers numpy
 """
@@ -64,7 +64,7 @@ tokenizer.enable_truncation({max_length})
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 model = openvino.Core().compile_model(folder / "openvino_model.xml", "CPU")
 
-texts = sys.argv[1:] or ["an example"]
+{texts}
 rows = tokenizer.encode_batch(texts)
 given = {
     "input_ids": np.array([row.ids for row in rows], np.int64),
@@ -72,7 +72,4 @@ given = {
     "token_type_ids": np.array([row.type_ids for row in rows], np.int64),
 }
 logits = model({entry.get_any_name(): given[entry.get_any_name()] for entry in model.inputs})[0]
-for text, row in zip(texts, logits):
-    shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
-    print(labels[str(row.argmax())], f"{shares.max():.4f}", text, sep="\\t")
-'''
+{answers}'''

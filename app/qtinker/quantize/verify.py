@@ -49,10 +49,14 @@ def compare_logits(source: np.ndarray, result: np.ndarray, *, problem_type: str 
         kept = [0, *range(3, source.shape[1])]
         source, result = source[:, kept], result[:, kept]
     # What all classes of a row share leaves the softmax as it is.
-    centred = source - (np.nanmean(source, axis=-1, keepdims=True) if source.shape[-1] > 1 else source.mean())
-    size = float(np.sqrt(np.nanmean(np.square(centred)))) if source.size else 1.0
+    known = ~np.isnan(source)
+    if source.shape[-1] > 1:
+        middle = np.where(known, source, 0).sum(-1, keepdims=True) / np.maximum(known.sum(-1, keepdims=True), 1)
+    else:
+        middle = source[known].mean() if known.any() else 0.0
+    size = float(np.sqrt(np.square((source - middle)[known]).mean())) if known.any() else 1.0
     difference = np.abs(result - source)
-    difference = difference[~np.isnan(source)]
+    difference = difference[known]
     return Verdict(
         rows=len(source),
         agreement=float(same.mean()) if len(same) else 1.0,
