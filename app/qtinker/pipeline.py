@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def execute(
             emit({"kind": "phase", "phase": phase.name, "index": index, "count": len(ordered), "title": phase.title,
                   "total_steps": None})  # fmt: skip
             do = phases.PHASES[phase.name]
-            made = do(work) if phase.name in TOGETHER else together.from_main(lambda do=do: do(work))
+            made = do(work) if phase.name in TOGETHER else together.from_main(partial(do, work))
             record.finish(phase.name, made)
     finally:
         record.save()
