@@ -93,7 +93,7 @@ def test_steps_are_lines_for_people_and_json_for_programs():
     steps("Loading")
     steps("Comparing")
     steps("Kept")
-    for done in range(0, 1001):
+    for done in range(1001):
         steps.within("Copying", 0.2, 0.4, done, 1000)
     told = [json.loads(line) for line in out.getvalue().splitlines()]
     assert told[:3] == [
@@ -105,6 +105,6 @@ def test_steps_are_lines_for_people_and_json_for_programs():
     assert shares[0] == 0.2 and len(shares) <= 21 and shares == sorted(shares) and 0.39 <= shares[-1] <= 0.4
     out = io.StringIO()
     steps = console.Steps((0.0,), stream=out)
-    for done in range(0, 1001):
+    for done in range(1001):
         steps.within("Copying", 0.2, 0.4, done, 1000)
     assert out.getvalue() == "Copying\n"
