@@ -3,6 +3,7 @@ module.exports = {
   run: [
     { method: "fs.rm", params: { path: "app/env" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "runs" } },
+    { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "sweeps" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "cache" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "ui.log" } },
     { when: "{{args && args.everything}}", method: "fs.rm", params: { path: "bert_models" } },

@@ -167,7 +167,7 @@ def test_what_is_removed(other):
     assert play(other, "update.js", here)["removed"] == []
     assert play(other, "link.js", here)["removed"] == []
     assert play(other, "reset.js", here)["removed"] == ["app/env"]
-    everything = ["app/env", "runs", "cache", "ui.log", "bert_models"]
+    everything = ["app/env", "runs", "sweeps", "cache", "ui.log", "bert_models"]
     assert play(other, "reset.js", here, everything="yes")["removed"] == everything
 
 

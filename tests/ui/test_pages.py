@@ -12,6 +12,7 @@ READY = {
     "models": "#qt-model-table tbody tr",
     "quantize": "#qt-quantized table",
     "compare": "#qt-compare-models .token, #qt-compare-models [role=option], #qt-compare-models input",
+    "sweep": "#qt-target-teacher input",
     "guide": "#qt-advice .primary",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from ..compare.spec import SweepSpec
 from ..compare.verbs import sweep_options
 from ..errors import InputError, SpecError
 from ..options import in_options, to_data
-from .border import Json, Outcome
+from .border import Json, Outcome, to_json
 from .models import ask
 from .training import with_options
 
@@ -61,7 +62,7 @@ def compare(
     neither --mode nor --custom-pairs: --mode quick.
     """
     pairs = [*(custom_pairs or []), *(more_pairs or [])]
-    return _run(_spec("compare", settings, spec_file, {"custom_pairs": pairs} if pairs else {}), print_spec_only)
+    return _run(_spec("compare", settings, spec_file, {"custom_pairs": pairs} if pairs else {}), print_spec_only, json)
 
 
 def compress(
@@ -76,7 +77,7 @@ def compress(
     The target is any of --max-size, --max-latency and --min-retention; student, layers, method and quantization are
     searched together.
     """
-    return _run(_spec("compress", settings, spec_file, {}), print_spec_only)
+    return _run(_spec("compress", settings, spec_file, {}), print_spec_only, json)
 
 
 def _spec(verb: str, settings: dict[str, Any], file: Path | None, more: dict[str, Any]) -> SweepSpec:
@@ -97,7 +98,7 @@ def _spec(verb: str, settings: dict[str, Any], file: Path | None, more: dict[str
         raise in_options(error, options) from None
 
 
-def _run(spec: SweepSpec, print_spec_only: bool) -> Outcome:
+def _run(spec: SweepSpec, print_spec_only: bool, as_json: bool) -> Outcome:
     if print_spec_only:
         text = spec.to_yaml()
         return Outcome({"spec": spec.model_dump(mode="json"), "yaml": text}, lambda: print(text, end=""))
@@ -105,8 +106,15 @@ def _run(spec: SweepSpec, print_spec_only: bool) -> Outcome:
 
     verb = api.compare if spec.kind == "compare" else api.compress
     with console.Drawing() as drawing:
-        result = verb(spec, on_event=drawing)
+        result = verb(spec, on_event=_tell if as_json else drawing)
     return Outcome(result, lambda: _show(result))
+
+
+def _tell(event: dict[str, Any]) -> None:
+    """How far the sweep is, for other programs: a JSON object a line."""
+    if event["kind"] == "sweep":
+        line = {"progress": event["progress"], "step": event["message"], "sweep": event["sweep"]}
+        print(to_json(line), file=sys.stderr, flush=True)
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -166,7 +174,7 @@ def resume(
     from .. import api, console
 
     with console.Drawing() as drawing:
-        result = api.resume_sweep(sweep_id, budget=budget, on_event=drawing)
+        result = api.resume_sweep(sweep_id, budget=budget, on_event=_tell if json else drawing)
     return Outcome(result, lambda: _show(result))
 
 

@@ -101,6 +101,9 @@ class SweepWork:
         self._since = now
         self.state |= changes
         self.sweep.write(self.state)
+        if {"message", "progress"} & set(changes):
+            told = {key: self.state[key] for key in ("message", "progress", "status")}
+            self.emit({"kind": "sweep", "sweep": self.sweep.id, **told})
         self._written = now
 
     def save_now_and_then(self) -> None:

@@ -12,7 +12,7 @@ import gradio as gr
 from .format import esc
 from .texts import LANGUAGES, Texts
 
-PAGES = ("distil", "runs", "models", "quantize", "compare", "guide")
+PAGES = ("distil", "runs", "models", "quantize", "compare", "sweep", "guide")
 LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0f766e"/>'
     '<circle cx="13" cy="14" r="7.2" fill="none" stroke="#fff" stroke-width="2.6"/>'
@@ -60,12 +60,13 @@ def header(t: Texts) -> str:
 
 def build(language: str = "en") -> gr.Blocks:
     """The whole page in one language."""
-    from . import api_endpoints, compare_page, distil, guide, models_page, quantize_page, runs_page
+    from . import api_endpoints, compare_page, distil, guide, models_page, quantize_page, runs_page, sweep_page
 
     t = Texts(language)
     builders: dict[str, Callable[[Shell], None]] = {
         "distil": distil.build, "runs": runs_page.build, "models": models_page.build,
-        "quantize": quantize_page.build, "compare": compare_page.build, "guide": guide.build,
+        "quantize": quantize_page.build, "compare": compare_page.build, "sweep": sweep_page.build,
+        "guide": guide.build,
     }  # fmt: skip
     with gr.Blocks(title="QTinker", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(header(t))

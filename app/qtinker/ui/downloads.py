@@ -15,6 +15,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from .. import model_folder, runs
+from ..compare import store
 from ..errors import QTinkerError
 from . import guard, tasks
 from .texts import LANGUAGES, Texts
@@ -86,6 +87,21 @@ def comparison(task_id: str, ending: str, lang: str = "en") -> Response:
         text = comparison_page(result, Texts(lang if lang in LANGUAGES else "en"))
         return Response(text, media_type="text/html", headers=headers)
     return PlainTextResponse("There is no such form.", 404)
+
+
+@router.get("/sweep/{sweep_id}/report.{ending}")
+def sweep_report(sweep_id: str, ending: str) -> Response:
+    """A sweep's report in one of the forms that it was written in."""
+    try:
+        sweep = store.open(sweep_id)
+    except QTinkerError as error:
+        return _refuse(error)
+    file = sweep.report_file(ending)
+    if ending not in store.REPORTS or not file.is_file():
+        return PlainTextResponse("There is no such report.", 404)
+    headers = {"content-disposition": f'attachment; filename="qtinker-{sweep.id}.{ending}"'}
+    kinds = {"json": "application/json", "csv": "text/csv", "md": "text/markdown", "html": "text/html"}
+    return Response(file.read_bytes(), media_type=f"{kinds[ending]}; charset=utf-8", headers=headers)
 
 
 def _refuse(error: QTinkerError) -> Response:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from .. import catalog
-from . import choices, page
+from . import choices, page, sweep_views
 from .app import Shell
 from .distil_logic import preset_words
 from .format import esc, short_number, size
@@ -71,7 +71,12 @@ def build(shell: Shell) -> None:
                     )
                 )
         with gr.Column(scale=5, min_width=300, elem_classes="qt-sticky"), gr.Column(elem_classes="qt-card"):
+            own = gr.HTML(elem_id="qt-own-advice")
             answer = gr.HTML(advice_html("balanced", "some", "labels", "en", t), elem_id="qt-advice")
+
+    measured = safe(t, quiet=True)(lambda: sweep_views.own_advice(t))
+    shell.loaded(measured, [], [own])
+    shell.opened("guide", measured, [], [own])
 
     @safe(t, quiet=True)
     def answered(goal: str, amount: str, labels: str, language: str) -> str:

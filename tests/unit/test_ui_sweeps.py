@@ -1,0 +1,111 @@
+"""The Find page's parts that need neither a server nor a browser: the grid, the fields, tables from hostile reports."""
+
+from __future__ import annotations
+
+import pytest
+from qtinker import runs
+from qtinker.compare import pairs, store
+from qtinker.compare.spec import SweepSpec
+from qtinker.errors import InputError
+from qtinker.ui import sweep_page, sweep_views, tasks
+from qtinker.ui.texts import LANGUAGES, Texts
+
+EVIL = "<img src=x onerror=alert(1)>&\"'"
+ROW = {
+    "id": EVIL, "candidate": EVIL, "teacher": EVIL, "student": EVIL, "method": EVIL, "scheme": EVIL, "score": 0.8,
+    "retention": 0.9, "agreement": 0.95, "parameters": 1000, "bytes": 4000, "latency_ms": 1.5, "front": True,
+    "examples_per_second": 100.0, "training_seconds": 3.0, "checkpoint": f"/x/{EVIL}", "run": EVIL,
+}  # fmt: skip
+REPORT = {
+    "sweep": "s", "kind": "compress", "metric": "accuracy", "points": [ROW], "met": True, "best": EVIL, "nearest": EVIL,
+    "teachers": [{**{k: v for k, v in ROW.items() if k not in ("student", "retention", "run")}, "name": EVIL}],
+    "advice": [{"for": "fastest", "point": EVIL, "reason": EVIL}], "findings": [EVIL], "misses": EVIL,
+    "others": [{"candidate": EVIL, "status": "failed", "reason": EVIL}], "data": {"source": f"/a/{EVIL}"},
+    "schemes_left_out": [{"candidate": EVIL, "scheme": EVIL, "reason": EVIL}],
+}  # fmt: skip
+
+
+def made(status: str = "done", report: dict | None = None) -> store.Sweep:
+    sweep = store.create(SweepSpec.parse({"data": {"train": "sample"}}))
+    entry = {"teacher": EVIL, "student": EVIL, "method": "logit", "status": "out of time", "reason": EVIL, "score": 0.7,
+             "share": 0.25, "parameters": 5_000_000}  # fmt: skip
+    sweep.write(sweep.state() | {"status": status, "candidates": {EVIL: entry}, "message": EVIL, "progress": 0.4})
+    if report:
+        runs.write_json(sweep.report_file("json"), report)
+    return sweep
+
+
+def test_the_grid_has_the_published_lists():
+    assert sum(map(len, sweep_page.ticked("quick"))) == 3
+    assert sum(map(len, sweep_page.ticked("balanced"))) == 8
+    assert sweep_page.ticked("all") == [list(pairs.STUDENTS)[:0] or row for row in sweep_page.ticked("all")]
+    assert all(sorted(row) == sorted(pairs.STUDENTS) for row in sweep_page.ticked("all"))
+    assert sweep_page.ticked(None) == [[], [], [], []]
+
+
+@pytest.fixture
+def started(monkeypatch):
+    seen = []
+    monkeypatch.setattr(tasks, "start", lambda verb, arguments, **more: seen.append((verb, arguments)) or "id")
+    return seen
+
+
+def test_ticked_pairs_become_a_command(started):
+    sweep_page.begin_pairs("sample", "2", "1h30m", ["logit"], ["int8-dynamic", "rm -rf"], None, [],
+                           ["bert-tiny", EVIL], [], [], ["minilm-l6"])  # fmt: skip
+    assert started == [("compare", [
+        "--data", "sample", "--epochs", "2.0", "--budget", "5400.0", "--methods", "logit", "--schemes", "int8-dynamic",
+        "--custom-pairs", "bert-base-uncased,bert-tiny", "gpt2,minilm-l6"])]  # fmt: skip
+
+
+def test_a_target_becomes_a_command(started):
+    sweep_page.begin_target("sample", "", "", [], [], "bert-tiny", "20MB", "5 ms", "97%")
+    assert started == [("compress", [
+        "--data", "sample", "--schemes", "none", "--teacher", "bert-tiny", "--max-size", "20000000", "--max-latency",
+        "5.0", "--min-retention", "0.97"])]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("begin", "values", "words"),
+    [
+        (sweep_page.begin_pairs, ["sample", "", "", [], [], None, [], [], [], [], []], "No pair is chosen"),
+        (sweep_page.begin_pairs, ["/etc/passwd", "", "", [], [], None, [], ["bert-tiny"], [], [], []], "no data file"),
+        (
+            sweep_page.begin_pairs,
+            ["sample", "x", "", [], [], None, [], ["bert-tiny"], [], [], []],
+            "no number of epochs",
+        ),
+        (sweep_page.begin_pairs, ["sample", "", "soon", [], [], None, [], ["bert-tiny"], [], [], []], "no time"),
+        (sweep_page.begin_pairs, ["sample", "", "", [], [], "../x", ["bert-tiny"], [], [], [], []], "no model name"),
+        (sweep_page.begin_pairs, ["sample", "", "", [], [], "bert-tiny", ["/etc@0"], [], [], [], []], "no model name"),
+        (sweep_page.begin_target, ["sample", "", "", [], [], "bert-tiny", "", "", ""], "No target is given"),
+        (sweep_page.begin_target, ["sample", "", "", [], [], "bert-tiny", "huge", "", ""], "not understood"),
+        (sweep_page.begin_resume, ["../../etc"], "no sweep's id"),
+    ],
+)
+def test_what_can_not_be_started_is_said(started, begin, values, words):
+    with pytest.raises(InputError, match=words):
+        begin(*values)
+    assert not started
+
+
+@pytest.mark.parametrize("language", list(LANGUAGES))
+def test_nothing_from_outside_becomes_markup(language):
+    t = Texts(language)
+    shown = [
+        sweep_views.html(made("running").id, t), sweep_views.html(made("failed").id, t),
+        sweep_views.html(made("done", REPORT).id, t), sweep_views.own_advice(t),
+        sweep_views.report_html({**REPORT, "met": False}, t),
+        sweep_views.report_html({**REPORT, "met": False, "points": [], "nearest": None, "advice": []}, t),
+    ]  # fmt: skip
+    for html in shown:
+        assert "<img" not in html and "onerror=alert(1)>" not in html
+    assert "80.0 %" in shown[2] and "/download/sweep/s/report.html" in shown[2]
+    assert "1.50 ms" in shown[3]
+    assert t("sweep.is_out_of_time") in shown[0]
+
+
+def test_without_measurements_the_guide_says_nothing_of_them():
+    assert sweep_views.own_advice(Texts()) == ""
+    assert Texts()("sweep.none") in sweep_views.html("", Texts())
+    assert sweep_views.options(Texts()) == []
