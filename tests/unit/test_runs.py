@@ -198,6 +198,12 @@ def test_events_that_a_full_disk_refuses_are_written_later():
     assert [event["step"] for event in run.events()[0]] == [0, 1, 2, 3, 4]
 
 
+def test_a_full_disk_is_known_by_number_and_by_words():
+    assert run_writer.is_full(OSError(errno.ENOSPC, "no room")) and not run_writer.is_full(OSError(errno.EPERM, "no"))
+    rust = "Error while serializing: I/O error: No space left on device (os error 28)"
+    assert run_writer.is_full(ValueError(rust)) and not run_writer.is_full(ValueError(rust.replace("28", "13")))
+
+
 def test_a_full_disk_keeps_the_old_state_and_frees_the_reserve(monkeypatch):
     run = runs.create(SPEC)
     writer = StateWriter(run)
