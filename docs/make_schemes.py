@@ -71,9 +71,10 @@ def text() -> str:
             f"{scheme.logit_error}.\n"
         )
     parts += [TRIM, ENGINES]
-    parts.append("## Formats to export to\n")
+    parts.append("## Formats to export to\n\nWhat each can and can't do, and what was checked: [export.md](export.md).\n")
     parts += [
-        f"- `{form.name}`: {form.title}. Runs on {form.runs_on}. Needs `pip install qtinker[{form.extra}]`.\n"
+        f"- `{form.name}`: {form.title}. Runs on {form.runs_on}."
+        + (f" Needs `pip install qtinker[{form.extra}]`.\n" if form.extra else "\n")
         for form in FORMATS.values()
     ]
     return "\n".join(parts)

@@ -353,7 +353,7 @@ def test_only_what_is_installed_is_offered_and_the_rest_names_its_command(monkey
     ]  # fmt: skip
     assert set(SCHEMES) - set(quantize_page.schemes_here()) == {"int8-static", "nf4"}
     said = quantize_page.lacking_html(quantize_page.lacking_formats(t), t)
-    assert said.count("qt-note") == 2 and "-m pip install onnx onnxruntime onnxscript" in said
+    assert said.count("qt-note") == 5 and "-m pip install onnx onnxruntime onnxscript" in said
     assert "pip install openvino nncf" in quantize_page.lacking_html(quantize_page.lacking_schemes(t), t)
 
 

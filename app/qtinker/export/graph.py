@@ -42,7 +42,10 @@ def example_inputs(graph: Logits, tokenizer: Any) -> tuple[torch.Tensor, ...]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Exporters warn at length about things that are checked afterwards."""
-    noisy = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "nncf", "transformers", "root")]
+    noisy = [
+        logging.getLogger(name)
+        for name in ("torch", "torch.onnx", "onnxscript", "nncf", "transformers", "coremltools", "executorch", "root")
+    ]
     levels = [logger.level for logger in noisy]
     root = logging.getLogger()
     root_level = root.level

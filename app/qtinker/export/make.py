@@ -12,16 +12,41 @@ import numpy as np
 from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, QTinkerError
+from ..kinds import KINDS
 from ..predict import logits_of
 from ..quantize.rows import rows_to_check
 from ..quantize.verify import Verdict, verify_folder
-from ..runtime import engine_of, weights_bytes
+from ..runtime import engine_of, extras, weights_bytes
 from ..runtime.pytorch import TorchRuntime
-from . import onnx_format, openvino_format
+from . import (
+    coreml_format,
+    executorch_format,
+    gguf_format,
+    onnx_format,
+    openvino_format,
+    tensorrt_format,
+    torch_format,
+)
 from .companions import write_companions
 from .formats import Format
 
-_MODULES: dict[str, Any] = {"onnx": onnx_format, "openvino": openvino_format}
+_WRITERS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
+    "onnx": (onnx_format.write, onnx_format.EXAMPLE),
+    "openvino": (openvino_format.write, openvino_format.EXAMPLE),
+    "torch-export": (torch_format.write, torch_format.EXAMPLE),
+    "gguf": (gguf_format.write, gguf_format.EXAMPLE),
+    "gguf-q8_0": (gguf_format.write_q8, gguf_format.EXAMPLE),
+    "gguf-q4_0": (gguf_format.write_q4, gguf_format.EXAMPLE),
+    "executorch": (executorch_format.write, executorch_format.EXAMPLE),
+    "executorch-int8": (executorch_format.write_int8, executorch_format.EXAMPLE),
+    "coreml": (coreml_format.write, coreml_format.EXAMPLE),
+    "tensorrt": (tensorrt_format.write, tensorrt_format.EXAMPLE),
+}
+"""Format -> what writes it, and the example that runs it."""
+_RUNNERS = {
+    "model.onnx": "ONNX Runtime", "openvino_model.xml": "OpenVINO", "model.pt2": "PyTorch", "model.gguf": "llama.cpp",
+    "model.pte": "ExecuTorch",
+}  # fmt: skip
 
 
 def make(
@@ -39,10 +64,13 @@ def make(
     max_length = runtime.max_length
     source_logits = logits_of(runtime, rows, max_length=max_length)
     name = name or registry.unique_name("exported", f"{source_name}-{form.name}")
+    refuse_task(runtime, form)
     with _place(out, name) as folder:
         progress(f"Converting to {form.title}")
-        notes = _MODULES[form.name].write(runtime.model, runtime.tokenizer, folder)
-        write_companions(runtime, folder, example=_MODULES[form.name].EXAMPLE)
+        write, example = _WRITERS[form.name]
+        more = {"length": max_length} if form.fixed else {}
+        notes = write(runtime.model, runtime.tokenizer, folder, **more)
+        write_companions(runtime, folder, example=example)
         new_meta = {
             key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
         }  # fmt: skip
@@ -50,13 +78,18 @@ def make(
         new_meta |= {"name": name, "kind": "exported", "task": runtime.task, "source": {"model": source_name},
                      "parameters": runtime.parameters, "export": record}  # fmt: skip
         model_folder.write_meta(folder, new_meta)
-        progress(f"Loading it again with {form.extra} and comparing it with its source")
-        verdict, _ = verify_folder(folder, source_logits, rows, max_length=max_length, fresh=fresh)
-        refuse_different(verdict, source_logits, form, force=force)
-        record["check"] = verdict.to_dict()
+        verdict = None
+        if unchecked := why_unchecked(form):
+            progress(unchecked)
+            record["check"] = {"rows": 0, "why": unchecked}
+        else:
+            progress("Loading it again and comparing it with its source")
+            verdict, _ = verify_folder(folder, source_logits, rows, max_length=max_length, fresh=fresh)
+            refuse_different(verdict, source_logits, form, force=force)
+            record["check"] = verdict.to_dict()
         (folder / "README.md").write_text(_card(new_meta, form, verdict), encoding="utf-8")
         model_folder.write_meta(folder, new_meta)
-    progress(f"Kept as {name}: {verdict}")
+    progress(f"Kept as {name}: {verdict or 'not compared with its source'}")
     return out.resolve() if out is not None else home.models_dir() / "exported" / name
 
 
@@ -77,6 +110,33 @@ def refuse_foreign(path: Path, form: Format) -> None:
             f"{name} is quantized by torchao, whose tensors {form.name} can't hold.",
             f"Quantize its source for that engine: python3 app quantize MODEL --scheme {scheme} --engine {engine}",
         )
+
+
+def refuse_task(runtime: TorchRuntime, form: Format) -> None:
+    """
+    Raises:
+        InputError: the format has no way to answer this task.
+    """
+    whole_texts = form.extra in ("gguf", "executorch", "coreml")
+    if whole_texts and KINDS[runtime.problem_type].per_token:
+        raise InputError(
+            f"{form.title} answers whole texts, and {runtime.name} answers word by word.", "Export it to onnx instead."
+        )
+    if form.extra == "gguf" and runtime.task.get("pair"):
+        raise InputError(
+            f"{runtime.name} takes pairs of texts, whose second llama.cpp does not tell from the first.",
+            "Export it to onnx instead.",
+        )
+
+
+def why_unchecked(form: Format) -> str:
+    """Why the file can't be run here to compare it with its source; empty: it can."""
+    if form.unchecked:
+        return f"{form.unchecked}."
+    if form.runner and not extras.is_here(form.runner):
+        missing = " and ".join(extras.packages(form.runner))
+        return f"{missing} is not installed, so its answers were not compared with its source's."
+    return ""
 
 
 def refuse_different(verdict: Verdict, source_logits: np.ndarray, form: Format, *, force: bool) -> None:
@@ -116,16 +176,20 @@ def _place(out: Path | None, name: str) -> Iterator[Path]:
         raise
 
 
-def _card(meta: dict[str, Any], form: Format, verdict: Verdict) -> str:
+def _card(meta: dict[str, Any], form: Format, verdict: Verdict | None) -> str:
     record, task = meta["export"], meta["task"]
     shape = {"masked-lm": "batch x length x vocabulary", "question-answering": "batch x length x start and end",
              "regression": "batch x 1"}.get(task["type"], f"batch x {len(task['labels'])}")  # fmt: skip
     shape = shape.replace("batch x", "batch x length x") if task["type"] == "token-classification" else shape
     labels = f" Labels: {', '.join(task['labels'])}." if task["labels"] else ""
+    checked = record["check"].get("why") or (
+        f"Loaded again in a fresh process by {_RUNNERS.get(form.file, form.extra)} and compared with its source on "
+        f"{record['check']['rows']} rows of uneven length: {verdict}."
+    )
+    sides = "batch x length" if len(record["dynamic"]) == 2 else "one text at a time"
     return (
         f"# {meta['name']}\n\n{record['source']} as {form.title}. Made with QTinker.\n\n"
-        f"Runs on: {form.runs_on}.\n\nInputs: {', '.join(record['inputs'])} (int64, batch x length); output: logits "
+        f"Runs on: {form.runs_on}.\n\nInputs: {', '.join(record['inputs'])} (integers, {sides}); output: logits "
         f"(float32, {shape}).{labels}\n\n"
-        f'Run it: `python example.py "a text"`\n\n## Checked\n\nLoaded again with {form.extra} in a fresh process and '
-        f"compared with its source on {verdict.rows} rows of uneven length: {verdict}.\n"
+        f'Run it: `python example.py "a text"`\n\n## Checked\n\n{checked}\n'
     )

@@ -12,9 +12,13 @@ from .base import Runtime, weight_files, weights_bytes
 
 __all__ = ["Runtime", "engine_of", "open_runtime", "weight_files", "weights_bytes"]
 
+_ENGINES = {
+    "model.onnx": "onnxruntime", "model.pt2": "torch.export", "model.pte": "executorch", "model.gguf": "llama.cpp"
+}  # fmt: skip
+
 
 def engine_of(folder: Path) -> str:
-    """Which engine runs the folder: torch, onnxruntime or openvino.
+    """Which engine runs the folder: torch, onnxruntime, openvino, torch.export, executorch or llama.cpp.
 
     Raises:
         CheckpointError: the folder holds no weights of a form that QTinker runs.
@@ -23,11 +27,13 @@ def engine_of(folder: Path) -> str:
         return "torch"
     if (folder / "openvino_model.xml").is_file():
         return "openvino"
-    if (folder / "model.onnx").is_file():
-        return "onnxruntime"
+    for file, engine in _ENGINES.items():
+        if (folder / file).is_file():
+            return engine
     raise CheckpointError(
         f"{folder.name} holds no weights that QTinker can run.",
-        "It runs model.safetensors, model.onnx and openvino_model.xml; bring other forms in with: python3 app import",
+        f"It runs model.safetensors, openvino_model.xml, {', '.join(_ENGINES)}; bring other forms in with: "
+        "python3 app import",
     )
 
 
@@ -52,6 +58,18 @@ def open_runtime(folder: str | Path, *, device: str = "cpu", threads: int | None
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(folder, threads=threads)
+    if engine == "torch.export":
+        from .exported import ExportedRuntime
+
+        return ExportedRuntime(folder, threads=threads)
+    if engine == "executorch":
+        from .executorch import ExecutorchRuntime
+
+        return ExecutorchRuntime(folder, threads=threads)
+    if engine == "llama.cpp":
+        from .gguf import LlamaRuntime
+
+        return LlamaRuntime(folder, threads=threads)
     from .pytorch import TorchRuntime
 
     return TorchRuntime(folder, device=device, threads=threads)

@@ -16,13 +16,14 @@ from ..kinds import KINDS, names_of, task_of
 if TYPE_CHECKING:
     import torch
 
-_WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf")
+_WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf", ".pt2", ".pte")
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights (and, for ONNX and OpenVINO, the graph); no tokenizer, card or config."""
     found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.endswith(_WEIGHTS)]
-    return found + [path.with_suffix(".bin") for path in found if path.suffix == ".xml"]
+    found += [path.with_suffix(".bin") for path in found if path.suffix == ".xml"]
+    return found + [path for path in sorted(folder.glob("*.mlpackage/**/*")) if path.is_file()]
 
 
 def weights_bytes(folder: Path) -> int:
@@ -34,7 +35,7 @@ class Runtime(ABC):
     """A model opened for inference.
 
     Attributes:
-        engine: torch, onnxruntime or openvino.
+        engine: torch, onnxruntime, openvino, torch.export, executorch or llama.cpp.
         path: the model folder.
         meta: content of `qtinker.json` ({} where absent).
         config: content of `config.json`.

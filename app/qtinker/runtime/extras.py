@@ -15,9 +15,17 @@ from ..errors import MissingExtra
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino", "nncf"),
+    "gguf": ("gguf",),
+    "llama": ("llama_cpp",),
+    "executorch": ("executorch",),
+    "coreml": ("coremltools",),
 }
 """Extra -> the modules it brings."""
-ENGINES: dict[str, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
+PACKAGES = {"llama_cpp": "llama-cpp-python"}
+"""Modules whose package has another name."""
+ENGINES: dict[str, str] = {
+    "onnxruntime": "onnx", "openvino": "openvino", "llama.cpp": "llama", "executorch": "executorch"
+}  # fmt: skip
 """Engine -> the extra that brings it; engines that are not here come with the program."""
 
 
@@ -28,7 +36,12 @@ def has(module: str) -> bool:
 
 def is_here(extra: str) -> bool:
     """Whether everything that an extra brings is installed."""
-    return all(has(module) for module in EXTRAS[extra])
+    return all(has(module) for module in EXTRAS.get(extra, ()))
+
+
+def packages(extra: str) -> list[str]:
+    """What pip installs for an extra."""
+    return [PACKAGES.get(module, module) for module in EXTRAS.get(extra, ())]
 
 
 def runs(engine: str) -> bool:
@@ -38,7 +51,7 @@ def runs(engine: str) -> bool:
 
 def install_command(extra: str) -> str:
     """The command that installs an extra into the environment that this program runs in, for the user's shell."""
-    words = [sys.executable, "-m", "pip", "install", *EXTRAS[extra]]
+    words = [sys.executable, "-m", "pip", "install", *packages(extra)]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
@@ -56,5 +69,5 @@ def load(module: str, extra: str) -> Any:
     except ImportError as error:
         raise MissingExtra(
             f"This needs {module.split('.')[0]}, which can't be loaded: {' '.join(str(error).split())[:200]}",
-            f"Install it: pip install {' '.join(EXTRAS[extra])}  (or qtinker[{extra}])",
+            f"Install it: pip install {' '.join(packages(extra))}  (or qtinker[{extra}])",
         ) from error
