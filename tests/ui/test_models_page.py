@@ -20,7 +20,7 @@ def storage(tmp_path):
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     with Storage() as storage:
-        storage.put(PATH, bert_tiny_zip(folder), google=True).mishaps = [stall(HALF)]
+        storage.put(PATH, bert_tiny_zip(folder), google=True).mishaps = [stall(HALF), *[stall(HALF // 8)] * 4]
         yield storage
 
 
@@ -68,6 +68,7 @@ def test_download_import_verify_and_remove(page, storage, fresh_home, tmp_path):
     page.wait_for_selector("#qt-doing-model [role=progressbar]")
     page.locator("button:has-text('Stop'):visible").click()
     assert "was stopped" in words(page, "#qt-doing-model")
+    storage.resources[PATH].mishaps.clear()
     page.click("#qt-model-table [data-key='model-bert-tiny']")
     page.click("#qt-do-model")
     page.wait_for_selector("#qt-doing-model .qt-note.good", timeout=3 * SLOW_MS)
