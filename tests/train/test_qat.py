@@ -1,0 +1,55 @@
+"""Training with rounded weights: what is kept lies on the 4-bit grid, and packing it changes no answer."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import tiny
+import torch
+from qtinker.distill.train import train
+from qtinker.quantize.layers import select_layers
+from qtinker.quantize.packed_engine import Packing, round_weight
+from qtinker.quantize.qat import on_grid, rounding
+from qtinker.spec import TrainingSpec
+
+pytestmark = pytest.mark.train
+
+
+def trained(folder, bits):
+    """A student after three epochs on the same data from the same weights."""
+    student = tiny.bert(1, 64, dropout=0.0)
+    with torch.no_grad():  # coarse weights, which 4 bits round badly
+        for weight in student.model.parameters():
+            weight.mul_(8 if weight.ndim == 2 else 1)
+    settings = TrainingSpec(
+        epochs=3, batch_size=8, learning_rate=1e-3, quantization_aware=bits, threads=1, device="cpu", precision="fp32"
+    )
+    with rounding(student.model, bits):
+        steps = train(
+            student, tiny.encoded(64, loaded=student), task=tiny.task(), training=settings, folder=folder / bits
+        )
+        losses = [event["loss"] for event in steps if event["kind"] == "step"]
+    return student, losses
+
+
+def in_four_bits(student):
+    """The relative change of the logits by packing into 4 bits."""
+    batch = student.tokenizer(list(tiny.examples(40, seed=1).texts), padding=True, return_tensors="pt")
+    packed = copy.deepcopy(student.model)
+    with torch.no_grad():
+        before = student.model(**batch).logits
+        for name in select_layers(packed).all:
+            weight = packed.get_parameter(f"{name}.weight")
+            weight.copy_(round_weight(weight, Packing([], 4, 32, symmetric=False)))
+        return float((packed(**batch).logits - before).norm() / before.norm())
+
+
+def test_packing_costs_a_student_nothing_that_trained_with_rounded_weights(tmp_path):
+    plain, losses = trained(tmp_path, "none")
+    aware, rounded_losses = trained(tmp_path, "int4")
+    assert losses[-1] < losses[0] and rounded_losses[-1] < rounded_losses[0]
+    for name in select_layers(aware.model).all:
+        weight = aware.model.get_parameter(f"{name}.weight").detach()
+        assert torch.allclose(on_grid(weight, 32), weight, atol=1e-5), name
+    assert in_four_bits(aware) < 2e-3 < 0.02 < in_four_bits(plain)
