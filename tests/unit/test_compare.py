@@ -127,6 +127,15 @@ def test_the_command_line_builds_the_same_spec(capsys, tmp_path):
     assert cli.main(["compare", "--json"]) == 2
 
 
+@pytest.mark.parametrize("verb", ["compare", "compress", "sweeps"])
+def test_the_verbs_take_json(verb, capsys):
+    assert cli.main([verb, "--help"]) == 0
+    assert "--json" in capsys.readouterr().out
+    import qtinker
+
+    assert callable(getattr(qtinker, verb))
+
+
 # --- who stops early -------------------------------------------------------------------------------------------------
 
 

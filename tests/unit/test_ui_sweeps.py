@@ -51,15 +51,16 @@ def started(monkeypatch):
 
 
 def test_ticked_pairs_become_a_command(started):
-    sweep_page.begin_pairs("sample", "2", "1h30m", ["logit"], ["int8-dynamic", "rm -rf"], None, [],
+    sweep_page.begin_pairs("sample", "500", "2", "1h30m", ["logit"], ["int8-dynamic", "rm -rf"], None, [],
                            ["bert-tiny", EVIL], [], [], ["minilm-l6"])  # fmt: skip
     assert started == [("compare", [
-        "--data", "sample", "--epochs", "2.0", "--budget", "5400.0", "--methods", "logit", "--schemes", "int8-dynamic",
+        "--data", "sample", "--max-examples", "500", "--epochs", "2.0", "--budget", "5400.0", "--methods", "logit",
+        "--schemes", "int8-dynamic",
         "--custom-pairs", "bert-base-uncased,bert-tiny", "gpt2,minilm-l6"])]  # fmt: skip
 
 
 def test_a_target_becomes_a_command(started):
-    sweep_page.begin_target("sample", "", "", [], [], "bert-tiny", "20MB", "5 ms", "97%")
+    sweep_page.begin_target("sample", "", "", "", [], [], "bert-tiny", "20MB", "5 ms", "97%")
     assert started == [("compress", [
         "--data", "sample", "--schemes", "none", "--teacher", "bert-tiny", "--max-size", "20000000", "--max-latency",
         "5.0", "--min-retention", "0.97"])]  # fmt: skip
@@ -68,18 +69,30 @@ def test_a_target_becomes_a_command(started):
 @pytest.mark.parametrize(
     ("begin", "values", "words"),
     [
-        (sweep_page.begin_pairs, ["sample", "", "", [], [], None, [], [], [], [], []], "No pair is chosen"),
-        (sweep_page.begin_pairs, ["/etc/passwd", "", "", [], [], None, [], ["bert-tiny"], [], [], []], "no data file"),
+        (sweep_page.begin_pairs, ["sample", "", "", "", [], [], None, [], [], [], [], []], "No pair is chosen"),
         (
             sweep_page.begin_pairs,
-            ["sample", "x", "", [], [], None, [], ["bert-tiny"], [], [], []],
+            ["/etc/passwd", "", "", "", [], [], None, [], ["bert-tiny"], [], [], []],
+            "no data file",
+        ),
+        (
+            sweep_page.begin_pairs,
+            ["sample", "", "x", "", [], [], None, [], ["bert-tiny"], [], [], []],
             "no number of epochs",
         ),
-        (sweep_page.begin_pairs, ["sample", "", "soon", [], [], None, [], ["bert-tiny"], [], [], []], "no time"),
-        (sweep_page.begin_pairs, ["sample", "", "", [], [], "../x", ["bert-tiny"], [], [], [], []], "no model name"),
-        (sweep_page.begin_pairs, ["sample", "", "", [], [], "bert-tiny", ["/etc@0"], [], [], [], []], "no model name"),
-        (sweep_page.begin_target, ["sample", "", "", [], [], "bert-tiny", "", "", ""], "No target is given"),
-        (sweep_page.begin_target, ["sample", "", "", [], [], "bert-tiny", "huge", "", ""], "not understood"),
+        (sweep_page.begin_pairs, ["sample", "", "", "soon", [], [], None, [], ["bert-tiny"], [], [], []], "no time"),
+        (
+            sweep_page.begin_pairs,
+            ["sample", "", "", "", [], [], "../x", ["bert-tiny"], [], [], [], []],
+            "no model name",
+        ),
+        (
+            sweep_page.begin_pairs,
+            ["sample", "", "", "", [], [], "bert-tiny", ["/etc@0"], [], [], [], []],
+            "no model name",
+        ),
+        (sweep_page.begin_target, ["sample", "", "", "", [], [], "bert-tiny", "", "", ""], "No target is given"),
+        (sweep_page.begin_target, ["sample", "", "", "", [], [], "bert-tiny", "huge", "", ""], "not understood"),
         (sweep_page.begin_resume, ["../../etc"], "no sweep's id"),
     ],
 )

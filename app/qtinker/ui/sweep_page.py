@@ -29,6 +29,8 @@ def build(shell: Shell) -> None:
         with gr.Row():
             data = gr.Textbox("sample", label=t("compare.data"), info=t("compare.data_help"), max_lines=1, scale=3,
                               min_width=220, elem_id="qt-sweep-data")  # fmt: skip
+            most = gr.Textbox("", label=t("compare.most"), placeholder=t("compare.all"), max_lines=1, min_width=90,
+                              scale=1, elem_id="qt-sweep-most")  # fmt: skip
             epochs = gr.Textbox("3", label=t("sweep.epochs"), max_lines=1, min_width=90, scale=1,
                                 elem_id="qt-sweep-epochs")  # fmt: skip
             budget = gr.Textbox("", label=t("sweep.budget"), placeholder="2h", max_lines=1, min_width=110, scale=1,
@@ -88,9 +90,9 @@ def build(shell: Shell) -> None:
         """The list and the chosen sweep as they are now; a sweep that began since is shown."""
         found = sweep_views.options(t)
         known = [value for _, value in found]
-        began = bool(known) and known[0] != before and before is not None
-        kept = known[0] if began or shown not in known else shown
-        return [gr.Dropdown(choices=found, value=kept), sweep_views.html(kept or "", t), known[0] if known else ""]
+        first = known[0] if known else ""
+        kept = first if shown not in known or (before is not None and first != before) else shown
+        return [gr.Dropdown(choices=found, value=kept or None), sweep_views.html(kept or "", t), first]
 
     last = gr.Textbox(visible=False)
     outputs = [own, teacher, chosen, view]
@@ -101,7 +103,7 @@ def build(shell: Shell) -> None:
     mode.input(ticked, [mode], grid, queue=False, **QUIET)
     own.change(safe(t, quiet=True)(lambda name: gr.Dropdown(choices=student_options(name, t), value=[])), [own],
                [students], queue=False, **QUIET)  # fmt: skip
-    common = [data, epochs, budget, methods, schemes]
+    common = [data, most, epochs, budget, methods, schemes]
     after: list[Any] = [chosen, view, last]
     for starter, source in (
         (compare, [*common, own, students, *grid]), (compress, [*common, teacher, biggest, slowest, least]),
@@ -126,8 +128,8 @@ def student_options(teacher: str | None, t: Texts) -> list[tuple[str, str]]:
     return found + [(shape, shape) for shape in choices.SHAPES[:2]]
 
 
-def begin_pairs(data: str, epochs: str, budget: str, methods: list[str], schemes: list[str], teacher: str | None,
-                students: list[str] | None, *grid: list[str] | None) -> str:  # fmt: skip
+def begin_pairs(data: str, most: str, epochs: str, budget: str, methods: list[str], schemes: list[str],
+                teacher: str | None, students: list[str] | None, *grid: list[str] | None) -> str:  # fmt: skip
     """Start a comparison of the pairs that are ticked.
 
     Raises:
@@ -140,18 +142,22 @@ def begin_pairs(data: str, epochs: str, budget: str, methods: list[str], schemes
         found += [f"{teacher},{checked_student(student)}" for student in students]
     if not found:
         raise InputError("No pair is chosen.", "Tick students beside a teacher, or choose your own.")
-    arguments = common_arguments(data, epochs, budget, methods, schemes)
+    arguments = common_arguments(data, most, epochs, budget, methods, schemes)
     return tasks.start("compare", [*arguments, "--custom-pairs", *found], label="compare", button="sweep-pairs")
 
 
-def begin_target(data: str, epochs: str, budget: str, methods: list[str], schemes: list[str], teacher: str | None,
-                 biggest: str, slowest: str, least: str) -> str:  # fmt: skip
+def begin_target(data: str, most: str, epochs: str, budget: str, methods: list[str], schemes: list[str],
+                 teacher: str | None, biggest: str, slowest: str, least: str) -> str:  # fmt: skip
     """Start a search for a target.
 
     Raises:
         InputError: no target is given, or a field holds something else than it should.
     """
-    arguments = [*common_arguments(data, epochs, budget, methods, schemes), "--teacher", guard.model_name(teacher)]
+    arguments = [
+        *common_arguments(data, most, epochs, budget, methods, schemes),
+        "--teacher",
+        guard.model_name(teacher),
+    ]
     limits = (("--max-size", biggest, quantities.byte_count), ("--max-latency", slowest, quantities.milliseconds),
               ("--min-retention", least, quantities.share))  # fmt: skip
     given = [(flag, words(value, read)) for flag, value, read in limits if (value or "").strip()]
@@ -174,13 +180,19 @@ def begin_resume(sweep_id: str | None) -> str:
     return tasks.start("sweeps", ["resume", sweep.id], label=sweep.id, button="sweep-resume")
 
 
-def common_arguments(data: str, epochs: str, budget: str, methods: list[str], schemes: list[str]) -> list[str]:
+def common_arguments(
+    data: str, most: str, epochs: str, budget: str, methods: list[str], schemes: list[str]
+) -> list[str]:
     """What both verbs take.
 
     Raises:
         InputError: a field holds something else than it should.
     """
     arguments = ["--data", guard.hub_or_file(data)]
+    if count := (most or "").strip():
+        if not count.isdecimal() or not 2 <= int(count) < 10**9:
+            raise InputError(f"{count[:20]!r} is no number of examples.", "Leave it empty for all.")
+        arguments += ["--max-examples", count]
     if (epochs or "").strip():
         try:
             arguments += ["--epochs", str(float(epochs))]
