@@ -55,7 +55,26 @@ unpack to float |
 | onnxruntime | `model.onnx` | ONNX Runtime; `pip install qtinker[onnx]` |
 | openvino | `openvino_model.xml`, `.bin` | OpenVINO; `pip install qtinker[openvino]` |
 
-`--engine auto` takes the one that suits the device and says why. `predict` and `evaluate` take all of them alike.
+`--engine auto` takes the one that suits the device, measures it and says why: on a CPU one that is slower than float is
+passed over for the next that is installed; where all are slower the fastest is taken, with a warning. An engine that is
+not installed is refused with what is missing. `predict` and `evaluate` take all of them alike.
+
+`int8-static` has SmoothQuant in it: NNCF applies it to Transformers before it looks for ranges.
+"""
+LOSING_LESS = """## Losing less in 4 bits
+
+    python3 app quantize MODEL --scheme mixed --data FILE --max-loss 0.5
+    python3 app distill --teacher T --student S --data FILE --quantization-aware int4 --quantize int4-weight-only
+
+`mixed` rounds each layer alone to 4 bits and measures the error of the logits, then finds by bisection how few layers
+must stay in 16 bits, those first that cost most for their bytes, so that no more than `--max-loss` points of the metric
+are lost on the examples. The model's card names each layer's bits. The limit holds for these examples: give other ones
+than it was trained on. It is not for a few rows, where one answer is more than the limit.
+
+`--quantization-aware int4` (or `int8`) trains with the weights that the packed file will hold: torchao's fake-quantized
+modules round them in each forward pass, and gradients pass as if they did not. At the end the weights are rounded for
+good, so that `int4-weight-only` of such a student gives the answers that were measured in training. It works with every
+method, and for `finetune`.
 """
 
 
@@ -70,8 +89,8 @@ def text() -> str:
             f"- Refused below {scheme.agreement:.0%} of equal answers, or above a relative error of the logits of "
             f"{scheme.logit_error}.\n"
         )
-    parts += [TRIM, ENGINES]
-    parts.append("## Formats to export to\n\nWhat each can and can't do, and what was checked: [export.md](export.md).\n")
+    parts += [LOSING_LESS, TRIM, ENGINES]
+    parts.append("## Formats to export to\n\nWhat each can't do, and what was checked: [export.md](export.md).\n")
     parts += [
         f"- `{form.name}`: {form.title}. Runs on {form.runs_on}."
         + (f" Needs `pip install qtinker[{form.extra}]`.\n" if form.extra else "\n")
