@@ -65,7 +65,7 @@ def test_download_import_verify_and_remove(page, storage, fresh_home, tmp_path):
     assert bar and 0 <= int(bar.get_attribute("aria-valuenow") or -1) < 60
     assert re.search(r"downloading · \d+ %\s+\S+ [kM]?B of 18\.0 MB", page.inner_text("#qt-doing-model"))
     page.reload()
-    page.wait_for_selector("#qt-doing-model [role=progressbar]")
+    page.wait_for_selector("#qt-doing-model [role=progressbar]", timeout=3 * SLOW_MS)
     page.locator("button:has-text('Stop'):visible").click()
     assert "was stopped" in words(page, "#qt-doing-model")
     storage.resources[PATH].mishaps.clear()
