@@ -145,7 +145,8 @@ def test_finetune_and_quantize(home, models):
     (quantized,) = report["quantized"]
     assert quantized["name"] == "mine-int8-dynamic"
     assert [row["name"] for row in report["models"]] == ["mine", "mine-int8-dynamic"]
-    assert report["models"][1]["bytes"] < report["models"][0]["bytes"]
+    record = registry.read_meta(quantized["path"])["quantization"]
+    assert (record["scheme"], record["engine"]) == ("int8-dynamic", quantized["engine"])
 
 
 def test_an_untrained_teacher_is_refused_with_the_command(home, models):
