@@ -113,9 +113,7 @@ def test_no_endpoint_reads_outside(open_server, program, trained_home, value):
         with pytest.raises(Exception) as caught:
             program.predict(*arguments, api_name=endpoint)
         words = str(caught.value)
-        assert "secret" not in words.replace("secret.csv", "") and "root:" not in words and "Traceback" not in words, (
-            endpoint
-        )
+        assert "secret too" not in words and "root:" not in words and "Traceback" not in words, endpoint
 
 
 def test_file_components_take_only_uploads(open_server):

@@ -65,8 +65,12 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
     application.include_router(downloads.router)
     uploads, limit = guard.uploads_dir(), guard.max_upload()
     for language in sorted(LANGUAGES, key=lambda name: name == "en"):  # "/" matches everything, so it comes last
+        blocks = build(language)
+        # Gradio checks that a file it is told of was uploaded only in what was launched, not in what is mounted:
+        # without this a request could have any file of this computer copied among the uploads.
+        blocks.has_launched = True
         gr.mount_gradio_app(
-            application, build(language), path="/" if language == "en" else f"/{language}", allowed_paths=[],
+            application, blocks, path="/" if language == "en" else f"/{language}", allowed_paths=[],
             blocked_paths=[str(path) for path in (home() / "bert_models", home() / "runs", home() / "data")],
             favicon_path=str(theme.icon()) if language == "en" else None, show_error=False, footer_links=[],
             run_history=False, max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False,
