@@ -142,9 +142,10 @@ def test_auto_passes_over_what_is_measured_slower_than_float(source, monkeypatch
 
     monkeypatch.setattr(make, "NOT_SLOWER", 0.0)
     record = model_folder.read_meta(quantize(source, "int8-dynamic", fresh=False))["quantization"]
-    assert record["engine"] == "torchao" and "; measured " in record["reason"] and record["speedup"] > 0
+    assert record["engine"] == "torchao" and record["speedup"] > 0
     if not extras.runs("onnxruntime"):
         pytest.skip("no second engine is installed")
+    assert "; measured " in record["reason"]
     monkeypatch.setattr(make, "NOT_SLOWER", float("inf"))  # none is fast enough: the fastest, with all the figures
     lines: list[str] = []
     made = quantize(source, "int8-dynamic", fresh=False, progress=lines.append)
