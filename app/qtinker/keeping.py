@@ -45,6 +45,8 @@ def _keep(
     }  # fmt: skip
     with registry.staged(group, name) as folder:
         checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
+    if name != base:
+        work.say(f"There was a model {base} already: this one is {name}.", level="warning")
     return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
 
 

@@ -32,6 +32,8 @@ from .spec import RunSpec, StudentSpec, TrainingSpec
 from .work import Work
 
 Event = dict[str, Any]
+FEW_ROWS = 100
+"""Evaluation examples below which a score says little."""
 CACHE_SHARE = 0.2
 """Of the free disk space, how much the teacher's outputs may take."""
 
@@ -330,6 +332,10 @@ def evaluate(work: Work) -> dict[str, Any]:
     )  # fmt: skip
     for text in report.warnings:
         work.say(text, level="warning")
+    if (rows := len(work.dataset.eval)) < FEW_ROWS:
+        work.say(
+            f"Only {rows} examples were measured on: one of them is {100 / max(rows, 1):.1f} points.", level="warning"
+        )
     return {"models": report.to_dict()["models"]}
 
 

@@ -151,7 +151,8 @@ class Recorder:
 
     def failed(self, error: BaseException) -> QTinkerError:
         """Write down how the run ended; returns the error in words."""
-        self.log(traceback.format_exc().rstrip())
+        if not isinstance(error, RunStopped):
+            self.log(traceback.format_exc().rstrip())
         resume = f"Go on with: python3 app runs resume {self.run.id}"
         if isinstance(error, RunStopped | KeyboardInterrupt):
             text = error.message if isinstance(error, RunStopped) else f"Run {self.run.id} was aborted."

@@ -101,8 +101,12 @@ def run(report: Data) -> None:
         print(f"\nRetention (student over teacher): {report['retention']:.1%}")
     if report.get("examples_per_second"):
         print(f"Trained on {report['examples_per_second']:.0f} examples a second.")
-    for each in report.get("quantized") or []:
-        print(f"Quantized, {each.get('scheme')}: {each.get('path')}")
+    made = {each.get("path"): each.get("scheme") for each in report.get("quantized") or []}
+    measured = {each.get("path"): each.get("metrics") or {} for each in report.get("models") or []}
+    for path, scheme in made.items():
+        score = measured.get(path, {}).get(report.get("metric") or "")
+        told = f" ({str(report['metric']).replace('_', '-')} {score:.4f})" if score is not None else ""
+        print(f"Quantized, {scheme}{told}: {path}")
     print(f"\nModel: {report.get('checkpoint')}\nRun: {report.get('run')}")
 
 

@@ -172,7 +172,7 @@ class SweepSpec(Part):
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Can't read {path}: {error}.") from None
+            raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
         except yaml.YAMLError as error:
             raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
         return cls.parse(data)

@@ -221,7 +221,9 @@ def _about_labels(
         return out
     missing = int((~train.labelled).sum())
     if missing:
-        out.append(f"{missing:,} of {len(train):,} training examples have no label: they learn from the teacher alone.")
+        out.append(
+            f"{missing:,} of {len(train):,} training examples have no label: only a teacher's answers teach them."
+        )
     unmeasured = int((~held.labelled).sum())
     if unmeasured:
         out.append(f"{unmeasured:,} of {len(held):,} evaluation examples have no label and don't count.")

@@ -67,7 +67,8 @@ def load(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        why = " ".join(str(error).split())[:200].rstrip(".")
         raise MissingExtra(
-            f"This needs {module.split('.')[0]}, which can't be loaded: {' '.join(str(error).split())[:200]}",
-            f"Install it: pip install {' '.join(packages(extra))}  (or qtinker[{extra}])",
+            f"This needs {module.split('.')[0]}, which can't be loaded: {why}.",
+            f"Install it: {sys.executable} -m pip install {' '.join(packages(extra))}",
         ) from error
