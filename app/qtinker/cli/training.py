@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -88,13 +89,24 @@ def print_spec(spec: RunSpec) -> Outcome:
     return Outcome({"spec": spec.model_dump(mode="json"), "yaml": text}, lambda: print(text, end=""))
 
 
-def execute(spec: RunSpec) -> Outcome:
-    """Run a spec here, drawing its events; Ctrl-C finishes the step, saves and says how to go on."""
+def execute(spec: RunSpec, options: Sequence[SettingOption] = ()) -> Outcome:
+    """Run a spec here, drawing its events; Ctrl-C finishes the step, saves and says how to go on.
+
+    Problems are named by those options that the user has, and the model of `finetune` by MODEL.
+    """
     from .. import api, console
     from . import show
 
-    with console.Drawing() as drawing:
-        result = api.run(spec, on_event=drawing)
+    try:
+        with console.Drawing() as drawing:
+            result = api.run(spec, on_event=drawing)
+    except SpecError as error:
+        if not options:
+            raise
+        named = in_options(error, list(options)).problems
+        raise SpecError([
+            replace(problem, field="MODEL") if problem.field == "student.model" else problem for problem in named
+        ]) from None  # fmt: skip
     return Outcome(result, lambda: show.run(result))
 
 
@@ -110,7 +122,7 @@ def distill(
     weights (--student-shape).
     """
     spec = spec_of(distill_options(), settings)
-    return print_spec(spec) if print_spec_only else execute(spec)
+    return print_spec(spec) if print_spec_only else execute(spec, distill_options())
 
 
 def finetune(
@@ -129,7 +141,7 @@ def finetune(
     if model is None:
         raise InputError("Name the model to train.", "For example: python3 app finetune bert-small --data FILE")
     spec = spec_of(options, settings, student={"model": model})
-    return print_spec(spec) if print_spec_only else execute(spec)
+    return print_spec(spec) if print_spec_only else execute(spec, options)
 
 
 def run(
