@@ -61,7 +61,10 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
     best = max(reports[1:], key=lambda report: report["metrics"]["student"][report["metric"]])
     say(tell, f"The best student is {best['name']}; it is quantized.")
     for scheme in SCHEMES:
-        made = api.quantize(best["checkpoint"], scheme=scheme, name=f"{best['name']}-{scheme}", fresh=False)
+        engine = "torchao" if scheme == "int8-dynamic" else "auto"  # the same table, whatever else is installed
+        made = api.quantize(
+            best["checkpoint"], scheme=scheme, name=f"{best['name']}-{scheme}", engine=engine, fresh=False
+        )  # fmt: skip
         roles[made["path"]] = f"quantized, {scheme}"
     say(tell, "All are measured side by side.")
     measured = api.evaluate(list(roles), data=DATA, max_length=MAX_LENGTH, threads=THREADS, isolate=False)
