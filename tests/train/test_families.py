@@ -118,7 +118,7 @@ def test_the_size_is_known_before_training(home, kind):
     student = tiny.bert(2, 128, 4, kind=kind)
     with registry.staged("finetuned", "trained") as folder:
         checkpoint.save(student.model, student.tokenizer, folder, meta={"kind": "finetuned"})
-    bare = bounds.skeleton(pairs.student_spec("trained"), registry.resolve("bert-teacher"), labels=2)
+    bare = bounds.skeleton(pairs.student_spec("trained"), registry.resolve("bert-teacher"), task=tiny.task())
     real = (registry.resolve("trained") / "model.safetensors").stat().st_size
     assert bounds.weight_bytes(bare) == pytest.approx(real, rel=0.02)
     for scheme in ("int8-dynamic", "int4-weight-only"):

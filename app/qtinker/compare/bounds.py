@@ -8,7 +8,9 @@ from typing import Any
 
 from .. import registry, shapes
 from ..data import Examples
+from ..errors import InputError
 from ..estimate import token_count
+from ..kinds import KINDS
 from ..quantize.schemes import SCHEMES
 from ..shapes import Shape
 from ..spec import SHAPE, RunSpec, StudentSpec
@@ -42,16 +44,24 @@ def cost(spec: RunSpec, examples: Examples) -> dict[str, Any]:
     return {"parameters": shape.parameters, "operations": operations(shape, tokens)}
 
 
-def skeleton(student: StudentSpec, teacher: Path, *, labels: int) -> Any:
-    """The student as a module without weights (torch's meta device), with a head for so many labels."""
+def skeleton(student: StudentSpec, teacher: Path, *, task: Any) -> Any:
+    """The student as a module without weights (torch's meta device), with the head of a `tasks.Task`.
+
+    Raises:
+        InputError: transformers has no such head for this architecture.
+    """
     import torch
 
     with torch.device("meta"):
-        return build(student, teacher, labels=labels)
+        return build(student, teacher, task=task)
 
 
-def build(student: StudentSpec, teacher: Path, *, labels: int) -> Any:
-    """The student with weights that nobody has set."""
+def build(student: StudentSpec, teacher: Path, *, task: Any) -> Any:
+    """The student with weights that nobody has set.
+
+    Raises:
+        InputError: transformers has no such head for this architecture.
+    """
     import transformers
 
     source = registry.resolve(student.model) if student.model else teacher
@@ -67,8 +77,14 @@ def build(student: StudentSpec, teacher: Path, *, labels: int) -> Any:
         config.num_hidden_layers = len(student.layers)
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[: len(student.layers)]
-    config.num_labels = labels
-    return transformers.AutoModelForSequenceClassification.from_config(config)
+    for name, value in task.head_config().items():
+        setattr(config, name, value)
+    head = getattr(transformers, task.head_class)
+    if type(config) not in head._model_mapping:
+        raise InputError(
+            f"{config.model_type} has no head for {KINDS[task.type].words}.", "Use a BERT, DistilBERT or MobileBERT."
+        )
+    return head.from_config(config)
 
 
 def weight_bytes(model: Any, scheme: str = FLOAT) -> int:

@@ -25,30 +25,19 @@ CALLS, ROWS = 20, 64
 
 
 def latencies(
-    students: dict[str, tuple[StudentSpec, Sequence[str]]], *, teacher: Path, examples: Examples, labels: int,
+    students: dict[str, tuple[StudentSpec, Sequence[str]]], *, teacher: Path, examples: Examples, task: Any,
     max_length: int, threads: int | None,
 ) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
     """For each student and scheme (`float` too) `latency_ms` and `bytes`; a scheme that can't be applied is left out.
 
     Args:
         students: by any name: how it is built, and the schemes to try.
+        task: a `tasks.Task`: whose head the students get.
 
     Raises:
         QTinkerError: the process that measures died.
     """
-    from .. import registry
-
-    job = {
-        "teacher": str(teacher), "labels": labels, "max_length": max_length, "threads": threads,
-        "students": {
-            name: {"schemes": list(schemes), "student": {
-                **student.model_dump(exclude_none=True),
-                **({"model": str(registry.resolve(student.model))} if student.model else {})}}
-            for name, (student, schemes) in students.items()
-        },
-        "rows": [[examples.texts[n], None if examples.pairs is None else examples.pairs[n]]
-                 for n in range(min(ROWS, len(examples)))],
-    }  # fmt: skip
+    job = prepared(students, teacher=teacher, examples=examples, task=task, max_length=max_length, threads=threads)
     with tempfile.TemporaryDirectory(prefix="qtinker-probe-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -70,31 +59,54 @@ def latencies(
         return found
 
 
-def _measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+def prepared(
+    students: dict[str, tuple[StudentSpec, Sequence[str]]], *, teacher: Path, examples: Examples, task: Any,
+    max_length: int, threads: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The job as plain data, models as folders: the process that does it has a home of its own."""
+    from .. import registry
+
+    return {
+        "teacher": str(teacher), "task": task.to_meta(), "max_length": max_length, "threads": threads,
+        "form": examples.form, "stride": examples.stride,
+        "students": {
+            name: {"schemes": list(schemes), "student": {
+                **student.model_dump(exclude_none=True),
+                **({"model": str(registry.resolve(student.model))} if student.model else {})}}
+            for name, (student, schemes) in students.items()
+        },
+        "rows": [[examples.texts[n], None if examples.pairs is None else examples.pairs[n]]
+                 for n in range(min(ROWS, len(examples)))],
+    }  # fmt: skip
+
+
+def measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Build, quantize and time each student of a job, in this process and this home."""
     import torch
 
     from .. import checkpoint, quantize
     from ..measure import quick_latency
     from ..runtime import open_runtime, weights_bytes
     from ..runtime.base import load_tokenizer
+    from ..tasks import Task
     from . import bounds
 
     if job["threads"]:
         torch.set_num_threads(job["threads"])
     pairs = [pair for _, pair in job["rows"]]
-    rows = Examples([text for text, _ in job["rows"]], None if pairs[0] is None else pairs)
-    task = {"type": "classification", "labels": [f"LABEL_{n}" for n in range(job["labels"])],
-            "pair": rows.pairs is not None}  # fmt: skip
+    texts = [text for text, _ in job["rows"]]
+    rows = Examples(texts, None if pairs[0] is None else pairs, None, job["form"], None, job["stride"])
+    task = Task.from_meta(job["task"])
     found: dict[str, dict[str, dict[str, float]]] = {}
     for number, (name, each) in enumerate(job["students"].items()):
         student = StudentSpec(**each["student"])
         torch.manual_seed(0)
-        model = bounds.build(student, Path(job["teacher"]), labels=job["labels"])
+        model = bounds.build(student, Path(job["teacher"]), task=task)
         tokenizer = load_tokenizer(Path(student.model or job["teacher"]))
         if model.config.pad_token_id is None:
             model.config.pad_token_id = tokenizer.pad_token_id
         folder = models_dir() / "finetuned" / f"probe-{number}"
-        meta = {"name": folder.name, "kind": "finetuned", "task": task, "max_length": job["max_length"]}
+        meta = {"name": folder.name, "kind": "finetuned", "task": job["task"], "max_length": job["max_length"]}
         checkpoint.save(model.eval(), tokenizer, folder, meta=meta)
         found[name] = {}
         for scheme in [FLOAT, *each["schemes"]]:
@@ -113,7 +125,7 @@ def _measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _main(folder: Path) -> int:
-    found = _measure(json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    found = measure(json.loads((folder / "job.json").read_text(encoding="utf-8")))
     (folder / "result.json").write_text(json.dumps(found), encoding="utf-8")
     return 0
 

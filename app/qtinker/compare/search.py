@@ -140,12 +140,11 @@ def smaller_shapes(whole: Shape) -> list[str]:
 
 def known_costs(work: Any, names: list[str], teacher: Path) -> list[Start]:
     """Each start with its bytes under each scheme that suits it; one that can't be built is noted and left out."""
-    labels = len(work.dataset.task.labels)
     found = []
     for name in names:
         student = student_spec(name)
         try:
-            model = bounds.skeleton(student, teacher, labels=labels)
+            model = bounds.skeleton(student, teacher, task=work.dataset.task)
             weights = {bounds.FLOAT: bounds.weight_bytes(model)}
             shape = bounds.shape_of(student, teacher)
         except (QTinkerError, ValueError, OSError) as error:
@@ -169,8 +168,8 @@ def measure_times(work: Any, starts: list[Start], teacher: Path) -> None:
     times = probe.latencies(
         {each.name: (student_spec(each.name), [s for s in each.fitting(spec.target) if s != bounds.FLOAT])
          for each in starts},
-        teacher=teacher, examples=work.dataset.eval, labels=len(work.dataset.task.labels),
-        max_length=spec.data.max_length, threads=spec.training.threads,
+        teacher=teacher, examples=work.dataset.eval, task=work.dataset.task, max_length=spec.data.max_length,
+        threads=spec.training.threads,
     )  # fmt: skip
     for start in starts:
         measured = times.get(start.name, {})

@@ -1,0 +1,62 @@
+"""What a search knows before any training, for every task: bytes by formula, time by random weights."""
+
+from __future__ import annotations
+
+import pytest
+import task_data
+import tiny
+from qtinker import checkpoint, registry
+from qtinker.compare import bounds, probe
+from qtinker.data import load
+from qtinker.errors import InputError
+from qtinker.spec import DataSpec, StudentSpec
+from qtinker.tasks import TASKS
+
+pytestmark = pytest.mark.train
+LABELS = {"multi-label": task_data.TOPICS, "token-classification": ("O", "B-praise", "B-blame"),
+          "classification": tiny.LABELS}  # fmt: skip
+
+
+@pytest.fixture
+def teacher(qtinker_home):
+    task_data.encoder(qtinker_home / "bert_models" / "hub", "big", layers=3, seed=1)
+    return registry.resolve("big")
+
+
+def rows(folder, kind):
+    if kind == "classification":
+        return tiny.examples(12)
+    return load(DataSpec(train=str(task_data.write(folder, kind, 24)), max_length=32), seed=1, task=kind).eval
+
+
+STUDENTS = {"layers": (StudentSpec(layers=[0, 2]), ["bf16"]), "shape": (StudentSpec(shape="L-1_H-16_A-2"), [])}
+
+
+@pytest.mark.parametrize("kind", list(TASKS))
+def test_students_of_every_task_are_timed_before_training(teacher, tmp_path, kind):
+    task = TASKS[kind](LABELS.get(kind, ()))
+    job = probe.prepared(STUDENTS, teacher=teacher, examples=rows(tmp_path, kind), task=task, max_length=32, threads=1)
+    found = probe.measure(job)
+    assert {name: set(figures) for name, figures in found.items()} == {"layers": {"float", "bf16"}, "shape": {"float"}}
+    for name, (student, _) in STUDENTS.items():
+        assert all(figures["latency_ms"] > 0 for figures in found[name].values())
+        bare = bounds.skeleton(student, teacher, task=task)
+        assert type(bare).__name__.endswith(task.head_class.removeprefix("AutoModel"))
+        assert found[name]["float"]["bytes"] == pytest.approx(bounds.weight_bytes(bare), rel=0.05)
+    assert found["layers"]["bf16"]["bytes"] < 0.6 * found["layers"]["float"]["bytes"]
+
+
+def test_the_timing_process_leaves_no_model_behind(teacher, tmp_path):
+    task = TASKS["question-answering"]()
+    found = probe.latencies(STUDENTS, teacher=teacher, examples=rows(tmp_path, "question-answering"), task=task,
+                            max_length=32, threads=1)  # fmt: skip
+    assert set(found) == {"layers", "shape"} and found["shape"]["float"]["latency_ms"] > 0
+    assert [entry.name for entry in registry.list_models()] == ["big"]
+
+
+def test_a_head_that_an_architecture_lacks_is_said_in_words(qtinker_home):
+    made = tiny.bert(1, 32, 4, kind="GPT2")
+    with registry.staged("hub", "gpt") as folder:
+        checkpoint.save(made.model.base_model, made.tokenizer, folder, meta={"name": "gpt", "kind": "pretrained"})
+    with pytest.raises(InputError, match="gpt2 has no head for masked language modelling"):
+        bounds.skeleton(StudentSpec(layers=[0]), registry.resolve("gpt"), task=TASKS["masked-lm"]())
