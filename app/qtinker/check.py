@@ -21,7 +21,7 @@ from .home import home
 from .kinds import KINDS
 from .shapes import Shape
 from .spec import RunSpec
-from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod, TripleMethod
+from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
 
 MANY = 8
 """Names shown in a message before it is cut."""
@@ -172,7 +172,7 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found
         _add(found, "student.model", f"{KINDS[kind].words} is answered token by token, and {teacher.name} and "
              f"{student.name} have different vocabularies.",
              "Take a student with the teacher's vocabulary.")  # fmt: skip
-    elif isinstance(method, FeatureMethod | RelationsMethod | TripleMethod) and different:
+    elif method.token_by_token and different:
         _add(found, "method.name", f"the method {method.name!r} compares token by token, and {teacher.name} and "
              f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
              "with the teacher's vocabulary.")  # fmt: skip

@@ -59,8 +59,8 @@ def estimate(spec: RunSpec, *, student: Shape, teacher: Shape | None, examples: 
         work += 3.0 * _operations(student, tokens) * seen
         disk += 4 * student.parameters
     if spec.teacher and teacher:
-        once = spec.method.name == "logit"
-        work += _operations(teacher, tokens) * (len(examples) * tokens if once else seen)
+        asked = seen if spec.method.asks_along else len(examples) * tokens
+        work += _operations(teacher, tokens) * asked
         memory += 4 * teacher.parameters
         if spec.teacher.finetune:
             work += 3.0 * _operations(teacher, tokens) * spec.teacher.epochs * len(examples) * tokens

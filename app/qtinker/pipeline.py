@@ -53,8 +53,8 @@ def plan(spec: RunSpec) -> list[Phase]:
             found.append(Phase("finetune-teacher", "Finetuning the teacher", 3 * spec.teacher.epochs))
         if asks_once(spec):
             found.append(Phase("teacher-outputs", "Asking the teacher", 1))
-        asks_always = spec.method.name in ("feature", "relations", "triple")
-        found.append(Phase("distill", f"Distilling ({spec.method.name})", epochs * (1.25 if asks_always else 0.75)))
+        cost = 1.25 if spec.method.asks_along else 0.75
+        found.append(Phase("distill", f"Distilling ({spec.method.name})", epochs * cost))
         if spec.control:
             found.append(Phase("control", "Training the control, without the teacher", epochs * 0.75))
     if spec.quantize:
@@ -66,9 +66,7 @@ def asks_once(spec: RunSpec) -> bool:
     """Whether the teacher is asked once beforehand: where a stage of the method reads no more than can be kept."""
     if spec.task.type in KINDS and KINDS[spec.task.type].per_token:
         return False  # its answers are too many to keep
-    if spec.teacher is None or spec.method.name == "triple":
-        return False
-    return spec.method.kd_weight > 0 or spec.method.name == "patient"
+    return spec.teacher is not None and spec.method.asks_before
 
 
 class Record:

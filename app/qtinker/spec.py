@@ -9,14 +9,12 @@ Free of torch, so that every border can import it. `option` in a field's extra i
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from .errors import InputError, Problem, SpecError
-from .spec_base import Part, setting
+from .spec_base import Part, Whole, setting
 from .spec_methods import METHODS, LogitMethod, Method
 
 SPEC_VERSION: Literal[1] = 1
@@ -139,6 +137,10 @@ class DataSpec(Part):
         None, "Label column", "The column with the label; found by itself if left out. For several labels an example "
         "also columns of 0 and 1, separated by commas."
     )
+    unlabelled: list[str] | None = setting(
+        None, "Unlabelled data", "Files of further texts without labels, comma separated: the student learns them from "
+        "the teacher's answers alone.",
+    )
     eval_fraction: float = setting(
         0.1, "Evaluation share", "Share split off when no evaluation data is given.", gt=0, lt=1, level="advanced"
     )
@@ -152,6 +154,11 @@ class DataSpec(Part):
     max_examples: int | None = setting(
         None, "At most", "Use only so many training examples, chosen by seed.", ge=2, level="advanced"
     )
+
+    @field_validator("unlabelled", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] or None if isinstance(value, str) else value
 
 
 class TaskSpec(Part):
@@ -234,11 +241,13 @@ class QuantizeSpec(Part):
     )
 
 
-class RunSpec(Part):
+class RunSpec(Whole):
     """Everything that one run does: finetune, distil, compare with a control, quantize, measure.
 
     Without a teacher the student is simply finetuned on the labels (the `finetune` verb).
     """
+
+    unions: ClassVar = {"method": METHODS}
 
     version: Literal[1] = SPEC_VERSION
     name: str | None = setting(
@@ -264,36 +273,6 @@ class RunSpec(Part):
             raise ValueError("name a student: a model, the teacher's layers to keep, or a shape")
         return self
 
-    @classmethod
-    def parse(cls, data: Any) -> RunSpec:
-        """Build a spec from plain data.
-
-        Raises:
-            SpecError: with every problem at once, each with its field, what is wrong and the fix.
-        """
-        if not isinstance(data, dict):
-            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.")])
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise SpecError([_problem(detail) for detail in error.errors()]) from None
-
-    @classmethod
-    def load(cls, path: str | Path) -> RunSpec:
-        """Read a spec from YAML.
-
-        Raises:
-            InputError: the file can't be read or is no YAML.
-            SpecError: the content has problems.
-        """
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
-        return cls.parse(data)
-
     def to_yaml(self, *, full: bool = False) -> str:
         """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""
         data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not full)
@@ -301,18 +280,3 @@ class RunSpec(Part):
         if self.teacher is not None:
             data["method"] = {"name": self.method.name, **data.get("method", {})}
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-def _problem(detail: Any) -> Problem:
-    """One pydantic error in our words: the tag of the method union is left out of the path."""
-    path = [str(part) for part in detail["loc"]]
-    if len(path) > 1 and path[0] == "method" and path[1] in METHODS:
-        del path[1]
-    field, message, given = ".".join(path) or "spec", detail["msg"], detail.get("input")
-    message = message.removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        return Problem(field, "there is no such setting.", "Remove it, or see docs/settings.md for the right name.")
-    if detail["type"] == "missing":
-        return Problem(field, "is missing.", f"Give {field}.")
-    shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
-    return Problem(field, f"{message}{shown}.")

@@ -1,10 +1,15 @@
-"""How a setting is declared: the words beside the default, and the base of the parts of a spec."""
+"""How a setting is declared: the words beside the default, the base of the parts of a spec, and of a whole one."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import InputError, Problem, SpecError
 
 
 def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) -> Any:
@@ -17,3 +22,59 @@ class Part(BaseModel):
     """A part of the spec: unknown keys are refused, assignments are checked."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Whole(Part):
+    """A whole spec: read from plain data or from a YAML file, with every problem told at once.
+
+    Attributes:
+        unions: fields that are one of several classes, and the names of those classes, which pydantic puts into the
+            path of a problem and users never wrote.
+    """
+
+    unions: ClassVar[dict[str, Container[str]]] = {}
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Build a spec from plain data.
+
+        Raises:
+            SpecError: with every problem at once, each with its field, what is wrong and the fix.
+        """
+        if not isinstance(data, dict):
+            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.")])
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SpecError([cls._problem(detail) for detail in error.errors()]) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a spec from YAML.
+
+        Raises:
+            InputError: the file can't be read or is no YAML.
+            SpecError: the content has problems.
+        """
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        return cls.parse(data)
+
+    @classmethod
+    def _problem(cls, detail: Any) -> Problem:
+        """One pydantic error in our words."""
+        path = [str(part) for part in detail["loc"]]
+        if len(path) > 1 and path[1] in cls.unions.get(path[0], ()):
+            del path[1]
+        field, message, given = ".".join(path) or "spec", detail["msg"], detail.get("input")
+        message = message.removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            return Problem(field, "there is no such setting.", "Remove it, or see docs/settings.md for the right name.")
+        if detail["type"] == "missing":
+            return Problem(field, "is missing.", f"Give {field}.")
+        shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
+        return Problem(field, f"{message}{shown}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +14,13 @@ from .spec_base import Part, setting
 
 
 class SoftTargets(Part):
-    """What every distillation method shares: the teacher's softened answer and the true label."""
+    """What every distillation method shares: the teacher's softened answer and the true label.
+
+    Attributes:
+        token_by_token: whether teacher and student are compared token by token, so that they need one vocabulary.
+    """
+
+    token_by_token: ClassVar[bool] = False
 
     temperature: float = setting(
         2.0, "Temperature", "Softens both answers; 1 leaves them as they are. The soft loss is multiplied by its "
@@ -37,6 +43,16 @@ class SoftTargets(Part):
         False, "Standardise logits", "Bring both models' logits to mean 0 and deviation 1 for each example, so that a "
         "small student need not match their size (Sun et al. 2024). From three classes on; with kl.", level="advanced",
     )
+
+    @property
+    def asks_before(self) -> bool:
+        """Whether a stage reads so little of the teacher that it is asked once, before the training, and kept."""
+        return self.kd_weight > 0
+
+    @property
+    def asks_along(self) -> bool:
+        """Whether a stage reads so much of the teacher that it is asked again in each epoch."""
+        return False
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> SoftTargets:
@@ -85,8 +101,27 @@ class PatientMethod(SoftTargets):
     )
     _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
 
+    @property
+    def asks_before(self) -> bool:
+        """Always: for the [CLS] states, whatever the weight of the answers."""
+        return True
 
-class FeatureMethod(SoftTargets):
+
+class TwoStages(SoftTargets):
+    """Methods with a stage on the teacher's inside before the stage on its answers."""
+
+    token_by_token: ClassVar[bool] = True
+
+    if TYPE_CHECKING:  # each declares it with words of its own
+        intermediate_share: float
+
+    @property
+    def asks_along(self) -> bool:
+        """In the intermediate stage, where there is one."""
+        return self.intermediate_share > 0
+
+
+class FeatureMethod(TwoStages):
     """Imitates embeddings, hidden states and attention scores, then the answer. Strongest pull, most work
     (TinyBERT, Jiao et al. 2020)."""
 
@@ -109,7 +144,7 @@ class FeatureMethod(SoftTargets):
     _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
 
 
-class RelationsMethod(SoftTargets):
+class RelationsMethod(TwoStages):
     """Imitates how the words of a text relate to each other in one teacher layer, then the answer. Needs neither equal
     widths nor equal heads (MiniLMv2, Wang et al. 2021)."""
 
@@ -131,12 +166,24 @@ class TripleMethod(SoftTargets):
     """Imitates the answers and the direction of the last hidden states, beside the task's own loss. For distilling a
     language model on plain text, with a student cut from the teacher (DistilBERT, Sanh et al. 2019)."""
 
+    token_by_token: ClassVar[bool] = True
+
     name: Literal["triple"] = "triple"
     kd_weight: float = setting(5.0, "Weight of the teacher's answer", "Weight of the soft-target loss.", ge=0)
     ce_weight: float = setting(
         2.0, "Weight of the true label", "Weight of the cross-entropy with the label (or the hidden word).", ge=0
     )
     cosine_weight: float = setting(1.0, "Cosine weight", "Weight of the hidden states' direction.", ge=0)
+
+    @property
+    def asks_before(self) -> bool:
+        """Never: answers are read with the hidden states, as the training goes."""
+        return False
+
+    @property
+    def asks_along(self) -> bool:
+        """Always: its hidden states are too much to keep."""
+        return True
 
 
 Method = Annotated[

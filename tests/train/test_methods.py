@@ -8,15 +8,12 @@ import tiny
 import torch
 from qtinker import checkpoint
 from qtinker.data import Examples, collate, encode
-from qtinker.distill import layers, methods, schedule
+from qtinker.distill import methods, schedule
 from qtinker.distill.layers import Needs
 from qtinker.distill.teacher import Teacher
-from qtinker.distill.train import train
 from qtinker.errors import InputError, RunFailed, RunStopped
-from qtinker.presets import apply, presets
-from qtinker.spec import RunSpec, TrainingSpec
 from qtinker.spec_methods import METHODS, FeatureMethod, LogitMethod, PatientMethod
-from training_job import accuracy
+from training_job import accuracy, go, same
 
 pytestmark = pytest.mark.train
 TASK = tiny.task()
@@ -26,31 +23,6 @@ OPTIONS = {"patient": {"layer_mapping": [(1, 3)]}}
 
 def spec(name: str, **more):
     return None if name == "finetune" else METHODS[name](**OPTIONS.get(name, {}), **more)
-
-
-def go(student, folder, *, method=None, teacher=None, data=None, evaluate=None,
-       should_stop=lambda: False, task=TASK, **training):  # fmt: skip
-    """Train; returns (result, events)."""
-    settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu",
-                "threads": 1, **training}  # fmt: skip
-    data = data if data is not None else tiny.encoded(24)
-    if teacher is not None and not isinstance(teacher, Teacher):
-        teacher = Teacher(teacher, student=student, task=TASK)
-    steps = train(
-        student, data, task=task, training=TrainingSpec(**settings), folder=folder, method=method, teacher=teacher,
-        evaluate=evaluate, should_stop=should_stop,
-    )  # fmt: skip
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as end:
-            return end.value, events
-
-
-def same(first: dict, second: dict, tolerance: float) -> None:
-    for key, weight in first.items():
-        assert torch.allclose(weight, second[key], atol=tolerance, rtol=0), (key, (weight - second[key]).abs().max())
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -452,87 +424,3 @@ def test_fp16_scales_the_loss_and_resumes(tmp_path):
         assert result.precision == "fp16" and result.steps == 6
         ends.append(tiny.weights(student.model))
     assert all(torch.equal(weight, ends[1][key]) for key, weight in ends[0].items())
-
-
-THREE = ("a", "b", "c")
-FORMS = [{"soft_loss": "mse"}, {"standardize_logits": True}]
-
-
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: next(iter(form)))
-def test_forms_of_the_soft_loss_do_not_depend_on_how_a_batch_is_cut(form, tmp_path):
-    task, ends = tiny.task(THREE), []
-    for pieces in (1, 3):
-        student, teacher = tiny.bert(2, 32, dropout=0.0, seed=2, labels=THREE), tiny.bert(4, 64, seed=1, labels=THREE)
-        data = tiny.encoded(24, unlabelled=7)
-        go(student, tmp_path / str(pieces), method=LogitMethod(**form), task=task,
-           teacher=Teacher(teacher, student=student, task=task), data=data, gradient_accumulation=pieces,
-           learning_rate=1e-4)  # fmt: skip
-        ends.append(tiny.weights(student.model))
-    same(*ends, tolerance=2e-6)
-    plain = tiny.bert(2, 32, dropout=0.0, seed=2, labels=THREE)
-    teacher = Teacher(tiny.bert(4, 64, seed=1, labels=THREE), student=plain, task=task)
-    go(plain, tmp_path / "plain", method=LogitMethod(), task=task, teacher=teacher,
-       data=tiny.encoded(24, unlabelled=7), learning_rate=1e-4)  # fmt: skip
-    other = tiny.weights(plain.model)
-    assert max((ends[0][key] - other[key]).abs().max() for key in other) > 1e-5  # the setting does something
-
-
-def test_the_temperature_goes_in_a_straight_line(tmp_path):
-    seen = []
-
-    class Watched(methods.Logit):
-        def parts(self, *arguments):
-            seen.append(self.temperature)
-            return super().parts(*arguments)
-
-    student, teacher = tiny.bert(2, 32, seed=2), tiny.bert(4, 64, seed=1)
-    method = Watched(
-        LogitMethod(temperature=2.0, temperature_end=8.0), task=TASK, student=student, teacher=teacher,
-        same_tokens=True,
-    )  # fmt: skip
-    batch = {"labels": torch.tensor([0, 1])}
-    out = layers.Outputs(torch.zeros(2, 2), torch.ones(2, 4))
-    for method.progress in (0.0, 0.5, 1.0):
-        method.parts("train", out, out, batch)
-    assert seen == [2.0, 5.0, 8.0]
-    _, events = go(student, tmp_path, method=LogitMethod(temperature_end=8.0), teacher=teacher)
-    assert [event for event in events if event["kind"] == "step"]
-
-
-@pytest.mark.parametrize(("form", "says"), [
-    ({"soft_loss": "dist"}, "soft_loss dist needs three classes or more"),
-    ({"standardize_logits": True}, "standardize_logits needs three classes or more"),
-])  # fmt: skip
-def test_two_classes_are_refused_where_sureness_would_be_lost(form, says, tmp_path):
-    with pytest.raises(InputError, match=says):
-        go(tiny.bert(2, 32), tmp_path, method=LogitMethod(**form), teacher=tiny.bert(4, 64))
-
-
-@pytest.fixture(scope="module")
-def trained_teacher(tmp_path_factory):
-    """A teacher whose answers say something, as weights: a run moves and freezes the model."""
-    teacher = tiny.bert(4, 64, seed=1)
-    go(teacher, tmp_path_factory.mktemp("teacher"), data=tiny.encoded(48), epochs=15, batch_size=4)
-    return tiny.weights(teacher.model)
-
-
-@pytest.mark.parametrize("name", [name for name in presets() if name != "general"])
-def test_each_preset_brings_the_student_nearer_to_the_teacher(name, trained_teacher, tmp_path):
-    given = {"teacher": {"model": "t"}, "student": {"model": "s"}, "data": {"train": "d"}}
-    whole = RunSpec.parse(apply(name, given))
-    student, teacher, data = tiny.bert(2, 64, seed=2), tiny.bert(4, 64, seed=1), tiny.encoded(48)
-    teacher.model.load_state_dict(trained_teacher)
-    batch = collate(data, np.arange(48), pad_token_id=0)
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-
-    @torch.no_grad()
-    def distance():
-        answers = [loaded.model.eval()(**inputs).logits.softmax(-1) for loaded in (student, teacher)]
-        return (answers[0] - answers[1]).abs().mean().item()
-
-    before = distance()
-    assert before > 0.2
-    method = whole.method.model_copy(update={"ce_weight": 0.0, **OPTIONS.get(name, {})})
-    # more passes over less data than a preset means for pretrained students
-    go(student, tmp_path, method=method, teacher=teacher, data=data, epochs=12, batch_size=4, learning_rate=2e-3)
-    assert distance() < 0.5 * before

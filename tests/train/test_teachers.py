@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,12 +16,13 @@ from qtinker.distill.train import train
 from qtinker.errors import InputError
 from qtinker.spec import TrainingSpec
 from qtinker.spec_methods import LogitMethod
+from qtinker.tasks import TASKS
 
 pytestmark = pytest.mark.train
 
 
 def task(kind: str):
-    return SimpleNamespace(type=kind)
+    return TASKS[kind](labels=("a", "b"))
 
 
 def test_probabilities_are_averaged():

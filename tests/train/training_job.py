@@ -1,4 +1,4 @@
-"""One small training, to be run here or in a process that kills itself: python training_job.py NAME FOLDER WHEN."""
+"""Small trainings, to be run here or in a process that kills itself: python training_job.py NAME FOLDER WHEN."""
 
 from __future__ import annotations
 
@@ -66,6 +66,34 @@ def job(
             events.append(next(steps))
         except StopIteration as end:
             return student.model, end.value, events
+
+
+def go(
+    student: Any, folder: Path, *, method: Any = None, teacher: Any = None, data: Any = None, evaluate: Any = None,
+    should_stop: Callable[[], bool] = lambda: False, task: Any = None, **training: Any,
+) -> tuple[TrainResult, list[dict[str, Any]]]:  # fmt: skip
+    """Train; returns (result, events)."""
+    settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu",
+                "threads": 1, **training}  # fmt: skip
+    data = data if data is not None else tiny.encoded(24)
+    task = task or tiny.task()
+    if teacher is not None and not isinstance(teacher, Teacher):
+        teacher = Teacher(teacher, student=student, task=task)
+    steps = train(
+        student, data, task=task, training=TrainingSpec(**settings), folder=folder, method=method, teacher=teacher,
+        evaluate=evaluate, should_stop=should_stop,
+    )  # fmt: skip
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            return end.value, events
+
+
+def same(first: dict, second: dict, tolerance: float) -> None:
+    for key, weight in first.items():
+        assert torch.allclose(weight, second[key], atol=tolerance, rtol=0), (key, (weight - second[key]).abs().max())
 
 
 def main() -> None:

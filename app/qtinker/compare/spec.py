@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from ..errors import InputError, Problem, SpecError
-from ..spec import METHODS, SHAPE, DataSpec, Part, Scheme, TaskSpec, TrainingSpec, _problem, setting
+from ..spec import METHODS, SHAPE, DataSpec, Scheme, TaskSpec, TrainingSpec
+from ..spec_base import Part, Whole, setting
 from . import quantities
 
 Mode = Literal["quick", "balanced", "all"]
@@ -42,7 +41,7 @@ class TargetSpec(Part):
         return any(value is not None for value in (self.max_size, self.max_latency, self.min_retention))
 
 
-class SweepSpec(Part):
+class SweepSpec(Whole):
     """Everything that one sweep does. `compare` takes pairs from a list, `compress` searches students for one teacher.
     """
 
@@ -146,36 +145,6 @@ class SweepSpec(Part):
         if self.schemes is not None:
             return list(dict.fromkeys(self.schemes))
         return ["int8-dynamic", *(["int8-weight-only", "int4-weight-only"] if self.kind == "compress" else [])]
-
-    @classmethod
-    def parse(cls, data: Any) -> SweepSpec:
-        """Build a spec from plain data.
-
-        Raises:
-            SpecError: with every problem at once.
-        """
-        if not isinstance(data, dict):
-            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.")])
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise SpecError([_problem(detail) for detail in error.errors()]) from None
-
-    @classmethod
-    def load(cls, path: str | Path) -> SweepSpec:
-        """Read a spec from YAML.
-
-        Raises:
-            InputError: the file can't be read or is no YAML.
-            SpecError: the content has problems.
-        """
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
-        return cls.parse(data)
 
     def to_yaml(self, *, full: bool = False) -> str:
         """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""

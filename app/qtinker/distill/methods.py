@@ -18,9 +18,6 @@ from ..spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsM
 from . import layers, losses
 from .layers import Needs, Outputs
 
-CLASS_TASKS = ("classification", "token-classification")
-"""Tasks whose outputs are classes of which one is right."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -130,7 +127,7 @@ class Logit(Finetune):
     def _check_classes(self) -> None:
         """These forms of the soft-target loss are about classes that exclude each other, most of them three or more."""
         name = "standardize_logits" if self.spec.standardize_logits else f"soft_loss {self.spec.soft_loss}"
-        if self.task.type not in CLASS_TASKS:
+        if not self.task.exclusive:
             raise InputError(
                 f"{name} suits tasks with one class for each text or word, not {self.task.type}.",
                 "Use soft_loss kl, without standardize_logits.",

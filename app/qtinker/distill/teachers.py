@@ -20,9 +20,7 @@ from .teacher import Teacher
 class Teachers:
     """Asked like one `Teacher`. States and attention are the first one's; answers are the weighted mean of all.
 
-    Where outputs are classes that exclude each other, probabilities are averaged (Hinton et al. 2015, section 3), where
-    they are labels that don't, the probability of each; else the outputs themselves. Each teacher may have a tokenizer
-    of its own where the task has one answer for each text.
+    Each teacher may have a tokenizer of its own where the task has one answer for each text.
 
     Args:
         members: the first is the one whose states count.
@@ -74,7 +72,7 @@ class Teachers:
 
 
 def average(answers: Sequence[Any], weights: Sequence[float], *, task: Any) -> Tensor:
-    """One answer of several: logits again, of the averaged probabilities.
+    """One answer of several, as the task averages them.
 
     Args:
         answers: one tensor for each teacher, all of one shape, in the task's order of labels.
@@ -82,8 +80,5 @@ def average(answers: Sequence[Any], weights: Sequence[float], *, task: Any) -> T
     """
     stacked = torch.stack([answer.float() for answer in answers])
     shares = torch.tensor(weights, device=stacked.device).view(-1, *[1] * (stacked.ndim - 1))
-    if task.type == "multi-label":
-        return torch.logit((stacked.sigmoid() * shares).sum(0), eps=1e-6)
-    if task.type in ("regression", "question-answering"):
-        return (stacked * shares).sum(0)
-    return (stacked.log_softmax(-1) + shares.log()).logsumexp(0)
+    averaged: Tensor = task.average(stacked, shares)
+    return averaged

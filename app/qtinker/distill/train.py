@@ -24,10 +24,10 @@ from ..data import Encoded, collate, epoch_batches
 from ..errors import InputError, RunStopped
 from ..spec import TrainingSpec
 from . import methods, precision, schedule, troubles, used_rows
-from .layers import run
 from .processes import Processes
 from .progress import Progress, TrainResult, fingerprint
 from .state import StateFolder, copy_weights, optimizer_tensors, restore_optimizer, weights_of
+from .step import Step
 from .teacher import Teacher
 from .teachers import Teachers
 
@@ -101,7 +101,6 @@ class _Training:
             method, task=task, student=student, teacher=teacher.loaded if teacher else None,
             same_tokens=teacher.same_tokens if teacher else True, seed=training.seed,
         )  # fmt: skip
-        self.inputs = checkpoint.model_inputs(self.model)
         self.steps_per_epoch = -(-len(data) // training.batch_size)
         steps = max(1, math.ceil(training.epochs * self.steps_per_epoch - 1e-9))
         self.total_steps = min(steps, training.max_steps or steps)
@@ -121,7 +120,7 @@ class _Training:
         self.model.to(self.device)
         self.method.projections.to(self.device)
         padding = self.student.tokenizer.pad_token_id
-        if self.task.type != "masked-lm":  # which writes other words into the texts
+        if not self.task.rewrites:
             self.embedding = used_rows.put_in(self.model, self.data.input_ids, also=(padding,))
         try:
             return (yield from self._loop(saved))
@@ -132,7 +131,7 @@ class _Training:
     def _loop(self, saved: Any) -> Generator[Event, None, TrainResult]:
         self._begin(saved[1] if saved else None)
         if self.teacher is not None:
-            self.teacher.prepare(self.device, self.precision)
+            self.teacher.prepare(self.device, self.step.precision)
         if saved is not None:
             self._restore(*saved)
             if self.progress.finished:
@@ -203,10 +202,13 @@ class _Training:
             The parts of the loss, unweighted, and the weighted sum; means over the whole batch.
         """
         mine = indices[self.processes.rank :: self.processes.count]
+        seed = schedule.step_seed(self.training.seed, self.progress.step, self.processes.rank)
         while True:
             out_of_memory, totals = False, {}
             try:
-                totals = self._gradients(mine)
+                totals = self.step.gradients(
+                    mine, stage=self._stage.name, seed=seed, micro_batch=self.progress.micro_batch
+                )
             except (RuntimeError, MemoryError) as error:
                 if not troubles.is_out_of_memory(error):
                     raise
@@ -220,74 +222,22 @@ class _Training:
             names = self.processes.from_main(names)
             summed = self.processes.sum([totals.get(name, 0.0) for name in [*names, "loss"]])
             totals = dict(zip([*names, "loss"], summed, strict=True))
-        self._update(totals["loss"], rate)
-        return {name: totals[name] for name in names}, totals["loss"]
-
-    def _gradients(self, indices: np.ndarray) -> dict[str, float]:
-        """Gradients of the loss of the whole batch, of which `indices` are this process's examples."""
-        seed = schedule.step_seed(self.training.seed, self.progress.step, self.processes.rank)
-        torch.manual_seed(seed)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.model.train()
-        stage, step_size = self._stage.name, self.progress.micro_batch
-        cuts = [indices[at : at + step_size] for at in range(0, len(indices), step_size)]
-        micro_batches = [self._collate(cut) for cut in cuts]
-        units = [methods.count_units(batch) for batch in micro_batches]
-        kinds = ("examples", "labelled", "tokens", "token_pairs", "answers")
-        counts = self.processes.sum([sum(unit[kind] for unit in units) for kind in kinds])
-        whole = dict(zip(kinds, counts, strict=True))
-        totals: dict[str, float] = {"loss": 0.0}
-        for cut, batch, unit in zip(cuts, micro_batches, units, strict=True):
-            batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
-            needs = self.method.teacher_needs[stage]
-            targets = self.teacher.outputs(cut, batch, needs) if self.teacher and needs is not None else None
-            with precision.autocast(self.device, self.precision):
-                inputs = {name: batch[name] for name in self.inputs}
-                outputs = run(self.model, inputs, self.method.student_needs[stage])
-            parts = self.method.parts(stage, outputs, targets, batch)
-            shares = {name: unit[part.unit] / max(whole[part.unit], 1.0) for name, part in parts.items()}
-            loss: Tensor = sum(
-                (part.value * (part.weight * shares[name]) for name, part in parts.items()),
-                start=torch.zeros((), device=self.device),
-            )
-            if not loss.requires_grad:  # nothing in this micro-batch to learn from
-                continue
-            self.scaler.scale(loss).backward()
-            values = torch.stack([part.value.detach().float() for part in parts.values()] + [loss.detach().float()])
-            for (name, share), value in zip([*shares.items(), ("loss", 1.0)], values.tolist(), strict=True):
-                totals[name] = totals.get(name, 0.0) + share * value
-        return totals
-
-    def _update(self, loss: float, rate: float) -> None:
-        """Clip and step; the optimizer is left alone where loss or gradient are not finite."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.processes.sum_gradients(self.trainable)
-        self.scaler.unscale_(self.optimizer)
-        gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        size = float(norm)
-        finite = math.isfinite(size)
-        if not math.isfinite(loss) or (not finite and not self.scaler.is_enabled()):
-            self._refuse(f"loss became {loss}" if not math.isfinite(loss) else "gradient is not finite")
-        if finite and self.training.max_grad_norm and size + 1e-6 > self.training.max_grad_norm:
-            torch.nn.utils.clip_grads_with_norm_(self.trainable, self.training.max_grad_norm, norm)
         try:
-            self.scaler.step(self.optimizer)
+            self.step.update(totals["loss"], rate)
+        except troubles.NotFinite as trouble:
+            self._refuse(str(trouble))
         except (RuntimeError, MemoryError) as error:
             if troubles.is_out_of_memory(error):  # the moments, made at the first step: nothing left to halve
                 raise troubles.too_big(self.progress.step + 1, "in the optimizer") from error
             raise
-        self.scaler.update()
-        if self.scaler.is_enabled() and self.scaler.get_scale() < 2**-14:
-            self._refuse("gradient overflows fp16 at every scale")
+        return {name: totals[name] for name in names}, totals["loss"]
 
     def _evaluate(self) -> Event:
         progress, metrics = self.progress, None
         self._weights_read()
         if self.processes.is_main:
             self.model.eval()
-            with torch.no_grad(), precision.autocast(self.device, self.precision):
+            with torch.no_grad(), precision.autocast(self.device, self.step.precision):
                 metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
         metrics = self.processes.from_main(metrics)
         score = metrics[self.task.metric]
@@ -328,9 +278,7 @@ class _Training:
         )
 
     def _make_optimizer(self) -> None:
-        rows = [self.embedding.rows] if self.embedding is not None else []
-        self.optimizer = schedule.make_optimizer(self.model, self.method.projections, self.training, also=rows)
-        self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.step.new_optimizer(also=[self.embedding.rows] if self.embedding is not None else [])
 
     # --- saving and resuming ----------------------------------------------------------------------------------------
 
@@ -341,10 +289,13 @@ class _Training:
                 f"The state saved in {self.states.folder} is of a training with other settings or data.",
                 "Resume with the same settings, or start a new run.",
             )
-        self.precision = counters["precision"] if counters else self.processes.from_main(
+        arithmetic = counters["precision"] if counters else self.processes.from_main(
             precision.choose(self.training.precision, self.model, self.device)
         )  # fmt: skip
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.step = Step(
+            self.student, method=self.method, teacher=self.teacher, training=self.training, processes=self.processes,
+            cut=self._collate, arithmetic=arithmetic,
+        )  # fmt: skip
         self._make_optimizer()
 
     def _restore(self, groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
@@ -355,9 +306,9 @@ class _Training:
         copy_weights(self.model, groups["student"])
         copy_weights(self.method.projections, groups.get("projections", {}))
         self._weights_written()
-        restore_optimizer(self.optimizer, groups.get("optimizer", {}))
+        restore_optimizer(self.step.optimizer, groups.get("optimizer", {}))
         if counters["scaler"]:
-            self.scaler.load_state_dict(counters["scaler"])
+            self.step.scaler.load_state_dict(counters["scaler"])
 
     def _save_due(self) -> bool:
         if self.training.save_every is not None:
@@ -374,14 +325,14 @@ class _Training:
                 {
                     "student": {} if self.progress.finished and self.progress.best_file else weights_of(self.model),
                     "projections": weights_of(self.method.projections),
-                    "optimizer": {} if self.progress.finished else optimizer_tensors(self.optimizer),
+                    "optimizer": {} if self.progress.finished else optimizer_tensors(self.step.optimizer),
                 },
                 {
                     "step": self.progress.step,
                     "best_file": self.progress.best_file,
                     "fingerprint": self.fingerprint,
-                    "precision": self.precision,
-                    "scaler": self.scaler.state_dict(),
+                    "precision": self.step.precision,
+                    "scaler": self.step.scaler.state_dict(),
                     "progress": vars(self.progress),
                 },
             )
@@ -398,7 +349,7 @@ class _Training:
         self.model.eval()
         return TrainResult(
             steps=progress.step, total_steps=self.total_steps, best_step=progress.best_step,
-            metrics=progress.best_metrics, history=progress.history, precision=self.precision,
+            metrics=progress.best_metrics, history=progress.history, precision=self.step.precision,
             device=str(self.device), examples_per_second=progress.examples / max(progress.seconds, 1e-9),
             stopped_early=progress.stopped_early,
         )  # fmt: skip
@@ -416,9 +367,7 @@ class _Training:
     # --- what can go wrong ------------------------------------------------------------------------------------------
 
     def _halve(self) -> Event:
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.step.forget()
         if self.progress.micro_batch == 1:
             raise troubles.too_big(self.progress.step + 1, "with one example at a time")
         self.progress.micro_batch = -(-self.progress.micro_batch // 2)
@@ -433,7 +382,7 @@ class _Training:
         if self.progress.best_file:
             file = self.states.folder / self.progress.best_file
             kept = f"The best weights, of step {self.progress.best_step}, are in {file}."
-        raise troubles.not_finite(what, step=step, kept=kept, training=self.training, precision=self.precision)
+        raise troubles.not_finite(what, step=step, kept=kept, training=self.training, precision=self.step.precision)
 
     # --- small things -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,10 @@ from ..errors import RunFailed
 from ..spec import TrainingSpec
 
 
+class NotFinite(Exception):
+    """Loss or gradient became infinite or NaN; the text says which. The loop knows what to tell (`not_finite`)."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; on CPUs torch raises a plain RuntimeError."""
     words = ("can't allocate memory", "not enough memory", "out of memory")

@@ -30,6 +30,8 @@ class Task:
         soft_unit: what the soft loss is a mean over: `examples`, or `answers`, the tokens that count.
         batch_size: examples at a time that an evaluation can take.
         options: fields beside these that `qtinker.json` keeps.
+        exclusive: whether the outputs are classes of which one is right.
+        rewrites: whether `prepare` puts other words into the texts.
     """
 
     labels: tuple[str, ...] = ()
@@ -41,6 +43,8 @@ class Task:
     soft_unit: ClassVar[str] = "examples"
     batch_size: ClassVar[int] = 64
     options: ClassVar[tuple[str, ...]] = ()
+    exclusive: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -107,6 +111,16 @@ class Task:
         `attention_mask` [B, L] tells tasks on tokens at which of them answers count; others ignore it.
         """
         raise NotImplementedError
+
+    def average(self, answers: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+        """One answer of several teachers' [N, ...]; `shares` has the same number of dimensions and the sum 1.
+
+        Logits again: of the averaged probabilities where one class is right (Hinton et al. 2015, section 3), else the
+        averaged outputs, unless a task says otherwise.
+        """
+        if self.exclusive:
+            return (answers.log_softmax(-1) + shares.log()).logsumexp(0)
+        return (answers * shares).sum(0)
 
     # --- what the model answers --------------------------------------------------------------------------------------
 

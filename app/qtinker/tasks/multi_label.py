@@ -46,6 +46,10 @@ class MultiLabel(Task):
         targets = torch.sigmoid(teacher_logits.float() / temperature)
         return F.binary_cross_entropy_with_logits(student_logits.float() / temperature, targets) * temperature**2
 
+    def average(self, answers: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+        """Logits of the averaged probability of each label."""
+        return torch.logit((answers.sigmoid() * shares).sum(0), eps=1e-6)
+
     def predictions(self, logits: Any) -> np.ndarray:
         """bool [B, C]: the labels whose probability is above one half."""
         return array(logits) > 0
