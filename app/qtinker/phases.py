@@ -148,7 +148,7 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
         "max_steps": None, "eval_every": None,
     })  # fmt: skip
     loaded = checkpoint.load(source, task=work.task, seed=training.seed)
-    encoded = work.encode(loaded)
+    encoded = work.encode_labelled(loaded)
     key = content_key(
         weights_key(source), encoded.key, encoded.labels, work.task.to_meta(), work.task.weights,
         training.model_dump(exclude={"threads", "device", "save_every"}),
@@ -242,7 +242,8 @@ def finetune(work: Work) -> dict[str, Any]:
     with rounding(model.model, spec.training.quantization_aware):
         result = work.drive(
             train(
-                model, work.encode(model), task=work.task, training=spec.training, folder=work.states("finetune"),
+                model, work.encode_labelled(model), task=work.task, training=spec.training,
+                folder=work.states("finetune"),
                 evaluate=scorer(work, model), should_stop=work.should_stop,
             )
         )  # fmt: skip
@@ -252,17 +253,27 @@ def finetune(work: Work) -> dict[str, Any]:
 
 
 def control(work: Work) -> dict[str, Any]:
-    """The same student, same steps, on the labels alone: what distilling must beat.
+    """The same student, as many steps, on the labels alone: what distilling must beat.
+
+    Where examples have no label, each step still gets a whole batch of labelled ones, and evaluations come after as
+    many steps as the student's.
 
     A student cut from the teacher starts from the same layers of what the teacher was finetuned from, if that is
     here: the finetuned layers would already be the teacher's gift.
     """
     spec = work.spec
     student = build_student(control_start(work), work.teacher(), task=work.task, seed=spec.training.seed)
+    encoded, training = work.encode_labelled(student), spec.training
+    if len(encoded) < (whole := len(work.encode(student))):
+        training = training.model_copy(update={
+            "epochs": training.epochs * whole / len(encoded),
+            "eval_every": training.eval_every or -(-whole // training.batch_size),
+            "max_steps": work.record.done["distill"]["total_steps"],
+        })  # fmt: skip
     with rounding(student.model, spec.training.quantization_aware):
         result = work.drive(
             train(
-                student, work.encode(student), task=work.task, training=spec.training, folder=work.states("control"),
+                student, encoded, task=work.task, training=training, folder=work.states("control"),
                 evaluate=scorer(work, student), should_stop=work.should_stop, phase="control",
             )
         )  # fmt: skip

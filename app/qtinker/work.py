@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from . import checkpoint, data, pipeline, registry
 from .checkpoint import Loaded
 from .data import Encoded, Examples
@@ -76,6 +78,11 @@ class Work:
     def encode(self, loaded: Loaded, examples: Examples | None = None) -> Encoded:
         """Training (or other) examples in a model's tokens."""
         return data.encode(self.dataset.train if examples is None else examples, loaded.tokenizer, self.max_length)
+
+    def encode_labelled(self, loaded: Loaded) -> Encoded:
+        """The training examples that have a label: without a teacher the others would cost time and teach nothing."""
+        train = self.dataset.train
+        return self.encode(loaded, train if train.labelled.all() else train.select(np.flatnonzero(train.labelled)))
 
     def drive(self, steps: Generator[Event, None, T], *, quiet: bool = False) -> T:
         """Run a training (or another generator of events) to its end, passing on its events, or just the warnings."""

@@ -1,0 +1,66 @@
+"""Data of which only a part has labels: the teacher's answers teach all of it, the labels their part alone."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import tiny
+from qtinker import api, checkpoint
+from qtinker.spec import RunSpec
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.train
+LABELLED, ALL, HELD, BATCH = 40, 160, 24, 8
+
+
+@pytest.fixture
+def files(qtinker_home, tmp_path):
+    """Models in the home; `half.csv`, `part.csv` (its labelled rows alone) and `held.csv`."""
+    for name, layers, seed in (("teacher", 4, 1), ("small", 2, 3)):
+        loaded, teaches = tiny.bert(layers, 32, 4, seed=seed), name == "teacher"
+        meta = {"name": name, "kind": "pretrained", "task": tiny.task().to_meta() if teaches else None}
+        model = loaded.model if teaches else loaded.model.bert
+        checkpoint.save(model, loaded.tokenizer, qtinker_home / "bert_models" / "hub" / name, meta=meta)
+    rows = tiny.examples(ALL, seed=5)
+    pairs = [(text, tiny.LABELS[label]) for text, label in zip(rows.texts, rows.labels, strict=True)]
+    held = tiny.examples(HELD, seed=6)
+    for name, content in {
+        "half": [(text, label if at % 4 == 0 else "") for at, (text, label) in enumerate(pairs)],
+        "part": [pair for at, pair in enumerate(pairs) if at % 4 == 0],
+        "held": [(text, tiny.LABELS[label]) for text, label in zip(held.texts, held.labels, strict=True)],
+    }.items():
+        with open(tmp_path / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *content])
+    return tmp_path
+
+
+def spec(files: Path, name: str, **more) -> RunSpec:
+    training = {"epochs": 2, "batch_size": BATCH, "learning_rate": 1e-3, "precision": "fp32", "threads": 1,
+                "device": "cpu"}  # fmt: skip
+    data = {"train": str(files / f"{name}.csv"), "eval": str(files / "held.csv"), "max_length": 32}
+    return RunSpec.parse({"student": {"model": "small"}, "data": data, "training": training, **more})
+
+
+def weights(report):
+    return load_file(Path(report["checkpoint"]) / "model.safetensors")
+
+
+def test_finetuning_sees_the_labelled_examples_alone(files):
+    half, part = (api.run(spec(files, name)) for name in ("half", "part"))
+    assert half["training"]["finetune"]["steps"] == 2 * LABELLED // BATCH
+    theirs = weights(part)
+    assert all((value == theirs[name]).all() for name, value in weights(half).items())
+
+
+def test_the_control_has_as_many_steps_and_only_labelled_examples(files):
+    seen = []
+    report = api.distill(spec(files, "half", teacher={"model": "teacher"}, control=True), on_event=seen.append)
+    trained = report["training"]
+    assert trained["distill"]["steps"] == trained["control"]["steps"] == 2 * ALL // BATCH
+    epochs = {phase: [event["epoch"] for event in seen if event["kind"] == "step" and event["phase"] == phase][-1]
+              for phase in trained}  # fmt: skip
+    assert epochs == {"distill": 2.0, "control": 2.0 * ALL / LABELLED}
+    evaluated = {phase: [row["step"] for row in result["history"]] for phase, result in trained.items()}
+    assert evaluated["control"] == evaluated["distill"] == [ALL // BATCH, 2 * ALL // BATCH]
