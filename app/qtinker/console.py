@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,12 @@ from .registry_page import size
 
 SECONDS_BETWEEN_LINES = 10.0
 Row = dict[str, Any]
+
+
+def waiting(text: str) -> AbstractContextManager[Any]:
+    """What the program is busy with, on standard error while it lasts; nothing where that is no terminal."""
+    errors = Console(stderr=True, highlight=False)
+    return errors.status(text) if errors.is_terminal else nullcontext()
 
 
 class Drawing:

@@ -117,13 +117,14 @@ def predict(
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Answer texts with a model."""
-    from .. import api
+    from .. import api, console
     from . import show
 
     asked: list[Any] = read_texts(texts or [], file)
     if pair is not None:
         asked = [(text, pair) for text in asked]
-    result = api.predict(model, asked, batch_size=batch_size, device=device, threads=threads)
+    with console.waiting(f"Loading {model} and answering"):
+        result = api.predict(model, asked, batch_size=batch_size, device=device, threads=threads)
     return Outcome(result, lambda: show.predictions(result["predictions"]))
 
 
