@@ -125,6 +125,20 @@ def test_openvino_holds_as_many_bits_as_it_says(source, scheme, bits):
 
 
 @needs_openvino
+def test_dynamic_int8_in_openvino_says_in_the_file_how_activations_are_rounded(source):
+    path = quantize(source, "int8-dynamic", engine="openvino", fresh=False)
+    openvino = extras.load("openvino", "openvino")
+    model = openvino.Core().read_model(path / "openvino_model.xml")
+    assert model.get_rt_info(["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]).astype(str) == "128"
+    assert Predictor(path).runtime.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 128
+    assert model_folder.read_meta(path)["quantization"]["activations"].endswith("128 values of a token")
+    # a scale belongs to a token: the answer to a text does not depend on its neighbours
+    rows = tiny.examples(12)
+    alone = np.concatenate([Predictor(path).logits(rows.select(np.array([at]))) for at in range(12)])
+    assert np.abs(Predictor(path).logits(rows) - alone).max() < 1e-2 * (1 + np.abs(alone).max())
+
+
+@needs_openvino
 def test_static_int8_is_calibrated_on_the_given_rows(source):
     with pytest.raises(InputError, match=r"int8-static needs examples.*--data FILE"):
         quantize(source, "int8-static")

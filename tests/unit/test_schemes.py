@@ -40,20 +40,27 @@ def test_size_formula_worked_out_by_hand():
 def test_unknown_scheme_and_engine_are_refused():
     with pytest.raises(InputError, match=r"no scheme 'int3'.*int8-dynamic, int4-weight-only, mixed, int8-weight-only"):
         find("int3")
-    with pytest.raises(InputError, match=r"'abacus' can't make int8-dynamic.*--engine torchao or onnxruntime"):
+    with pytest.raises(
+        InputError, match=r"'abacus' can't make int8-dynamic.*--engine torchao or onnxruntime or openvino"
+    ):
         choose_engine(find("int8-dynamic"), "abacus")
     with pytest.raises(InputError, match=r"openvino runs on the CPU here, not on cuda"):
         choose_engine(find("int8-static"), "openvino", device="cuda")
 
 
 def test_auto_says_why(monkeypatch):
+    monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: False)
     choice = choose_engine(find("int8-dynamic"))
     assert choice.engine == "torchao" and "transformers loads" in choice.reason
     monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: True)
-    choice = choose_engine(find("int8-weight-only"))
-    assert choice.engine == "openvino" and "fastest" in choice.reason
-    assert choose_engine(find("int8-weight-only"), device="cuda").engine == "compressed-tensors"
-    assert [each.engine for each in candidates(find("int8-dynamic"))] == ["torchao", "onnxruntime"]
+    for name, on_a_gpu in (
+        ("int8-dynamic", "torchao"), ("int8-weight-only", "compressed-tensors"),
+        ("int4-weight-only", "compressed-tensors"),
+    ):  # fmt: skip
+        choice = choose_engine(find(name))
+        assert choice.engine == "openvino" and "fastest" in choice.reason
+        assert choose_engine(find(name), device="cuda").engine == on_a_gpu
+    assert [each.engine for each in candidates(find("int8-dynamic"))] == ["openvino", "torchao", "onnxruntime"]
     assert [each.engine for each in candidates(find("int8-dynamic"), "onnxruntime")] == ["onnxruntime"]
     assert [each.engine for each in candidates(find("int8-dynamic"), device="cuda")] == ["torchao"]
     # OpenVINO without NNCF runs models, and makes none.

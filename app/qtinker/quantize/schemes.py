@@ -69,16 +69,17 @@ SCHEMES: dict[str, Scheme] = {
         Scheme(
             name="int8-dynamic",
             title="INT8, activations quantized on the fly",
-            engines=("torchao", "onnxruntime"),
+            engines=("torchao", "onnxruntime", "openvino"),
             bits=8,
             group=None,
             touches="Linear layers of the encoder (int8 weights with a scale an output, int8 activations) and all "
             "embeddings (int8 weights)",
             keeps=_KEEPS,
             size="1 byte a weight + 5 bytes a row (scale and zero point)",
-            needs="nothing to calibrate; torchao scales activations a token, onnxruntime a whole batch (so a text's "
-            "answer depends a little on its neighbours)",
-            suits="a quarter of the bytes and faster than float, from a folder that transformers loads",
+            needs="nothing to calibrate; activations have a scale a token (torchao), one for 128 values of a token "
+            "(openvino) or one a batch (onnxruntime, so a text's answer depends a little on its neighbours)",
+            suits="a quarter of the bytes and faster than float; fastest with openvino, with torchao a folder that "
+            "transformers loads",
             agreement=0.9,
             logit_error=0.3,
         ),
@@ -199,7 +200,7 @@ SCHEMES: dict[str, Scheme] = {
         ),
     )
 }
-_ORDER = {"cpu": {"int8-weight-only": "openvino"}}
+_ORDER = {"cpu": dict.fromkeys(("int8-dynamic", "int4-weight-only", "int8-weight-only"), "openvino")}
 """Where another engine than a scheme's first is better on a device, if it is installed."""
 
 
