@@ -66,8 +66,9 @@ def preflight(spec: RunSpec) -> Findings:
     if data is not None:
         _amounts(spec, data, found)
         _task(spec, kind, found)
+    variants = _variants(spec, kind, found) if spec.data.augment_model else None
     if student is not None and data is not None and (teacher is not None or spec.teacher is None):
-        found.estimate = estimate(spec, student=student, teacher=teacher, examples=data)
+        found.estimate = estimate(spec, student=student, teacher=teacher, examples=data, variants=variants)
         _room(found)
     if spec.name and registry.unique_name("distilled" if spec.teacher else "finetuned", spec.name) != spec.name:
         _add(found, "name", f"there is a model {spec.name!r} already.", "This one will get a number.", level="warning")
@@ -81,6 +82,10 @@ def anchored(spec: RunSpec) -> RunSpec:
         spec.data.train = _absolute(spec.data.train)
     if spec.data.eval:
         spec.data.eval = _absolute(spec.data.eval)
+    if spec.data.unlabelled:
+        spec.data.unlabelled = [_absolute(source) for source in spec.data.unlabelled]
+    if (maker := spec.data.augment_model) and catalog.find(maker) is None and _known(maker) is None:
+        spec.data.augment_model = _absolute(maker)
     for part in (spec.student, spec.teacher) if spec.teacher else (spec.student,):
         if part.model and catalog.find(part.model) is None and _known(part.model) is None:
             part.model = _absolute(part.model)
@@ -257,12 +262,30 @@ def _task(spec: RunSpec, kind: str | None, found: Findings) -> None:
         _add(found, "task.class_weights", f"{KINDS[kind].words} has no classes to balance.", "Leave it at none.")
 
 
+def _variants(spec: RunSpec, kind: str | None, found: Findings) -> Shape | None:
+    """The model that makes variants of the training texts."""
+    shape = _model(str(spec.data.augment_model), "data.augment_model", found)
+    if spec.teacher is None or kind == "masked-lm":
+        why = (
+            "are learned from a teacher, and there is none" if spec.teacher is None else "of running text teach nothing"
+        )
+        _add(found, "data.augment_model", f"variants {why}.", "Leave it out.")
+    elif shape is not None and (shape.task is None or shape.task["type"] != "masked-lm"):
+        _add(found, "data.augment_model", f"{shape.name} has no head that guesses hidden words.",
+             "Name a masked language model, such as a BERT that was not finetuned.")  # fmt: skip
+    else:
+        return shape
+    return None
+
+
 def _where(spec: RunSpec, message: str) -> str:
     """Which field a complaint about the data is about."""
     for name in ("text_column", "text_pair_column", "label_column"):
         given = getattr(spec.data, name)
         if given is not None and f"column {given!r}" in message:
             return f"data.{name}"
+    if any(source in message for source in spec.data.unlabelled or ()) and spec.data.train not in message:
+        return "data.unlabelled"
     if spec.data.eval is not None and spec.data.eval in message and spec.data.train not in message:
         return "data.eval"
     return "data.train"
@@ -277,7 +300,15 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
              f"made of {spec.training.batch_size} examples.", f"At most {spec.training.batch_size}.")  # fmt: skip
     if not examples.labelled.any() and (spec.teacher is None or spec.teacher.finetune):
         _add(found, "data.label_column", "no training example has a label.", "Name the column with the labels.")
-    elif not examples.labelled.any() and spec.control:
+    if spec.data.unlabelled and spec.teacher is None and examples.form != "blocks":
+        _add(found, "data.unlabelled", "texts without labels are learned from a teacher, and there is none.",
+             "Leave it out, or distil.")  # fmt: skip
+    elif (
+        (spec.data.unlabelled or spec.data.augment_model) and spec.method.name == "logit" and not spec.method.kd_weight
+    ):
+        _add(found, "method.kd_weight", "with 0 the texts without labels teach nothing.",
+             "Raise it, or leave them out.", level="warning")  # fmt: skip
+    if spec.teacher is not None and not examples.labelled.any() and spec.control:
         _add(found, "control", "the control learns from labels, and no training example has one.", "Leave it out.")
 
 

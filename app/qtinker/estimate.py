@@ -42,10 +42,19 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(spec: RunSpec, *, student: Shape, teacher: Shape | None, examples: Examples) -> Estimate:
-    """Time on this machine's processor, peak memory, and bytes on disk."""
+def estimate(
+    spec: RunSpec, *, student: Shape, teacher: Shape | None, examples: Examples, variants: Shape | None = None
+) -> Estimate:
+    """Time on this machine's processor, peak memory, and bytes on disk.
+
+    Args:
+        examples: to learn from, those without labels among them.
+        variants: the model that makes variants of the labelled ones, if any.
+    """
     training, tokens = spec.training, token_count(examples, spec.data.max_length)
-    count = len(examples)
+    labelled = int(examples.labelled.sum())
+    count = len(examples) + (spec.data.augment_variants * labelled if variants else 0)
+    texts = count
     if examples.form == "blocks":  # running text is cut into blocks of the longest length
         share = token_count(examples, 10**9) / spec.data.max_length
         count, tokens = max(1, round(count * share)), spec.data.max_length
@@ -54,16 +63,20 @@ def estimate(spec: RunSpec, *, student: Shape, teacher: Shape | None, examples: 
     seen = steps * training.batch_size * tokens
     work = 3.0 * _operations(student, tokens) * seen  # forward and backward
     memory = 16 * student.parameters + _activations(student, training.batch_size, tokens, spec)
-    disk = 4 * student.parameters * 8 + len(examples) * (tokens * 4 + 16)
+    disk = 4 * student.parameters * 8 + texts * (tokens * 4 + 16)
+    if variants:  # each word that a variant replaces is hidden alone, in a text of its own
+        replaced = 1 - (1 - spec.data.augment_share) ** spec.data.augment_variants
+        work += _operations(variants, tokens) * labelled * tokens * tokens * replaced
+        disk += texts * tokens * 5
     if spec.control:
         work += 3.0 * _operations(student, tokens) * seen
         disk += 4 * student.parameters
     if spec.teacher and teacher:
-        asked = seen if spec.method.asks_along else len(examples) * tokens
+        asked = seen if spec.method.asks_along else texts * tokens
         work += _operations(teacher, tokens) * asked
         memory += 4 * teacher.parameters
         if spec.teacher.finetune:
-            work += 3.0 * _operations(teacher, tokens) * spec.teacher.epochs * len(examples) * tokens
+            work += 3.0 * _operations(teacher, tokens) * spec.teacher.epochs * labelled * tokens
             memory = max(memory, 16 * teacher.parameters + _activations(teacher, training.batch_size, tokens, spec))
             disk += 4 * teacher.parameters * 8
     disk += sum(4 * student.parameters for _ in spec.quantize)

@@ -61,13 +61,15 @@ def prepare(work: Work) -> dict[str, Any]:
     if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
         raise untrained(spec)
     work.max_length = longest(work)
+    made = work.add_variants() if spec.data.augment_model else 0
     if "prepare" not in work.record.done:
         for text in work.dataset.findings:
             work.say(text)
         for text in work.dataset.warnings:
             work.say(text, level="warning")
     return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
-            "train": len(work.dataset.train), "eval": len(work.dataset.eval)}  # fmt: skip
+            "train": len(work.dataset.train), "unlabelled": work.dataset.unlabelled, "variants": made,
+            "eval": len(work.dataset.eval)}  # fmt: skip
 
 
 def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:

@@ -141,6 +141,20 @@ class DataSpec(Part):
         None, "Unlabelled data", "Files of further texts without labels, comma separated: the student learns them from "
         "the teacher's answers alone.",
     )
+    augment_model: str | None = setting(
+        None, "Model for variants", "A masked language model (catalog name, registry name or folder), such as an "
+        "untouched BERT: it replaces words of the training texts, and the student learns the variants from the "
+        "teacher's answers alone (Jiao et al. 2020). Left out: no variants.",
+    )
+    augment_variants: int = setting(
+        10, "Variants", "How many variants of each training text the model makes.", ge=1, le=1000, level="advanced"
+    )
+    augment_share: float = setting(
+        0.4, "Replaced share", "Probability that a word of a variant is another.", gt=0, le=1, level="advanced"
+    )
+    augment_candidates: int = setting(
+        15, "Candidates", "From how many of the likeliest words one is drawn.", ge=1, le=1000, level="advanced"
+    )
     eval_fraction: float = setting(
         0.1, "Evaluation share", "Share split off when no evaluation data is given.", gt=0, lt=1, level="advanced"
     )

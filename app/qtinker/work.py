@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import checkpoint, data, pipeline, registry
+from . import checkpoint, data, pipeline, registry, together
 from .checkpoint import Loaded
 from .data import Encoded, Examples
+from .distill import augment
+from .distill.processes import Processes
 from .distill.teacher import Teacher
 from .distill.teachers import Teachers
+from .errors import InputError
+from .keeping import weights_key
 from .runs import Run
 from .spec import RunSpec
 
@@ -83,6 +87,39 @@ class Work:
         """The training examples that have a label: without a teacher the others would cost time and teach nothing."""
         train = self.dataset.train
         return self.encode(loaded, train if train.labelled.all() else train.select(np.flatnonzero(train.labelled)))
+
+    def add_variants(self) -> int:
+        """Give the training data variants of its labelled file's rows, without labels; returns how many there are.
+
+        Raises:
+            InputError: the model that is to make them has no head for hidden words.
+        """
+        spec, dataset = self.spec, self.dataset
+        path = registry.resolve(str(spec.data.augment_model))
+        own = checkpoint.task_in(path)
+        if own is None or own["type"] != "masked-lm":
+            raise InputError(
+                f"{spec.data.augment_model} has no head that guesses hidden words, so it can make no variants.",
+                "Name a masked language model, such as a BERT that was not finetuned.",
+            )
+        rows = dataset.train.select(np.arange(len(dataset.train) - dataset.unlabelled))
+        how = augment.Variation(
+            spec.data.augment_variants, spec.data.augment_share, spec.data.augment_candidates, spec.training.seed
+        )  # fmt: skip
+
+        def make() -> list[str]:
+            model = checkpoint.load(path, kind="masked-lm")
+            steps = augment.variants(
+                rows, model, how, weights=weights_key(path), max_length=self.max_length,
+                device=Processes(spec.training.device).device, should_stop=self.should_stop,
+            )  # fmt: skip
+            return [str(file) for file in self.drive(steps)]
+
+        files = [Path(file) for file in together.from_main(make)]
+        found = augment.read(files, dataset.train, but=(dataset.train, dataset.eval))
+        dataset.findings.append(f"{len(found):,} variants of {len(rows):,} training examples by {path.name}")
+        dataset.train = data.joined([dataset.train, found])
+        return len(found)
 
     def drive(self, steps: Generator[Event, None, T], *, quiet: bool = False) -> T:
         """Run a training (or another generator of events) to its end, passing on its events, or just the warnings."""

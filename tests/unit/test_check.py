@@ -75,6 +75,30 @@ def pair():
     make("small", layers=2)
 
 
+def test_texts_without_labels_are_counted_and_need_a_teacher(data, pair, tmp_path):
+    more = tmp_path / "more.txt"
+    more.write_text("\n".join(f"an unlabelled film of number {number}" for number in range(40)))
+    plain, larger = check.preflight(spec(data)), check.preflight(spec(data, data={"unlabelled": str(more)}))
+    assert larger.problems == []
+    assert larger.estimate.examples == plain.estimate.examples + 40
+    assert larger.estimate.steps > plain.estimate.steps
+    wrong = spec(data, data={"unlabelled": [str(more), "absent.txt"]})
+    assert "absent.txt" in found(wrong)["data.unlabelled"]
+    weightless = spec(data, data={"unlabelled": str(more)}, method={"name": "logit", "kd_weight": 0})
+    assert "teach nothing" in found(weightless, level="warning")["method.kd_weight"]
+    alone = RunSpec.parse({"student": {"model": "small"}, "data": {"train": str(data), "unlabelled": str(more)}})
+    assert "from a teacher, and there is none" in found(alone)["data.unlabelled"]
+
+
+def test_variants_need_a_masked_language_model_and_a_teacher(data, pair):
+    assert (
+        "no head that guesses hidden words" in found(spec(data, data={"augment_model": "small"}))["data.augment_model"]
+    )
+    assert "nowhere" in found(spec(data, data={"augment_model": "nowhere"}))["data.augment_model"]
+    alone = RunSpec.parse({"student": {"model": "small"}, "data": {"train": str(data), "augment_model": "small"}})
+    assert "there is none" in found(alone)["data.augment_model"]
+
+
 def test_a_good_spec_has_no_problem_and_an_estimate(data, pair):
     findings = check.preflight(spec(data))
     assert findings.problems == []

@@ -122,6 +122,10 @@ def anchored(spec: SweepSpec) -> SweepSpec:
         spec.data.train = _absolute(spec.data.train)
     if spec.data.eval:
         spec.data.eval = _absolute(spec.data.eval)
+    if spec.data.unlabelled:
+        spec.data.unlabelled = [_absolute(source) for source in spec.data.unlabelled]
+    if spec.data.augment_model:
+        spec.data.augment_model = _model(spec.data.augment_model)
     if spec.teacher:
         spec.teacher = _model(spec.teacher)
     spec.students = [_student(each) for each in spec.students]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words
+from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words, joined
 from .loading import Dataset, load, load_eval
 from .report import DataReport, inspect
 from .tokens import Encoded, collate, encode, epoch_batches, padding_waste, tokenizer_key
@@ -20,6 +20,7 @@ __all__ = [
     "epoch_batches",
     "inspect",
     "join_words",
+    "joined",
     "load",
     "load_eval",
     "padding_waste",

@@ -69,6 +69,22 @@ class TextColumn(Sequence[str]):
         """The texts at `indices`, in that order."""
         return TextColumn(self, np.asarray(indices, np.int64))
 
+    @staticmethod
+    def joined(columns: Sequence[Sequence[str]]) -> TextColumn:
+        """Several columns one after the other, in the same memory."""
+        import pyarrow as pa
+
+        each = [column if isinstance(column, TextColumn) else TextColumn(column) for column in columns]
+        starts = np.concatenate([[0], np.cumsum([column.starts[-1] for column in each])])
+        chunks = pa.chunked_array([chunk for column in each for chunk in column.chunks], pa.large_string())
+        if all(column.places is None for column in each):
+            return TextColumn(chunks)
+        places = [
+            (np.arange(len(column)) if column.places is None else column.places) + start
+            for column, start in zip(each, starts, strict=False)
+        ]
+        return TextColumn(chunks, np.concatenate(places).astype(np.int64))
+
     def _at(self, numbers: np.ndarray) -> np.ndarray:
         return numbers if self.places is None else self.places[numbers]
 
@@ -185,6 +201,33 @@ class Examples:
             offsets = np.concatenate([[0], np.cumsum([words_in(text) for text in self.texts])]).astype(np.int64)
             return Ragged(np.full(int(offsets[-1]), NO_LABEL, np.int64), offsets)
         return np.full((len(self.texts), 2) if self.form == "spans" else len(self.texts), NO_LABEL, np.int64)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Examples one part after the other; all of one form, with labels of one kind. No text is copied.
+
+    Raises:
+        ValueError: there is none, or some have second texts and others not.
+    """
+    first = parts[0]
+    if any((part.pairs is None) != (first.pairs is None) or part.form != first.form for part in parts):
+        raise ValueError("examples of different forms can't be joined")
+    labels: Any
+    if isinstance(first.labels, Ragged):
+        values, starts = [part.labels.values for part in parts], [0]
+        for value in values:
+            starts.append(starts[-1] + len(value))
+        offsets = [part.labels.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+        labels = Ragged(np.concatenate(values), np.concatenate([*offsets, [starts[-1]]]).astype(np.int64))
+    else:
+        labels = np.concatenate([part.labels for part in parts])
+    pairs = None if first.pairs is None else TextColumn.joined([part.pairs for part in parts if part.pairs is not None])
+    answers = None
+    if first.answers is not None:
+        answers = [answer for part in parts for answer in part.answers or ()]
+    return Examples(
+        TextColumn.joined([part.texts for part in parts]), pairs, labels, first.form, answers, first.stride
+    )  # fmt: skip
 
 
 def words_in(text: str) -> int:

@@ -13,7 +13,7 @@ from ..kinds import KINDS
 from ..spec import DataSpec
 from .columns import Columns
 from .detect import find_kind
-from .examples import Examples, Ragged
+from .examples import Examples, Ragged, joined
 from .hub import looks_like_id, read_hub
 from .parts import Read, Wanted
 from .read import read_file
@@ -21,6 +21,7 @@ from .read_forms import read_blocks, read_spans, read_words
 from .read_texts import read_texts
 from .split import stratified_sample, stratified_split, text_hashes
 from .table import RawTable
+from .unlabelled import unlabelled_examples
 
 if TYPE_CHECKING:
     from ..tasks import Task
@@ -40,6 +41,8 @@ class Dataset:
     task: Task
     findings: list[str]
     warnings: list[str]
+    unlabelled: int = 0
+    """So many of the training examples, the last ones, are of `DataSpec.unlabelled` (running text needs no labels)."""
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Loaded:
     dropped: int
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unlabelled: int = 0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def load(
     loaded = load_examples(spec, seed=seed, task=task, labels=labels, unlabelled=unlabelled)
     pair = loaded.train.pairs is not None
     meaning = TASKS[loaded.task_type](labels=loaded.labels, pair=pair, **loaded.facts)
-    return Dataset(loaded.train, loaded.eval, meaning, loaded.findings, loaded.warnings)
+    return Dataset(loaded.train, loaded.eval, meaning, loaded.findings, loaded.warnings, loaded.unlabelled)
 
 
 def load_eval(
@@ -169,8 +173,16 @@ def load_examples(
     if not preview:
         _usable(train, held, held_table.source if held_table else train_table.source, split=held_table is None)
     findings.append(f"{len(train):,} training and {len(held):,} evaluation examples")
+    more = 0
+    if spec.unlabelled:
+        tables = [table for source in spec.unlabelled for table in _sources(source)[:1]]
+        extra, words = unlabelled_examples(
+            tables, spec, kind=kind, columns=read.columns, train=train, held=held
+        )  # fmt: skip
+        findings += words
+        train, more = joined([train, extra]), 0 if KINDS[kind].form == "blocks" else len(extra)
     return Loaded(
-        train, held, kind, read.names, read.columns, read.rows, read.dropped, findings, warnings
+        train, held, kind, read.names, read.columns, read.rows, read.dropped, findings, warnings, more
     )  # fmt: skip
 
 

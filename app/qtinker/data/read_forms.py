@@ -192,8 +192,8 @@ def _questions(table: RawTable, spec: DataSpec) -> tuple[Examples, Columns, int]
 
 def read_blocks(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: Wanted) -> Read:
     """Running text: a paragraph of plain text, or a row of a table, is an example; a pair gives two."""
-    texts, columns, dropped = _paragraphs(first, spec)
-    other = None if held is None else _paragraphs(held, spec)
+    texts, columns, dropped = paragraphs(first, spec)
+    other = None if held is None else paragraphs(held, spec)
     train = Examples(texts, form="blocks")
     unit = "paragraphs" if is_plain(first) else "texts"
     findings = [f"{len(texts):,} {unit}, {sum(len(text.split()) for text in texts):,} words"]
@@ -204,7 +204,8 @@ def read_blocks(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: 
     )  # fmt: skip
 
 
-def _paragraphs(table: RawTable, spec: DataSpec) -> tuple[list[str], Columns, int]:
+def paragraphs(table: RawTable, spec: DataSpec) -> tuple[list[str], Columns, int]:
+    """The texts of a table as running text, its columns, and how many rows were empty."""
     if is_plain(table):
         lines = [(line or "").strip() for line in table.values("text")]
         texts = []

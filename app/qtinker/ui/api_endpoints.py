@@ -101,6 +101,10 @@ def held(spec: RunSpec) -> RunSpec:
     spec.data.train = kept(guard.hub_or_file(spec.data.train))
     if spec.data.eval:
         spec.data.eval = kept(guard.hub_or_file(spec.data.eval))
+    if spec.data.augment_model:
+        spec.data.augment_model = guard.model_name(spec.data.augment_model)
+    if spec.data.unlabelled:
+        spec.data.unlabelled = [kept(guard.hub_or_file(source)) for source in spec.data.unlabelled]
     return spec
 
 

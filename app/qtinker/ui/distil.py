@@ -17,7 +17,10 @@ from .texts import Texts
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 REVEAL = "() => qt.reveal('#f-student-model')"
-DATA_MORE = ("data.eval", "data.eval_fraction", "data.max_length", "data.max_examples")
+DATA_MORE = (
+    "data.eval", "data.unlabelled", "data.augment_model", "data.augment_variants", "data.eval_fraction",
+    "data.max_length", "data.max_examples",
+)  # fmt: skip
 TRAINING = ("training.epochs", "training.learning_rate", "training.batch_size", "training.seed")
 TRAINING_MORE = (
     "training.gradient_accumulation", "training.weight_decay", "training.warmup_ratio", "training.max_grad_norm",

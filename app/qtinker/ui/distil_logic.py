@@ -248,10 +248,12 @@ class Logic:
                 given[path] = None
         if source == "sample":
             given |= {"data.train": "sample", "data.text_column": None, "data.text_pair_column": None,
-                      "data.label_column": None, "data.eval": None}  # fmt: skip
+                      "data.label_column": None, "data.eval": None, "data.unlabelled": None}  # fmt: skip
         for path, check in (
             ("data.train", data_source),
             ("data.eval", data_source),
+            ("data.unlabelled", data_sources),
+            ("data.augment_model", guard.model_name),
             ("teacher.model", guard.model_name),
             ("student.model", guard.model_name),
         ):
@@ -358,6 +360,11 @@ def practice() -> str:
 def data_source(value: Any) -> str:
     """A data file that the page may read, `sample`, or a Hub data set's id."""
     return guard.hub_or_file(value)
+
+
+def data_sources(value: Any) -> list[str]:
+    """Several data files that the page may read, separated by commas."""
+    return [data_source(part) for part in str(value).split(",") if part.strip()]
 
 
 def teacher_html(model: choices.Model | None, t: Texts) -> str:

@@ -136,10 +136,10 @@ def shown(path: str, value: Any) -> Any:
         return str(value)
     if path.endswith("layer_mapping") and isinstance(value, list):
         return ",".join(f"{student}:{teacher}" for student, teacher in value)
-    if path == "student.layers" and isinstance(value, list):
-        return ",".join(map(str, value))
     if path == "quantize":
         return [each["scheme"] for each in value or []]
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return value
 
 
