@@ -173,10 +173,14 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found
             _add(found, "method.layer_mapping", error.message, error.fix)
     keys = teacher.vocabulary_key, student.vocabulary_key
     different = bool(spec.student.model) and None not in keys and keys[0] != keys[1]
-    if different and kind is not None and KINDS[kind].per_token:
-        _add(found, "student.model", f"{KINDS[kind].words} is answered token by token, and {teacher.name} and "
-             f"{student.name} have different vocabularies.",
+    if different and kind == "masked-lm":
+        _add(found, "student.model", f"{KINDS[kind].words} is answered with tokens of the vocabulary, and "
+             f"{teacher.name} and {student.name} have different ones.",
              "Take a student with the teacher's vocabulary.")  # fmt: skip
+    elif different and kind == "question-answering" and method.name == "patient":
+        _add(found, "method.name", "the method 'patient' compares [CLS] states, which stand for a window of a "
+             f"context, and {teacher.name} and {student.name} cut contexts into different windows.",
+             "Use the method 'logit', or a student with the teacher's vocabulary.")  # fmt: skip
     elif method.token_by_token and different:
         _add(found, "method.name", f"the method {method.name!r} compares token by token, and {teacher.name} and "
              f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "

@@ -77,7 +77,12 @@ class Work:
 
     def _asked(self, loaded: Loaded, student: Loaded) -> Teacher:
         same = data.tokenizer_key(loaded.tokenizer) == data.tokenizer_key(student.tokenizer)
-        return Teacher(loaded, student=student, task=self.task, encoded=None if same else self.encode(loaded))
+        if same:
+            return Teacher(loaded, student=student, task=self.task)
+        mine = self.encode(student) if self.task.per_token else None
+        return Teacher(
+            loaded, student=student, task=self.task, encoded=self.encode(loaded), read_by_student=mine
+        )  # fmt: skip
 
     def encode(self, loaded: Loaded, examples: Examples | None = None) -> Encoded:
         """Training (or other) examples in a model's tokens."""

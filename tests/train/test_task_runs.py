@@ -6,10 +6,13 @@ import shutil
 
 import pytest
 import task_data
+import tiny
+import torch
 import transformers
 from qtinker import api, checkpoint, data, registry
 from qtinker.distill import train as training
 from qtinker.distill.teacher import Teacher
+from qtinker.errors import SpecError
 from qtinker.kinds import KINDS
 from qtinker.predict import Predictor
 from qtinker.spec import METHODS, RunSpec
@@ -99,6 +102,33 @@ def test_soft_targets_alone_teach_unlabelled_rows(kind, teacher, tmp_path):
     assert distilled["metrics"]["student"][metric] > ENOUGH[kind] - 0.05
     assert registry.read_meta(distilled["checkpoint"])["task"]["type"] == kind
     assert distilled["retention"] > 0.9
+
+
+def test_a_student_with_other_tokens_learns_from_the_teachers_answers_alone(kind, teacher, home, tmp_path):
+    """By word, by character; its tokenizer cuts every other word in two, and knows others whole."""
+    if not KINDS[kind].per_token:
+        pytest.skip("joined by example: see test_methods.py")
+    _, held, report = teacher
+    cut = [piece for word in tiny.WORDS[::2] for piece in (word[:2], f"##{word[2:]}")]
+    vocabulary = list(dict.fromkeys([*reversed(tiny.WORDS[1::2]), *cut, "##ie", "##a", "a", "is"]))
+    torch.manual_seed(5)
+    config = transformers.BertConfig.from_pretrained(registry.resolve("big"))
+    config.vocab_size = len(tiny.tokenizer(vocabulary))
+    checkpoint.save(
+        transformers.BertForMaskedLM(config), tiny.tokenizer(vocabulary), home / "bert_models" / "hub" / "other",
+        meta={"name": "other", "kind": "pretrained"},
+    )  # fmt: skip
+    bare = task_data.write(tmp_path, kind, 160, seed=3, labels=False)
+    wanted = spec(
+        bare, held, teacher={"model": "teacher"}, student={"model": "other"},
+        method={"name": "logit", "kd_weight": 1.0, "ce_weight": 0.0},
+    )  # fmt: skip
+    if kind == "masked-lm":
+        with pytest.raises(SpecError, match="tokens of the vocabulary"):
+            api.run(wanted)
+        return
+    distilled = api.run(wanted)
+    assert distilled["metrics"]["student"][report["metric"]] > ENOUGH[kind] - 0.05
 
 
 def test_a_control_stands_beside_the_student(kind, teacher):

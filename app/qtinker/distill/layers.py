@@ -71,6 +71,8 @@ class Outputs:
     cls_states: dict[int, Tensor] = field(default_factory=dict)
     """(B, D) by layer."""
     attention: AttentionReader | None = None
+    answer_mask: Tensor | None = None
+    """(B, L), 1 where a teacher with other tokens has an answer for the student's; None: everywhere."""
 
 
 def run(model: nn.Module, inputs: dict[str, Tensor], needs: Needs = Needs()) -> Outputs:

@@ -83,10 +83,10 @@ class Logit(Finetune):
 
     def __init__(self, spec: Any, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
         super().__init__(task=task)
-        if task.per_token and not same_tokens:
+        if task.type == "masked-lm" and not same_tokens:
             raise InputError(
-                f"The task {task.type} is answered token by token, and {teacher.name} and {student.name} cut the same "
-                "text into different tokens.",
+                f"The task {task.type} is answered with tokens of the vocabulary, and {teacher.name} and "
+                f"{student.name} have different ones.",
                 "Take a student with the teacher's vocabulary.",
             )
         self.spec = spec
@@ -99,7 +99,12 @@ class Logit(Finetune):
         parts = {}
         if self.spec.kd_weight:
             assert teacher is not None
-            value = self._soft(student.logits, teacher.logits, batch.get("answer_mask", student.attention_mask))
+            mask = counted = batch.get("answer_mask", student.attention_mask)
+            if teacher.answer_mask is not None:  # some words, cut off in the teacher's tokens, have no answer
+                mask = counted * teacher.answer_mask
+            value = self._soft(student.logits, teacher.logits, mask)
+            if mask is not counted:
+                value = value * (mask.sum() / counted.sum().clamp(min=1))
             parts["soft"] = Part(value, self.spec.kd_weight, self.task.soft_unit)
         if self.spec.ce_weight:
             value = self.task.hard_loss(student.logits, batch["labels"])
@@ -116,6 +121,8 @@ class Logit(Finetune):
         if self.spec.soft_loss == "kl" and not self.spec.standardize_logits:
             return self.task.soft_loss(student, teacher, self.temperature, attention_mask=mask)
         if student.ndim == 3:  # a class for each token
+            if not bool(mask.any()):
+                return student.float().sum() * 0
             student, teacher = student[mask.bool()], teacher[mask.bool()]
         if self.spec.soft_loss == "mse":
             return losses.logit_mse(student, teacher)
@@ -144,11 +151,18 @@ class Patient(Logit):
     """Adds the normalised squared distance of [CLS] states of matched layers (Sun et al. 2019).
 
     Where widths differ, each matched layer has a learned projection, which is thrown away after training (an addition
-    to the paper, whose models have one width). Different vocabularies are fine: [CLS] stands for the whole text.
+    to the paper, whose models have one width). Different vocabularies are fine where [CLS] stands for the whole text,
+    not where it stands for a window of one.
     """
 
     def __init__(self, spec: PatientMethod, *, task: Any, student: Any, teacher: Any, same_tokens: bool) -> None:
         super().__init__(spec, task=task, student=student, teacher=teacher, same_tokens=same_tokens)
+        if task.form == "spans" and not same_tokens:
+            raise InputError(
+                "The method 'patient' compares [CLS] states, which stand for a window of a context, and "
+                f"{teacher.name} and {student.name} cut contexts into different windows.",
+                "Use the method 'logit', or a student with the teacher's vocabulary.",
+            )
         for loaded in (student, teacher):
             if loaded.tokenizer.cls_token_id is None:
                 raise InputError(

@@ -13,6 +13,7 @@ from ..checkpoint import Loaded
 from ..data import Encoded, collate, tokenizer_key
 from ..errors import InputError
 from . import precision as arithmetic
+from .aligned import Aligned
 from .layers import Needs, Outputs, run
 from .teacher_cache import TeacherCache, names_for
 
@@ -26,12 +27,17 @@ class Teacher:
         task: `tasks.Task`; the teacher's labels must be the task's, in any order.
         encoded: the training texts as the teacher's tokenizer cuts them, example by example as the student's; needed
             only where the tokenizers differ.
+        read_by_student: the same texts as the student's tokenizer cuts them; needed beside `encoded` where the task is
+            answered token by token.
 
     Raises:
         InputError: the labels are others, or `encoded` is needed and missing.
     """
 
-    def __init__(self, loaded: Loaded, *, student: Loaded, task: Any, encoded: Encoded | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, *, student: Loaded, task: Any, encoded: Encoded | None = None,
+        read_by_student: Encoded | None = None,
+    ) -> None:  # fmt: skip
         self.loaded, self.task = loaded, task
         self.same_tokens = tokenizer_key(loaded.tokenizer) == tokenizer_key(student.tokenizer)
         if not self.same_tokens and encoded is None:
@@ -41,6 +47,15 @@ class Teacher:
                 "Tokenize the training texts for the teacher too.",
             )
         self.encoded = None if self.same_tokens else encoded
+        self.aligned: Aligned | None = None
+        if self.encoded is not None and task.per_token and task.type != "masked-lm":
+            if read_by_student is None:
+                raise InputError(
+                    f"{loaded.name} and {student.name} have different vocabularies, and the texts were tokenized for "
+                    "the teacher only.",
+                    "Tokenize the training texts for the student too.",
+                )
+            self.aligned = Aligned(self.encoded, read_by_student)
         self.inputs = checkpoint.model_inputs(loaded.model)
         self.order = label_order(loaded, task)
         self.logits: np.ndarray | None = None
@@ -68,9 +83,16 @@ class Teacher:
         """
         if (known := self._known(indices, batch, needs)) is not None:
             return known
-        if self.encoded is not None:
-            batch = self._collate(self.encoded, indices)
-        return self._run(batch, needs)
+        if self.encoded is None:
+            return self._run(batch, needs)
+        if self.aligned is None:
+            return self._run(self._collate(self.encoded, indices), needs)
+        own = self.aligned.own(indices)
+        out = self._run(self._collate(self.encoded, own), needs)
+        if out.logits is not None:
+            length = batch["input_ids"].shape[1]
+            out.logits, out.answer_mask = self.aligned.answers(out.logits, own, indices, length)
+        return out
 
     def ask(self, encoded: Encoded, indices: np.ndarray, needs: Needs) -> dict[str, np.ndarray]:
         """Outputs to be kept, by their names in the cache, fp32; logits in the teacher's own order of labels."""

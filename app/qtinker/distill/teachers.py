@@ -67,8 +67,12 @@ class Teachers:
         first = self.members[0].outputs(indices, batch, needs)
         if first.logits is None or needs.hidden_states or needs.attention_layers:
             return first
-        others = [member.outputs(indices, batch, Needs()).logits for member in self.members[1:]]
-        return dataclasses.replace(first, logits=average([first.logits, *others], self.weights, task=self.task))
+        every = [first, *(member.outputs(indices, batch, Needs()) for member in self.members[1:])]
+        known = [each.answer_mask for each in every if each.answer_mask is not None]
+        return dataclasses.replace(
+            first, logits=average([each.logits for each in every], self.weights, task=self.task),
+            answer_mask=torch.stack(known).amin(0) if known else None,  # where all of them have an answer
+        )  # fmt: skip
 
 
 def average(answers: Sequence[Any], weights: Sequence[float], *, task: Any) -> Tensor:
