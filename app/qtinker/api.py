@@ -20,6 +20,7 @@ from . import jobs as _jobs
 from . import registry as _registry
 from . import runs as _runs
 from . import together
+from .compare import store as _sweeps
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
 from .home import cache_dir
@@ -174,9 +175,15 @@ def remove_runs(run_ids: Sequence[str]) -> dict[str, Any]:
 
 
 def clean() -> dict[str, Any]:
-    """Free space: the saved states of runs that are done, and the cache (unless a run is going on)."""
-    doomed = [each.files.checkpoint for each in _runs.list_runs() if each.state()["status"] == "done"]
-    if not _jobs.active():
+    """Free space: the saved states of runs that are done and of those that a finished sweep stopped early, and the
+    cache (unless a run or a sweep is going on)."""
+    given_up = _sweeps.given_up()
+    ended = [
+        each for each in _runs.list_runs()
+        if (status := each.state()["status"]) == "done" or (status in _runs.RESUMABLE and each.id in given_up)
+    ]  # fmt: skip
+    doomed = [each.files.checkpoint for each in ended]
+    if not _jobs.active() and not _sweeps.going_on():
         doomed.append(cache_dir())
     size = 0
     for folder in doomed:

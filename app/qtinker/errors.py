@@ -31,7 +31,14 @@ class CheckpointError(InputError):
 
 
 class DownloadError(QTinkerError):
-    """Fetching failed for good: after retries, or because what came is not what was promised."""
+    """Fetching failed for good: after retries, or because what came is not what was promised.
+
+    `models` says what went wrong with each, where several were asked for at once.
+    """
+
+    def __init__(self, message: str, fix: str = "", *, models: dict[str, QTinkerError] | None = None) -> None:
+        super().__init__(message, fix)
+        self.models = models or {}
 
 
 class MissingExtra(InputError):

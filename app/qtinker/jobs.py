@@ -1,8 +1,8 @@
 """Start, stop, resume and queue the worker processes that execute runs.
 
 One training at a time: `start` puts a run into the queue and `advance` starts the next one whenever none is
-going on. A worker calls `advance` at its end, and so does every poll of a server; a file lock in runs/ keeps two
-of them from starting two. All state is on disk, so a server that died is no loss.
+going on, and no sweep. A worker calls `advance` at its end, and so does every poll of a server; a file lock in runs/
+keeps two of them from starting two. All state is on disk, so a server that died is no loss.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import filelock
 import psutil
 
 from . import runs
+from .compare.store import going_on as sweeps_going_on
 from .errors import InputError, RunFailed
 from .home import home, runs_dir
 from .runs import Run
@@ -205,6 +206,8 @@ def _advance(queue: _Queue) -> str | None:
         if deadline is not None and time.time() > deadline + 1:
             _kill(run)
     if queue.paused or any(run.state()["status"] in runs.ACTIVE for run in going_on):
+        return None
+    if queue.order and sweeps_going_on():  # also between two of its runs: it measures times
         return None
     while queue.order:
         run_id = queue.order.pop(0)

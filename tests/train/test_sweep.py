@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from qtinker import api, checkpoint, cli, registry, runs
+from qtinker import api, checkpoint, cli, jobs, registry, runs
 from qtinker.compare import store, target
 from qtinker.compare.spec import TargetSpec
 from qtinker.errors import InputError, RunFailed, RunStopped
@@ -82,7 +82,7 @@ def test_a_sweep_reports_every_pair(whole):
     assert {each["name"] for each in whole["teachers"]} == {"big", "other"}
     for row in whole["points"]:
         teacher = next(each for each in whole["teachers"] if each["name"] == row["teacher"])
-        assert row["retention"] == row["score"] / teacher["score"]
+        assert not teacher["chance"] and row["retention"] == row["score"] / teacher["score"]
         assert Path(row["checkpoint"]).is_dir()
     float_, half = (
         next(row for row in whole["points"] if row["scheme"] == scheme and row["student"] == "small")
@@ -134,22 +134,55 @@ def test_stopped_again_and_again_it_ends_with_the_same_table(home, made, whole, 
         api.resume_sweep("last")
 
 
+DYING = """
+import os, signal, sys
+from qtinker import api
+from qtinker.compare import store
+from qtinker.distill import train
+
+place, write = sys.argv[1], store.Sweep.write
+train.EVENT_SECONDS = 0  # tell of each step
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def listen(event):
+    text = str(event.get("text"))
+    trained = event["step"] if event["kind"] == "step" and event["phase"] == "distill" else 0
+    if (place == "within a training" and trained == 17) or (
+        place == "between two pairs" and text.startswith("other > small, logit (") and "up to" not in text
+    ) or (place == "quantizing" and text.startswith("Quantizing small")) or (
+        place == "measuring" and text.startswith("Measuring same-small")
+    ):
+        die()
+
+def dying(self, state):
+    if sum(each["run"] is not None for each in state["candidates"].values()) == 2:
+        die()
+    write(self, state)
+
+if place == "before a run is written down":
+    store.Sweep.write = dying
+    api.compare(data={data!r}, custom_pairs={pairs!r}, name="same", on_event=listen, **{settings!r})
+api.resume_sweep("last", on_event=listen)
+"""
+PLACES = ("before a run is written down", "within a training", "between two pairs", "quantizing", "measuring")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills itself by a signal")
-def test_killed_it_ends_with_the_same_table(home, made, whole):
-    """SIGKILL right before it is written down which run is the second candidate's."""
-    code = (
-        "import os, signal\nfrom qtinker import api\nfrom qtinker.compare import store\n"
-        "write = store.Sweep.write\n"
-        "def dying(self, state):\n"
-        "    if sum(each['run'] is not None for each in state['candidates'].values()) == 2:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    write(self, state)\n"
-        "store.Sweep.write = dying\n"
-        f"api.compare(data={str(made / 'train.csv')!r}, custom_pairs={PAIRS!r}, name='same', **{SETTINGS!r})\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT / "app")}, check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert store.open("last").state()["status"] == "interrupted"
+def test_killed_at_five_places_it_ends_with_the_same_table(home, made, whole):
+    """SIGKILL, the next time a little further on; nothing is trained twice."""
+    values = {"data": str(made / "train.csv"), "pairs": PAIRS, "settings": SETTINGS}
+    code = DYING
+    for name, value in values.items():
+        code = code.replace(f"{{{name}!r}}", repr(value))
+    for place in PLACES:
+        done = subprocess.run(
+            [sys.executable, "-c", code, place], env=os.environ | {"PYTHONPATH": str(ROOT / "app")}, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, (place, done.stderr[-500:])
+        assert store.open("last").state()["status"] == "interrupted"
     report = api.resume_sweep("last")
     assert table(report) == table(whole)
     assert len(runs.list_runs()) == 4
@@ -167,17 +200,48 @@ def test_a_pair_that_fails_is_reported_and_the_sweep_goes_on(home, made, capsys)
     assert {name: status for name, (status, _) in why.items()} == {
         "mid-from-big-logit": "skipped", "small-from-gone-logit": "skipped", "bert-tiny-from-big-logit": "skipped"
     }  # fmt: skip
-    assert "bytes where" in why["mid-from-big-logit"][1]
+    assert why["mid-from-big-logit"][1].startswith("mid:") and "bytes where" in why["mid-from-big-logit"][1]
     assert "turned off" in why["bert-tiny-from-big-logit"][1]
     assert [row["candidate"] for row in report["points"]] == ["small-from-big-logit"]
+
+
+def test_without_a_network_it_is_said_once_and_tried_again(home, made, capsys, monkeypatch):
+    """Nothing listens there: the same cause for all models, and the exit status of a failed download."""
+    monkeypatch.setenv("QTINKER_GCS", "http://127.0.0.1:9")
+    command = ["compare", "--data", str(made / "train.csv"), "--custom-pairs", "bert-base-uncased,bert-tiny",
+               "bert-base-uncased,bert-mini", "--schemes", "none"]  # fmt: skip
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert said.count("Can't reach") == 2  # while it goes on, and as the reason why it ended
+    assert "bert-base-uncased, bert-tiny, bert-mini: Can't reach" in said
+    assert "error: None of the 2 pairs could be trained." in said and "--from URL" in said
+    assert cli.main(["download", "bert-tiny"]) == 1
+    capsys.readouterr()
+    for name in ("bert-base-uncased", "bert-tiny", "bert-mini"):
+        source = {"bert-base-uncased": "big", "bert-tiny": "small", "bert-mini": "mid"}[name]
+        shutil.copytree(made / source, home / "bert_models" / "hub" / name)
+    sweep = store.open("last")
+    sweep_spec = sweep.spec()
+    sweep_spec.training.epochs = sweep_spec.teacher_epochs = 1
+    (sweep.folder / "sweep.yaml").write_text(sweep_spec.to_yaml(full=True), encoding="utf-8")
+    report = api.resume_sweep("last")
+    assert len(report["points"]) == 2 and report["notes"] == []
+    assert cli.main(["compare", "--data", str(made / "train.csv"), "--custom-pairs", "gone,small"]) == 2
+    assert (
+        cli.main(["compare", "--data", str(made / "train.csv"), "--custom-pairs", "gpt2,small", "--no-download"]) == 2
+    )
 
 
 def test_a_teacher_that_can_not_be_trained_takes_its_pairs_along(home, made, monkeypatch):
     from qtinker import phases
 
+    left = []
+    monkeypatch.setattr(jobs, "advance", lambda: left.append(store.going_on()))  # who waited has its turn then
     monkeypatch.setitem(phases.PHASES, "finetune-teacher", lambda work: 1 / 0)
-    with pytest.raises(InputError, match="No pair is left"):
+    with pytest.raises(RunFailed, match="None of the 2 pairs could be trained") as caught:
         api.compare(data=made / "train.csv", custom_pairs=["big,mid", "big,small"], **SETTINGS)
+    assert caught.value.exit_status == 1 and "sweeps show" in caught.value.fix
+    assert left == [False]
     entries = store.open("last").state()["candidates"]
     assert "ZeroDivisionError" in entries["mid-from-big-logit"]["reason"]
     assert entries["small-from-big-logit"]["reason"].startswith("Its teacher could not be trained")

@@ -6,15 +6,20 @@ import csv
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from qtinker import api, cli
+from qtinker import api, cli, run_writer, runs, tasks
 from qtinker.catalog import catalog
-from qtinker.compare import advice, halving, html, pairs, quantities, report, store, target
+from qtinker.compare import advice, findings, halving, html, pairs, quantities, report, store, target
 from qtinker.compare.front import front
 from qtinker.compare.pairs import Candidate
 from qtinker.compare.spec import SweepSpec, TargetSpec
+from qtinker.compare.telling import Once
+from qtinker.data import NO_LABEL, Examples
 from qtinker.errors import InputError, SpecError
+from qtinker.spec import RunSpec
 
 DATA = {"data": {"train": "sample"}}
 
@@ -317,3 +322,100 @@ def test_sweeps_are_found_and_removed(qtinker_home, capsys):
     assert cli.main(["sweeps", "remove", made.id]) == 2
     assert cli.main(["sweeps", "remove", made.id, "--yes"]) == 0
     assert api.sweeps() == {"sweeps": []}
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_each_message_is_told_once_and_phases_only_where_they_take_steps():
+    told: list[dict] = []
+    once = Once(told.append)
+    for _ in range(3):
+        once({"kind": "phase", "phase": "prepare", "title": "Preparing", "index": 1, "count": 5})
+        once({"kind": "message", "level": "info", "text": "encoding: UTF-8"})
+        once({"kind": "message", "level": "warning", "text": "Few rows."})
+        once({"kind": "phase", "phase": "distill", "title": "Distilling", "index": 4, "count": 5})
+        once({"kind": "step", "step": 1})
+        once({"kind": "message", "level": "info", "text": "Stopping after this step."})
+    assert [each.get("text") or each.get("title") or each["kind"] for each in told] == [
+        "encoding: UTF-8", "Few rows.", "Distilling", "step", "Distilling", "step", "Distilling", "step",
+    ]  # fmt: skip
+    assert all("count" not in each for each in told)
+    assert once.repeated() == ["(3 times) Few rows."]
+
+
+def test_a_reason_that_several_share_is_given_once(result):
+    why = "base: Can't reach the server."
+    result["others"] = [
+        {"candidate": name, "status": "skipped", "reason": why, "teacher": "T", "student": name, "method": "logit"}
+        for name in ("a", "b", "c")
+    ]
+    assert report.left_out(result)[0] == (["a", "b", "c"], "skipped", why)
+    for page in (report.to_text(result), report.to_markdown(result), html.page(result).replace("&#x27;", "'")):
+        assert page.count(why) == 1 and "a, b, c" in page
+
+
+def test_slower_points_are_one_finding_a_scheme(result):
+    rows = [point("a", 0.8, 9, 1.0), point("a-q", 0.8, 3, 2.0), point("b", 0.8, 9, 1.0), point("b-q", 0.8, 3, 1.5),
+            point("c", 0.8, 9, 1.0), point("c-q", 0.8, 3, 0.5)]  # fmt: skip
+    assert findings.slower(result | {"points": rows}) == [
+        "int8-dynamic makes 2 of 3 slower than float for one example on this processor: a (2.0 times), b (1.5 times)."
+    ]
+
+
+def test_what_giving_the_same_answer_always_scores():
+    def work(task, held, metric):
+        return SimpleNamespace(dataset=SimpleNamespace(task=task, eval=held), metric=metric)
+
+    labels = np.array([0, 0, 0, 1, NO_LABEL])
+    texts = [f"text {n}" for n in range(5)]
+    two = tasks.SequenceClassification(("a", "b"))
+    assert findings.baseline(work(two, Examples(texts, None, labels), "accuracy")) == 0.75
+    assert findings.baseline(work(two, Examples(texts, None, labels), "macro_f1")) == pytest.approx(3 / 7)
+    several = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [np.nan] * 3], np.float32)
+    held = Examples(texts, None, several)
+    # The first label always: 3 right of 4 said and 5 true; the first two: 5 right of 8 said.
+    assert findings.baseline(work(tasks.MultiLabel(("a", "b", "c")), held, "micro_f1")) == pytest.approx(10 / 13)
+    number = Examples(texts, None, np.arange(5, dtype=np.float32))
+    assert findings.baseline(work(tasks.Regression(), number, "pearson")) == 0.0
+
+
+def test_a_teacher_at_chance_is_told_from_one_that_has_learned():
+    assert findings.at_chance(0.53, 0.51, 872) and not findings.at_chance(0.55, 0.51, 872)
+    assert findings.at_chance(0.15, 0.0, 100) and not findings.at_chance(0.25, 0.0, 100)
+    assert findings.at_chance(1.0, 1.0, 50) and not findings.at_chance(0.5, None, 50)
+
+
+def test_retention_over_a_teacher_at_chance_is_not_given(result):
+    result |= {"baseline": 0.5, "teachers": [result["teachers"][0] | {"score": 0.51, "chance": True}]}
+    result["points"] = [row | {"retention": None} for row in result["points"]]
+    (said,) = findings.about_teachers(result)
+    assert said.startswith("The teacher T (accuracy 0.5100) is not clearly better than giving the same answer always")
+    assert "retention over it means nothing" in said
+    (reason,) = {each["reason"] for each in advice.advise(result["points"], "accuracy") if each["for"] == "smallest"}
+    assert "no retention can be told" in reason
+    assert target.best(result["points"], TargetSpec(min_retention=0.5)) is None
+    weak = result | {"teachers": [result["teachers"][0] | {"score": 0.6, "chance": False}]}
+    assert "answers much better than its teacher T (0.6000)" in findings.about_teachers(weak)[0]
+
+
+def test_cleaning_frees_what_a_finished_sweep_stopped(qtinker_home):
+    """Not what it left out for lack of time (it may be taken up again), and no run of anybody else's."""
+    spec = RunSpec.parse({"student": {"model": "small"}, "data": {"train": "sample"}})
+    names = ("done", "stopped", "failed", "out of time", "another sweep's", "nobody's")
+    made = {name: runs.create(spec) for name in names}
+    for run in made.values():
+        run.files.checkpoint.mkdir()
+        (run.files.checkpoint / "weights").write_bytes(bytes(1000))
+        run_writer.StateWriter(run).update(status="stopped")
+    run_writer.StateWriter(made["done"]).update(status="done")
+
+    def sweep(status, wanted):
+        one = store.create(SweepSpec.parse(DATA))
+        entries = {name: {"run": made[name].id, "status": name if name in names[:4] else "stopped"} for name in wanted}
+        one.write(one.state() | {"status": status, "candidates": entries})
+
+    sweep("done", names[:4])
+    sweep("interrupted", ["another sweep's"])
+    assert api.clean()["bytes"] == 3000
+    assert {name for name in names if made[name].files.checkpoint.exists()} == set(names[3:])

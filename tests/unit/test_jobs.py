@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 from qtinker import jobs, runs
+from qtinker.compare import store
+from qtinker.compare.spec import SweepSpec
 from qtinker.errors import InputError
 from qtinker.run_writer import StateWriter
 from qtinker.spec import RunSpec
@@ -96,6 +98,19 @@ def test_one_runs_and_the_rest_wait_in_order(worker):
     jobs.stop(second.id, wait=True)
     order = (runs.runs_dir() / "order.txt").read_text().split()
     assert order == [first.id, third.id, second.id]
+
+
+def test_a_sweep_keeps_its_turn_between_its_runs(worker):
+    """None of its runs is going on, and yet nobody else begins: it may be measuring times."""
+    sweep, run = store.create(SweepSpec.parse({"data": {"train": "sample"}})), runs.create(SPEC)
+    process = psutil.Process()
+    sweep.write(sweep.state() | {"status": "running", "pid": process.pid, "process_created": process.create_time()})
+    assert jobs.start(run.id)["status"] == "queued"
+    assert jobs.advance() is None and status(run) == "queued"
+    sweep.write(sweep.state() | {"process_created": 1.0})  # it was killed
+    assert jobs.advance() == run.id
+    until(lambda: begun(run))
+    jobs.stop(run.id, wait=True)
 
 
 def test_withdrawing_a_queued_run(worker):

@@ -28,11 +28,12 @@ def advise(points: Sequence[Point], metric: str, *, baseline: float | None = Non
         return []
     good = [p for p in points if (p.get("retention") or 0) >= ENOUGH]
     usable = good or [max(points, key=lambda p: (p["score"], -p["bytes"]))]
-    among = (
-        f"among the {len(good)} of {len(points)} that keep at least {ENOUGH:.0%} of the teacher's {metric}"
-        if good
-        else f"none keeps {ENOUGH:.0%} of the teacher's {metric}, so it is the one that keeps most"
-    )
+    if good:
+        among = f"among the {len(good)} of {len(points)} that keep at least {ENOUGH:.0%} of the teacher's {metric}"
+    elif all(p.get("retention") is None for p in points):
+        among = f"no retention can be told, so it is the one with the highest {metric}"
+    else:
+        among = f"none keeps {ENOUGH:.0%} of the teacher's {metric}, so it is the one that keeps most"
     found = []
 
     def add(purpose: str, point: Point, reason: str) -> None:

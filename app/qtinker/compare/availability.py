@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from .. import catalog, registry
 from ..errors import DownloadError, QTinkerError, RunStopped
+
+TURNED_OFF = "Fetching models was turned off."
+
+
+@dataclass
+class Found:
+    """For each name None where the model is here, else why it is not, in a sentence.
+
+    Attributes:
+        unfetched: the names whose fetching failed.
+        fix: what to do about that; the same for all.
+    """
+
+    reasons: dict[str, str | None]
+    unfetched: list[str] = field(default_factory=list)
+    fix: str = ""
 
 
 def at_hand(
@@ -14,31 +31,35 @@ def at_hand(
     fetch: bool,
     progress: Callable[[str], None] = lambda text: None,
     cancel: Callable[[], bool] = lambda: False,
-) -> dict[str, str | None]:
-    """For each name None where the model is here now, else why it is not, in a sentence.
+) -> Found:
+    """Which models are here now, after fetching those that were not.
 
     Raises:
         RunStopped: `cancel` said so while fetching.
     """
-    reasons = {name: _missing(name) for name in names}
-    wanted = [name for name, reason in reasons.items() if reason and catalog.find(name)]
+    found = Found({name: _missing(name) for name in names})
+    wanted = [name for name, reason in found.reasons.items() if reason and catalog.find(name)]
     if not wanted:
-        return reasons
+        return found
     if not fetch:
-        return reasons | dict.fromkeys(wanted, "fetching models was turned off.")
+        found.reasons |= dict.fromkeys(wanted, TURNED_OFF)
+        return found
     from ..download import download
 
-    for name in wanted:
-        progress(f"Fetching {name}")
-    failure = ""
+    progress(f"Fetching {', '.join(wanted)}")
+    failures: dict[str, QTinkerError] = {}
+    whole: DownloadError | None = None
     try:
         download(wanted, cancel=cancel)
     except DownloadError as error:
-        failure = " ".join(str(error).split())
+        failures, whole, found.fix = error.models, error, error.fix
     for name in wanted:
-        why = _missing(name)
-        reasons[name] = None if why is None else f"it could not be fetched ({failure or why})"
-    return reasons
+        missing = _missing(name)
+        if missing is not None:
+            found.unfetched.append(name)
+            missing = failures[name].message if name in failures else whole.message if whole else missing
+        found.reasons[name] = missing
+    return found
 
 
 def _missing(name: str) -> str | None:

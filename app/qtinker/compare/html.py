@@ -61,10 +61,9 @@ def page(result: Data) -> str:
             for each in result["advice"]
         )
         parts.append(f"<h2>Recommendations, from these figures</h2><dl>{rows}</dl>")
-    others = [f"<b>{esc(each['candidate'])}</b>, {esc(each['status'])}: {esc(each['reason'] or '')}"
-              for each in result["others"]]  # fmt: skip
-    others += [f"<b>{esc(each['candidate'])}</b>, {esc(each['scheme'])}: {esc(each['reason'])}"
-               for each in result["schemes_left_out"]]  # fmt: skip
+    others = [
+        f"<b>{esc(', '.join(names))}</b>, {esc(what)}: {esc(why)}" for names, what, why in report.left_out(result)
+    ]
     for heading, lines in (("Not in the table", others), ("Noted", [esc(line) for line in result["findings"]])):
         if lines:
             parts.append(f"<h2>{heading}</h2><ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>")

@@ -68,15 +68,15 @@ def quantized(work: Any, name: str, scheme: str) -> None:
         reasons[scheme] = "out of time"
         return
     try:
+        work.say(f"Quantizing {name} by {scheme}", kind="message")
         made[scheme] = str(
             points.quantized(
-                Path(entry["checkpoint"]), scheme, examples=work.dataset.eval,
-                progress=lambda text: work.say(text, kind="message"),
+                Path(entry["checkpoint"]), scheme, examples=work.dataset.eval, progress=lambda text: work.check_stop()
             )
-        )  # fmt: skip
+        )
     except QTinkerError as error:
         reasons[scheme] = str(error)
-        work.say(f"{name}: {scheme}: {error}", kind="message")
+        work.say(f"{name}: {error}", kind="message")
     work.save()
 
 

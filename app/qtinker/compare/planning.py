@@ -8,6 +8,8 @@ from .. import check, registry
 from . import availability, bounds, pairs
 from .pairs import Candidate
 
+NOT_HERE = "Not here:"
+
 
 def plan(work: Any) -> None:
     """Decide on the candidates (of a `sweep.SweepWork`), once; fetch their models; refuse what can't work before any
@@ -16,6 +18,8 @@ def plan(work: Any) -> None:
     Raises:
         InputError: no pair is left.
     """
+    if work.state["unfetched"] and not any(entry["run"] for entry in work.entries.values()):
+        look_again(work)
     if work.state["phase"] not in ("models", "plan"):
         return
     work.save(phase="models", message="Looking for the models")
@@ -36,6 +40,17 @@ def plan(work: Any) -> None:
         raise work.nothing()
 
 
+def look_again(work: Any) -> None:
+    """Models could not be fetched and nothing was trained yet: a resumed sweep tries to fetch them once more."""
+    missing = set(work.state["unfetched"])
+    for name, entry in work.entries.items():
+        if entry["status"] == "skipped" and missing & set(work.candidate(name).models):
+            entry |= {"status": "waiting", "reason": None}
+    work.state["models"] = {name: why for name, why in work.state["models"].items() if name not in missing}
+    work.state["notes"] = [note for note in work.state["notes"] if not note.startswith(NOT_HERE)]
+    work.state |= {"unfetched": [], "phase": "models"}
+
+
 def listed(work: Any) -> list[Candidate]:
     """The candidates: of the lists, or found by a search."""
     if work.spec.kind == "compare":
@@ -48,16 +63,32 @@ def listed(work: Any) -> list[Candidate]:
 def fetch(work: Any) -> None:
     """See to it that the models are here; skip the pairs of those that can't be had."""
     needed = dict.fromkeys(model for name in work.still_open() for model in work.candidate(name).models)
-    wanted = [model for model in needed if model not in work.state["models"]]
-    work.state["models"] |= availability.at_hand(
-        wanted, fetch=work.spec.download, progress=lambda text: work.say(text, kind="message"), cancel=work.stopping
-    )
+    at_hand(work, list(needed), lacking="Their pairs are skipped.")
     known = work.state["models"]
     for name in work.still_open():
         if missing := [model for model in work.candidate(name).models if known.get(model)]:
-            work.close(name, "skipped", known[missing[0]])
-    for model in [model for model in needed if known.get(model)]:
-        work.note(f"{model} is not here: {known[model]} Its pairs are skipped.")
+            work.close(name, "skipped", reason_of(missing, known), quiet=True)
+
+
+def at_hand(work: Any, models: list[str], *, lacking: str) -> None:
+    """Find out which models are here, fetching what can be; say once why which are not, and what that means."""
+    wanted = [model for model in models if model not in work.state["models"]]
+    found = availability.at_hand(
+        wanted, fetch=work.spec.download, progress=lambda text: work.say(text, kind="message"), cancel=work.stopping
+    )
+    work.state["models"] |= found.reasons
+    work.state["unfetched"] += found.unfetched
+    work.state["fetch_fix"] = found.fix or work.state["fetch_fix"]
+    if missing := [model for model in wanted if found.reasons[model]]:
+        work.note(f"{NOT_HERE} {reason_of(missing, found.reasons)} {lacking} {found.fix}".rstrip())
+
+
+def reason_of(models: list[str], reasons: dict[str, str | None]) -> str:
+    """Why which of them are not here, the same cause said once."""
+    causes: dict[str, list[str]] = {}
+    for model in models:
+        causes.setdefault(str(reasons[model]), []).append(model)
+    return " ".join(f"{', '.join(names)}: {cause}" for cause, names in causes.items())
 
 
 def check_candidate(work: Any, name: str) -> None:

@@ -72,14 +72,24 @@ def verdict(result: Data) -> list[str]:
     points = {row["id"]: row for row in result["points"]}
     if result["met"]:
         best = points[result["best"]]
-        return [f"The best that fits is {best['id']}: {_described(best)}. It is in {best['checkpoint']}."]
-    lines = ["Nothing fits the target."]
+        return [f"The best that fits is {best['id']}: {_described(best, result)}. It is in {best['checkpoint']}."]
+    lines = [f"Nothing fits the target ({wanted(result)})."]
     if result["nearest"] in points:
         near = points[result["nearest"]]
-        lines.append(f"Nearest is {near['id']} ({_described(near)}): {result['misses']}.")
+        lines.append(f"Nearest is {near['id']} ({_described(near, result)}): {result['misses']}.")
     elif result.get("misses"):
         lines.append(result["misses"])
     return lines
+
+
+def left_out(result: Data) -> list[tuple[list[str], str, str]]:
+    """What came to nothing: (names, status or scheme, reason); a reason that several share is given once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in result["others"]:
+        found.setdefault((each["status"], each["reason"] or ""), []).append(each["candidate"])
+    for each in result["schemes_left_out"]:
+        found.setdefault((each["scheme"], each["reason"]), []).append(each["candidate"])
+    return [(names, what, why) for (what, why), names in found.items()]
 
 
 def to_text(result: Data) -> str:
@@ -93,11 +103,9 @@ def to_text(result: Data) -> str:
     if result["advice"]:
         parts += ["", "Recommended, from these figures:"]
         parts += [f"  {each['for']}: {each['point']}\n      {each['reason']}" for each in result["advice"]]
-    if result["others"]:
-        parts += ["", "Not in the table:"]
-        parts += [f"  {each['candidate']} ({each['status']}): {each['reason']}" for each in result["others"]]
-    parts += [f"  {each['candidate']}, {each['scheme']}: {each['reason']}" for each in result["schemes_left_out"]]
-    parts += [f"- {line}" for line in result["findings"]]
+    if left := left_out(result):
+        parts += ["", "Not in the table:", *[f"  {', '.join(names)} ({what}): {why}" for names, what, why in left]]
+    parts += ["", *[f"- {line}" for line in result["findings"]]] if result["findings"] else []
     parts += [
         "",
         f"Report: {result['reports']['html']} (also .md, .csv, .json). It took {in_words(result['seconds'])}.",
@@ -119,12 +127,9 @@ def to_markdown(result: Data) -> str:
             f"- **{each['for']}**: {escape(each['point'])}. {escape(each['reason'])}" for each in result["advice"]
         ]
         lines.append("")
-    if result["others"] or result["schemes_left_out"]:
+    if left := left_out(result):
         lines += ["## Not in the table", ""]
-        lines += [f"- {escape(each['candidate'])}, {each['status']}: {escape(each['reason'] or '')}"
-                  for each in result["others"]]  # fmt: skip
-        lines += [f"- {escape(each['candidate'])}, {each['scheme']}: {escape(each['reason'])}"
-                  for each in result["schemes_left_out"]]  # fmt: skip
+        lines += [f"- {escape(', '.join(names))}, {what}: {escape(why)}" for names, what, why in left]
         lines.append("")
     if result["findings"]:
         lines += ["## Noted", "", *[f"- {escape(line)}" for line in result["findings"]], ""]
@@ -143,21 +148,26 @@ def about(result: Data) -> str:
     data = result["data"]
     done = len({row["candidate"] for row in result["points"]})
     asked = done + len(result["others"])
-    target = ""
-    if result["kind"] == "compress":
-        wanted = result["target"]
-        limits = [f"at most {size(wanted['max_size'])}"] if "max_size" in wanted else []
-        limits += [f"at most {wanted['max_latency']:g} ms"] if "max_latency" in wanted else []
-        limits += (
-            [f"at least {wanted['min_retention']:.1%} of the teacher's metric"] if "min_retention" in wanted else []
-        )
-        target = f" Wanted: {', '.join(limits)}."
+    target = f" Wanted: {wanted(result)}." if result["kind"] == "compress" else ""
+    classes = f" ({data['labels']} classes)" if data["labels"] else ""
     return (
-        f"{done} of {asked} candidates trained to the end on {data['train']:,} examples of {data['source']} "
-        f"({data['labels']} classes), measured on {data['eval']:,}, in {in_words(result['seconds'])}. Retention is the "
+        f"{done} of {asked} candidates trained to the end on {data['train']:,} examples of {data['source']}"
+        f"{classes}, measured on {data['eval']:,}, in {in_words(result['seconds'])}. Retention is the "
         f"{result['metric'].replace('_', '-')} over the teacher's, agreement the share of answers equal to the "
         f"teacher's.{target}"
     )
+
+
+def wanted(result: Data) -> str:
+    """A search's target in words."""
+    limits, words = result["target"], []
+    if "max_size" in limits:
+        words.append(f"at most {size(limits['max_size'])}")
+    if "max_latency" in limits:
+        words.append(f"at most {limits['max_latency']:g} ms")
+    if "min_retention" in limits:
+        words.append(f"at least {limits['min_retention']:.1%} of the teacher's {result['metric'].replace('_', '-')}")
+    return ", ".join(words)
 
 
 def where(result: Data) -> str:
@@ -171,9 +181,10 @@ def where(result: Data) -> str:
     )
 
 
-def _described(row: Data) -> str:
+def _described(row: Data, result: Data) -> str:
     shown = "" if row["latency_ms"] is None else f", {row['latency_ms']:.2f} ms"
-    return f"{row['score']:.4f}, {_percent(row.get('retention'))} retention, {size(row['bytes'])}{shown}"
+    kept = "" if row.get("retention") is None else f" ({_percent(row['retention'])} of the teacher's)"
+    return f"{result['metric'].replace('_', '-')} {row['score']:.4f}{kept}, {size(row['bytes'])}{shown}"
 
 
 def _percent(value: float | None) -> str:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import model_folder, runs
-from . import advice, html, report, target
+from . import advice, findings, html, report, target
 from .front import front
-from .pairs import Candidate, short
+from .pairs import ITSELF, Candidate, short
 from .store import REPORTS, Sweep
 
 Data = dict[str, Any]
-SLOWER = 1.05
-"""Nearer to its float model's time is the clock's noise."""
 
 
 def make(work: Any) -> Data:
@@ -22,6 +18,8 @@ def make(work: Any) -> Data:
     from . import points as measuring
 
     spec, metric = work.spec, work.metric
+    base = findings.baseline(work)
+    count = int(work.dataset.eval.labelled.sum())
     teachers: dict[str, Data] = {}
     rows: list[Data] = []
     for name, entry in work.entries.items():
@@ -30,16 +28,20 @@ def make(work: Any) -> Data:
         key = entry["teacher_key"]
         group = runs.read_json(work.sweep.measured / f"{key}.json")
         whole = _figures(group[key], metric)
-        teachers.setdefault(key, {"id": key, "name": short(entry["teacher"]), "front": False, **whole})
+        chance = findings.at_chance(whole["score"], base, count)
+        teachers.setdefault(
+            key, {"id": key, "name": short(entry["teacher"]), "front": False, "chance": chance, **whole}
+        )
         for scheme in (None, *spec.wanted_schemes):
             point = name if scheme is None else f"{name}-{scheme}"
             if point not in group:
                 continue
             found = _figures(group[point], metric)
             rows.append({
-                "id": point, "candidate": name, "teacher": short(entry["teacher"]), "student": short(entry["student"]),
-                "method": entry["method"], "scheme": scheme or "float", **found,
-                "retention": found["score"] / whole["score"] if whole["score"] else None,
+                "id": point, "candidate": name, "teacher": short(entry["teacher"]),
+                "student": student_name(entry["student"]), "method": entry["method"], "scheme": scheme or "float",
+                **found,
+                "retention": None if chance or whole["score"] <= 0 else found["score"] / whole["score"],
                 "control": entry.get("control"), "training_seconds": entry.get("training_seconds"),
                 "run": entry["run"], "teacher_figures": {each: whole[each] for each in ("bytes", "latency_ms")},
             })  # fmt: skip
@@ -51,9 +53,9 @@ def make(work: Any) -> Data:
         "folder": str(work.sweep.folder),
         "metric": metric, "data": {
             "source": spec.data.train, "train": len(work.dataset.train), "eval": len(work.dataset.eval),
-            "labels": len(work.dataset.task.labels)},
+            "task": work.dataset.task.type, "labels": len(work.dataset.task.labels)},
         "teachers": list(teachers.values()), "points": rows, "front": [p["id"] for p in front(rows)],
-        "baseline": baseline(work), "advice": advice.advise(rows, metric, baseline=baseline(work)),
+        "baseline": base, "advice": advice.advise(rows, metric, baseline=base),
         "others": [_other(name, entry) for name, entry in work.entries.items() if entry["status"] != "done"],
         "schemes_left_out": [
             {"candidate": name, "scheme": scheme, "reason": reason}
@@ -66,8 +68,13 @@ def make(work: Any) -> Data:
     }  # fmt: skip
     if spec.kind == "compress":
         result |= _against_target(rows, spec.target, work.state.get("ruled_out") or [])
-    result["findings"] = findings(result)
+    result["findings"] = findings.findings(result)
     return result
+
+
+def student_name(text: str) -> str:
+    """A student's name in the table."""
+    return "teacher itself" if text == ITSELF else short(text)
 
 
 def _figures(found: Data, metric: str) -> Data:
@@ -75,19 +82,10 @@ def _figures(found: Data, metric: str) -> Data:
     return {"score": found["metrics"][metric], **rest, "checkpoint": found["path"]}
 
 
-def baseline(work: Any) -> float | None:
-    """The score of a model that answers the commonest label always; None for metrics where that says little."""
-    held = work.dataset.eval
-    if work.metric != "accuracy" or work.dataset.task.type != "classification" or not held.labelled.any():
-        return None
-    labels = held.labels[held.labelled]
-    return float(np.bincount(labels).max() / len(labels))
-
-
 def _other(name: str, entry: Data) -> Data:
     pair = Candidate(entry["teacher"], entry["student"], entry["method"])
     return {
-        "candidate": name, "teacher": short(pair.teacher), "student": short(pair.student), "method": pair.method,
+        "candidate": name, "teacher": short(pair.teacher), "student": student_name(pair.student), "method": pair.method,
         "status": entry["status"], "reason": entry["reason"], "share": entry["share"], "score": entry["score"],
         "run": entry["run"],
     }  # fmt: skip
@@ -113,35 +111,6 @@ def nothing_left(rows: list[Data], ruled_out: list[Data]) -> str:
         f"No student that was considered can keep to size and time, so none was trained. Nearest is {near['student']} "
         f"as {near['scheme']}: {near['reason']}."
     )
-
-
-def findings(result: Data) -> list[str]:
-    """What the report says in sentences, the decisions among them."""
-    lines = list(result["notes"])
-    for decision in result["decisions"]:
-        stopped = decision["stopped"]
-        lines.append(
-            f"After {decision['share']:.0%} of the training {len(stopped)} of {decision['of']} were stopped"
-            + (f" as too far behind: {', '.join(stopped)}." if stopped else ": none was far behind.")
-        )
-    base = result["baseline"]
-    for row in [*result["teachers"], *result["points"]]:
-        if base is not None and row["score"] <= base:
-            lines.append(
-                f"{row['id']} ({row['score']:.4f}) is no better than answering the commonest label always "
-                f"({base:.4f}): it has learned nothing. More epochs or a higher learning rate may help."
-            )
-    for row in result["points"]:
-        whole = _float_of(row, result["points"])
-        if row["scheme"] != "float" and whole and row["latency_ms"] and whole["latency_ms"]:
-            ratio = row["latency_ms"] / whole["latency_ms"]
-            if ratio > SLOWER:
-                lines.append(f"{row['id']} is {ratio:.1f} times slower than its float model on this processor.")
-    return lines
-
-
-def _float_of(row: Data, rows: list[Data]) -> Data | None:
-    return next((p for p in rows if p["candidate"] == row["candidate"] and p["scheme"] == "float"), None)
 
 
 def write(sweep: Sweep, result: Data) -> None:

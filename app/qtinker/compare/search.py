@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import catalog, registry, shapes
-from ..errors import InputError, QTinkerError
+from ..errors import DownloadError, InputError, QTinkerError
 from ..estimate import token_count
 from ..registry_page import size
 from ..shapes import Shape
-from . import availability, bounds, probe
+from . import bounds, planning, probe
 from .pairs import ITSELF, Candidate, student_spec
 from .spec import TargetSpec
 
@@ -63,17 +63,18 @@ def candidates(work: Any) -> list[Candidate]:
         InputError: the teacher is not here and can't be had.
     """
     spec = work.spec
-    work.state["models"] |= availability.at_hand([spec.teacher], fetch=spec.download, cancel=work.stopping)
+    planning.at_hand(work, [spec.teacher], lacking="Nothing can be searched.")
     if reason := work.state["models"][spec.teacher]:
+        if spec.teacher in work.state["unfetched"]:
+            raise DownloadError(f"{spec.teacher}: {reason}", work.state["fetch_fix"])
         raise InputError(f"{spec.teacher}: {reason}", "Name a teacher that is here.")
     teacher = registry.resolve(spec.teacher)
     whole = shapes.read(teacher)
     names = (
         [name for name in spec.students if name != ITSELF] if spec.students else trained_starts(work, teacher, whole)
     )
-    work.state["models"] |= availability.at_hand(
-        [model for name in names if (model := student_spec(name).model)], fetch=spec.download, cancel=work.stopping
-    )
+    models = [model for name in names if (model := student_spec(name).model)]
+    planning.at_hand(work, models, lacking="They are not tried.")
     names = [name for name in names if not work.state["models"].get(student_spec(name).model or "")]
     starts = known_costs(work, names, teacher)
     fitting = [start for start in starts if start.fitting(spec.target)]

@@ -24,6 +24,7 @@ FIRST: dict[str, Any] = {
     "id": "", "kind": "", "name": None, "status": "new", "phase": "models", "message": "", "created": None,
     "updated": None, "ended": None, "seconds": 0.0, "pid": None, "process_created": None, "error": None,
     "candidates": {}, "models": {}, "decisions": [], "notes": [], "current": None, "progress": 0.0,
+    "unfetched": [], "fetch_fix": "",
 }  # fmt: skip
 
 
@@ -145,6 +146,18 @@ def open(sweep_id: str) -> Sweep:
         what = f"There is no sweep {sweep_id!r}." if not matches else f"{sweep_id!r} could be any of several sweeps."
         raise InputError(what, "python3 app sweeps lists them.")
     return matches[0]
+
+
+def going_on() -> bool:
+    """Whether a process works on a sweep now."""
+    return any(each.state()["status"] == "running" for each in list_sweeps())
+
+
+def given_up() -> set[str]:
+    """Ids of the runs whose candidates were stopped or failed in sweeps that are done: no sweep goes on with them."""
+    states = [state for each in list_sweeps() if (state := each.state())["status"] == "done"]
+    entries = [entry for state in states for entry in state["candidates"].values()]
+    return {entry["run"] for entry in entries if entry["run"] and entry["status"] in ("stopped", "failed")}
 
 
 def list_sweeps() -> list[Sweep]:

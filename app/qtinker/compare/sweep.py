@@ -10,24 +10,30 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import filelock
 import psutil
 
-from .. import worker
-from ..errors import InputError, QTinkerError, RunFailed, RunStopped
-from . import pairs
+from .. import jobs, worker
+from ..errors import DownloadError, InputError, QTinkerError, RunFailed, RunStopped
+from . import pairs, planning
 from .pairs import Candidate
 from .store import Sweep
+from .telling import Once
 
 Event = dict[str, Any]
+MOST_REASONS = 3
 OPEN = ("waiting", "training", "paused", "trained")
 """States of a candidate that may still come to something; all others carry a reason."""
 
 
 def execute(sweep: Sweep, *, emit: Callable[[Event], None] | None = None) -> dict[str, Any]:
     """Do all of a sweep that is not done yet, in this process, and return its report.
+
+    Runs that wait in the queue wait until it has ended, also between two of its own runs (`jobs.advance`): they would
+    take half of the processor from what is being measured.
 
     Raises:
         RunStopped: Ctrl-C, a signal or the stop file; calling again goes on.
@@ -45,13 +51,15 @@ def execute(sweep: Sweep, *, emit: Callable[[Event], None] | None = None) -> dic
             return SweepWork(sweep, emit or (lambda event: None), signals).whole()
     finally:
         lock.release()
+        with suppress(QTinkerError):
+            jobs.advance()
 
 
 class SweepWork:
     """One attempt at a sweep: its spec, its state, and how it speaks and stops."""
 
     def __init__(self, sweep: Sweep, emit: Callable[[Event], None], signals: worker.Signals) -> None:
-        self.sweep, self.emit, self.signals = sweep, emit, signals
+        self.sweep, self.emit, self.signals = sweep, Once(emit), signals
         self.spec, self.state = sweep.spec(), sweep.state()
         if self.state["status"] == "broken":
             raise InputError(f"Sweep {sweep.id} can't be read.", "Start a new one.")
@@ -68,11 +76,13 @@ class SweepWork:
         process = psutil.Process()
         self.save(status="running", pid=process.pid, process_created=process.create_time(), error=None, ended=None)
         try:
-            from . import measuring, planning, results, training
+            from . import measuring, results, training
 
             planning.plan(self)
             training.train(self)
             measuring.measure(self)
+            for text in self.emit.repeated():
+                self.say(text, kind="message")
             report = results.make(self)
             results.write(self.sweep, report)
             self.save(status="done", phase="done", message="Done", progress=1.0, current=None, ended=time.time())
@@ -184,20 +194,32 @@ class SweepWork:
         every = -(-self.total_steps // 4) if self.spec.halving else None
         return pairs.run_spec(self.candidate(name), self.spec, prefix=self.prefix, eval_every=every)
 
-    def close(self, name: str, status: str, reason: str | None, **more: Any) -> None:
-        """A candidate comes to nothing more, and why."""
+    def close(self, name: str, status: str, reason: str | None, *, quiet: bool = False, **more: Any) -> None:
+        """A candidate comes to nothing more, and why; `quiet` where that was told before."""
         self.entries[name] |= {"status": status, "reason": reason, **more}
         self.save()
-        if reason:
+        if reason and not quiet:
             self.say(f"{name}: {status}: {reason}", kind="message")
 
     def nothing(self) -> QTinkerError:
         """No candidate is left, in words."""
         reasons = list(dict.fromkeys(entry["reason"] for entry in self.entries.values() if entry["reason"]))
-        if reasons and all(entry["status"] == "out of time" for entry in self.entries.values()):
+        states = {entry["status"] for entry in self.entries.values()}
+        if states == {"out of time"}:
             return RunFailed(
                 "The budget was over before a first candidate was trained.",
                 f"Give more: python3 app sweeps resume {self.sweep.id} --budget TIME",
             )
-        first = f" {reasons[0]}" if reasons else ""
-        return InputError(f"No pair is left to train ({len(self.entries)} were asked for).{first}")
+        shown = " ".join(reasons[:MOST_REASONS]) + (
+            f" And {len(reasons) - MOST_REASONS} more reasons." if len(reasons) > MOST_REASONS else ""
+        )
+        if states == {"skipped"}:
+            missing = self.state["models"]
+            shown = planning.reason_of([name for name, reason in missing.items() if reason], missing)
+        words = f"None of the {len(self.entries)} pairs could be trained. {shown}".rstrip()
+        if "failed" in states:
+            return RunFailed(words, f"See what happened: python3 app sweeps show {self.sweep.id}")
+        unfetched = set(self.state["unfetched"])
+        if any(unfetched & set(self.candidate(name).models) for name in self.entries):
+            return DownloadError(words, self.state["fetch_fix"])
+        return InputError(words)

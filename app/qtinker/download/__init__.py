@@ -184,7 +184,7 @@ def _raise_together(jobs: list[_Job]) -> None:
             reasons.setdefault(error.message, []).append(name)
         text = " ".join(f"{', '.join(names)}: {message}" for message, names in reasons.items())
         fixes = dict.fromkeys(error.fix for error in failed.values() if error.fix)
-        raise DownloadError(f"{len(failed)} of {len(jobs)} models failed. {text}", " ".join(fixes))
+        raise DownloadError(f"{len(failed)} of {len(jobs)} models failed. {text}", " ".join(fixes), models=failed)
 
 
 def _fetch(job: _Job, *, mirror: str | None, http: Any, stop: Cancel, tell: Progress, patience: Patience) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from ..compare import store
 from ..compare.front import front
+from ..compare.report import left_out
+from ..errors import QTinkerError
 from ..registry import find
 from . import page
 from .charts import scatter
@@ -91,9 +93,8 @@ def report_html(report: Data, t: Texts) -> str:
         parts.append(chart(report, "bytes", 1e6, t("sweep.size_x"), t))
         parts.append(chart(report, "latency_ms", 1, t("sweep.time_x"), t))
         parts.append(points_table(report, t))
-    left = [f"{each['candidate']} ({t.get('sweep.is_' + each['status'].replace(' ', '_'), each['status'])}): "
-            f"{t.said(each['reason'])}" for each in report["others"]]  # fmt: skip
-    left += [f"{each['candidate']}, {each['scheme']}: {t.said(each['reason'])}" for each in report["schemes_left_out"]]
+    left = [f"{', '.join(names)} ({t.get('sweep.is_' + what.replace(' ', '_'), what)}): {t.said(why)}"
+            for names, what, why in left_out(report)]  # fmt: skip
     left += [t.said(line) for line in report["findings"]]
     if left:
         items = "".join(f"<li>{esc(line)}</li>" for line in left)
@@ -188,7 +189,7 @@ def opened(row: Data, t: Texts) -> str:
     found = []
     try:
         known = find(name)
-    except Exception:  # a damaged registry must not hide the table
+    except (QTinkerError, OSError):  # a damaged registry must not hide the table
         known = None
     if known:
         found.append(f'<a href="/download/model/{esc(known.full_name)}.zip" download>{esc(t("sweep.download"))}</a>')

@@ -1,0 +1,118 @@
+"""What a sweep's report says in sentences, each once: decisions, who learned nothing, what is slower. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Data = dict[str, Any]
+SLOWER = 1.05
+"""Nearer to its float model's time is the clock's noise."""
+
+
+def baseline(work: Any) -> float | None:
+    """The score of a model that answers the same always, the commonest; None for metrics where that says little.
+
+    No correlation with anything for numbers; for several labels an example the best of so many of the commonest.
+    """
+    task, held = work.dataset.task, work.dataset.eval
+    if not held.labelled.any():
+        return None
+    if task.type == "regression":
+        return 0.0
+    if task.type == "classification":
+        counts = np.bincount(held.labels[held.labelled], minlength=len(task.labels))
+        same = np.zeros((len(held), len(task.labels)), np.float32)
+        same[:, int(counts.argmax())] = 1.0
+        return float(task.metrics(same, held.labels)[work.metric])
+    if task.type == "multi-label":
+        order = np.argsort(-np.nansum(held.labels, axis=0), kind="stable")
+        answers = (np.isin(np.arange(len(order)), order[:kept]) for kept in range(1, len(order) + 1))
+        return float(max(task.metrics(np.tile(each, (len(held), 1)), held.labels)[work.metric] for each in answers))
+    return None
+
+
+def at_chance(score: float, base: float | None, count: int) -> bool:
+    """Whether a score on so many examples is not clearly above the baseline: by two standard errors of it."""
+    if base is None:
+        return False
+    share = min(max(base, 0.0), 1.0)
+    spread = share * (1 - share) if share > 0 else 1.0  # of a correlation that is none: 1 / sqrt(count)
+    return score <= base + 2 * math.sqrt(spread / max(count, 1))
+
+
+def findings(result: Data) -> list[str]:
+    """All sentences of a report: what was noted on the way, then what the table says beyond its figures."""
+    lines = list(result["notes"])
+    for decision in result["decisions"]:
+        stopped = decision["stopped"]
+        lines.append(
+            f"After {decision['share']:.0%} of the training {len(stopped)} of {decision['of']} were stopped"
+            + (f" as too far behind: {', '.join(stopped)}." if stopped else ": none was far behind.")
+        )
+    return [*lines, *about_teachers(result), *learned_nothing(result), *slower(result)]
+
+
+def about_teachers(result: Data) -> list[str]:
+    """Teachers over which retention says nothing, or little."""
+    lines = []
+    metric, base = result["metric"].replace("_", "-"), result["baseline"]
+    for teacher in result["teachers"]:
+        name, score = teacher["name"], teacher["score"]
+        own = [row for row in result["points"] if row["teacher"] == name and row["scheme"] == "float"]
+        if teacher.get("chance"):
+            lines.append(
+                f"The teacher {name} ({metric} {score:.4f}) is not clearly better than giving the same answer always "
+                f"({base:.4f}): it has learned too little to teach, and retention over it means nothing, so none is "
+                "given. More --teacher-epochs or a higher --teacher-learning-rate may help."
+            )
+        elif score <= 0:
+            lines.append(f"The {metric} of the teacher {name} is {score:.4f}: no share of that can be told.")
+        elif better := [row for row in own if row["score"] > score and row["score"] - score > 0.1 * score]:
+            best = max(better, key=lambda row: (row["score"], row["id"]))
+            lines.append(
+                f"{best['id']} ({best['score']:.4f}) answers much better than its teacher {name} ({score:.4f}): the "
+                "teacher was trained too little, and retention over it says little. More --teacher-epochs or a higher "
+                "--teacher-learning-rate may help."
+            )
+    return lines
+
+
+def learned_nothing(result: Data) -> list[str]:
+    """The points that are no better than answering the commonest label always."""
+    base = result["baseline"]
+    low = [] if base is None else [row for row in result["points"] if row["score"] <= base]
+    if not low:
+        return []
+    return [
+        f"No better than giving the same answer always ({base:.4f}), so nothing was learned: {listed(low, 'score')}. "
+        "More epochs or a higher learning rate may help."
+    ]
+
+
+def slower(result: Data) -> list[str]:
+    """For each scheme the points that are slower than their float model."""
+    found: dict[str, list[str]] = {}
+    compared: dict[str, int] = {}
+    for row in result["points"]:
+        whole = next(
+            (p for p in result["points"] if p["candidate"] == row["candidate"] and p["scheme"] == "float"), None
+        )
+        if row["scheme"] != "float" and whole and row["latency_ms"] and whole["latency_ms"]:
+            ratio = row["latency_ms"] / whole["latency_ms"]
+            compared[row["scheme"]] = compared.get(row["scheme"], 0) + 1
+            if ratio > SLOWER:
+                found.setdefault(row["scheme"], []).append(f"{row['candidate']} ({ratio:.1f} times)")
+    return [
+        f"{scheme} makes {len(names)} of {compared[scheme]} slower than float for one example on this processor: "
+        f"{', '.join(names)}."
+        for scheme, names in found.items()
+    ]
+
+
+def listed(rows: Sequence[Data], figure: str) -> str:
+    """Points with a figure of theirs."""
+    return ", ".join(f"{row['id']} ({row[figure]:.4f})" for row in rows)
