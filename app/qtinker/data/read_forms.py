@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -13,11 +16,14 @@ from ..spec import DataSpec
 from . import labels as label_names
 from .columns import Columns, find_columns
 from .detect import has_spans, is_plain, word_columns
-from .examples import NO_LABEL, Examples, Ragged, join_words
+from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words
 from .parts import Read, Wanted
+from .spill import Spill
 from .split import text_keys
 from .squad import answer_of
 from .table import RawTable
+
+_PART = 8192
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
@@ -28,32 +34,42 @@ def read_words(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     Raises:
         InputError: the table holds no lists of words, or no tags, or tags that the model does not know.
     """
-    texts, tags, columns, dropped = _sentences(first, spec)
+    train = _sentences(first, spec)
     other = None if held is None else _sentences(held, spec)
-    every = [tag for row in tags for tag in row] + [tag for row in (other[1] if other else ()) for tag in row]
     if wanted.labels is not None:
         names = tuple(wanted.labels)
     else:
-        present = label_names.order(tag for tag in every if tag is not None)
+        present = label_names.order([*train.tags, *(other.tags if other else ())])
         if not present and not wanted.unlabelled:
             raise InputError(f"{first.source} has no tags.", "Name the column with --label-column.")
         names = _tag_order(present)
-    examples = _tagged(texts, tags, names, first.source)
-    other_examples = None if other is None else _tagged(other[0], other[1], names, held.source if held else "")
+    examples = _tagged(train, names, first.source)
+    other_examples = None if other is None else _tagged(other, names, held.source if held else "")
     words = int(examples.labels.offsets[-1])
     kinds = sorted({name.partition("-")[2] or name for name in names if name != "O"})
     findings = [
-        f"{words:,} words, {words / max(len(texts), 1):.1f} a sentence",
+        f"{words:,} words, {words / max(len(examples), 1):.1f} a sentence",
         f"{len(names)} tags of {len(kinds)} types: {', '.join(kinds[:12])}{', ...' if len(kinds) > 12 else ''}",
     ]
     return Read(
-        examples, other_examples, names, _rarest_tag(examples, names), text_keys(examples.texts, None), columns,
-        first.rows, dropped, 0 if other is None else other[3], findings=[*columns.findings, *findings],
+        examples, other_examples, names, _rarest_tag(examples, names), text_keys(examples.texts, None), train.columns,
+        first.rows, train.dropped, 0 if other is None else other.dropped,
+        findings=[*train.columns.findings, *findings],
     )  # fmt: skip
 
 
-def _sentences(table: RawTable, spec: DataSpec) -> tuple[list[str], list[list[str | None]], Columns, int]:
-    """Words joined, tags (None where a word has none), the columns, and how many rows were empty."""
+@dataclass
+class _Sentences:
+    """Words joined; `codes` are places among `tags` (NO_LABEL where a word has none); `dropped` rows were empty."""
+
+    texts: TextColumn
+    codes: Ragged
+    tags: list[str]
+    columns: Columns
+    dropped: int
+
+
+def _sentences(table: RawTable, spec: DataSpec) -> _Sentences:
     found = word_columns(table, spec)
     if found is None:
         raise InputError(
@@ -61,11 +77,13 @@ def _sentences(table: RawTable, spec: DataSpec) -> tuple[list[str], list[list[st
             "Give CoNLL columns (a word and its tag a line), or JSONL with lists of tokens and tags; for a label a "
             "text use --task classification.",
         )
+    import pyarrow as pa
+
     word_column, tag_column = found
-    texts: list[str] = []
-    tags: list[list[str | None]] = []
-    tag_cells = table.values(tag_column) if tag_column else [None] * table.rows
-    for number, (cell, tag_cell) in enumerate(zip(table.values(word_column), tag_cells, strict=True), 1):
+    texts, part = Spill(), list[str]()
+    codes, ends, known = array("i"), array("q", [0]), dict[str, int]()
+    tag_cells = _cells(table, tag_column) if tag_column else repeat(None, table.rows)
+    for number, (cell, tag_cell) in enumerate(zip(_cells(table, word_column), tag_cells, strict=True), 1):
         where = f"{table.source}, sentence {number}"
         words = [str(word) for word in _list(cell, where)]
         if not words:
@@ -75,15 +93,32 @@ def _sentences(table: RawTable, spec: DataSpec) -> tuple[list[str], list[list[st
             raise InputError(
                 f"{where} has {len(words)} words and {len(row)} tags.", "Give each word one tag, O where there is none."
             )
-        texts.append(join_words(words))
-        tags.append(row if row else [None] * len(words))
-    if not texts:
+        part.append(join_words(words))
+        codes.extend(
+            NO_LABEL if tag is None else known.setdefault(tag, len(known)) for tag in row or [None] * len(words)
+        )
+        ends.append(len(codes))
+        if len(part) == _PART:
+            texts.add(pa.array(part, pa.large_string()))
+            part = []
+    texts.add(pa.array(part, pa.large_string()))
+    if len(ends) == 1:
         raise InputError(f"{table.source} holds no sentences.", "Give sentences with at least one word.")
     columns = Columns(
         word_column, None, tag_column, available=tuple(table.columns),
         findings=[f"words: column {word_column!r}"] + [f"tags: column {tag_column!r}"] * bool(tag_column),
     )  # fmt: skip
-    return texts, tags, columns, table.rows - len(texts)
+    return _Sentences(
+        TextColumn(texts.finish()), Ragged(np.asarray(codes, np.int32), np.asarray(ends, np.int64)), list(known),
+        columns, table.rows - len(ends) + 1,
+    )  # fmt: skip
+
+
+def _cells(table: RawTable, column: str) -> Iterator[str | None]:
+    """A column's cells, part by part."""
+    for chunk in table.columns[column].chunks:
+        for start in range(0, len(chunk), _PART):
+            yield from chunk[start : start + _PART].to_pylist()
 
 
 def _list(cell: str | None, where: str) -> list[Any]:
@@ -98,17 +133,17 @@ def _list(cell: str | None, where: str) -> list[Any]:
     return content
 
 
-def _tagged(texts: list[str], tags: list[list[str | None]], names: tuple[str, ...], source: str) -> Examples:
-    index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
-    unknown = sorted({tag for row in tags for tag in row if tag is not None and tag not in index})
-    if unknown:
+def _tagged(sentences: _Sentences, names: tuple[str, ...], source: str) -> Examples:
+    index = {name: number for number, name in enumerate(names)}
+    if unknown := sorted(tag for tag in sentences.tags if tag not in index):
         raise InputError(
             f"{source} has tags that the model does not know: {', '.join(map(repr, unknown[:8]))}.",
             f"The model's tags are: {', '.join(map(repr, names[:12]))}{', ...' if len(names) > 12 else ''}; rename "
             "them in the data, or train a teacher on this data.",
         )
-    index[None] = NO_LABEL
-    return Examples(texts, None, Ragged.of([index[tag] for tag in row] for row in tags), "words")
+    numbers = np.asarray([*(index[tag] for tag in sentences.tags), NO_LABEL], np.int32)
+    codes = sentences.codes
+    return Examples(sentences.texts, None, Ragged(numbers[np.maximum(codes.values, -1)], codes.offsets), "words")
 
 
 def _tag_order(names: Sequence[str]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _FORMAT = 2
+_CHUNK = 65_536
 _DTYPES: dict[str, np.dtype[Any]] = {
     "input_ids": np.dtype("<i4"),
     "token_type_ids": np.dtype("u1"),
@@ -47,7 +48,7 @@ class Encoded:
         input_ids: int32 [total tokens], special tokens included, no padding; a read-only memory map where cached.
         offsets: int64 [N + 1].
         token_type_ids: uint8 [total tokens], or None where all are 0.
-        labels: as in `Examples.labels`; for words int64 [total tokens], aligned with `input_ids`; for spans int64
+        labels: as in `Examples.labels`; for words int32 [total tokens], aligned with `input_ids`; for spans int64
             [N, 2], the tokens of the window where the answer begins and ends (0, 0 where it isn't in it); for blocks
             empty.
         truncated: how many examples were cut to the longest length.
@@ -134,11 +135,13 @@ def _labels(examples: Examples, encoded: Encoded) -> np.ndarray:
         return np.zeros(0, np.int64)
     if examples.form == "words":
         assert isinstance(examples.labels, Ragged)
-        words = np.asarray(encoded.extras["word_ids"])
-        owner = np.repeat(np.arange(len(encoded)), encoded.lengths)
-        first = words >= 0
-        labels = np.full(len(words), NO_LABEL, np.int64)
-        labels[first] = examples.labels.values[examples.labels.offsets[owner[first]] + words[first]]
+        labels = np.full(int(encoded.offsets[-1]), NO_LABEL, np.int32)
+        for start in range(0, len(encoded), _CHUNK):
+            offsets = encoded.offsets[start : start + _CHUNK + 1]
+            words = np.asarray(encoded.extras["word_ids"][offsets[0] : offsets[-1]])
+            begins = np.repeat(examples.labels.offsets[start : start + len(offsets) - 1], np.diff(offsets))
+            first = words >= 0
+            labels[offsets[0] : offsets[-1]][first] = examples.labels.values[begins[first] + words[first]]
         return labels
     if examples.form == "spans":
         return _span_labels(examples, encoded)

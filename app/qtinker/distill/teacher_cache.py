@@ -116,19 +116,23 @@ def fill(
 
 def distinct(encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
     """Which examples have the same tokens: for each its group's number [N], and each group's first example [G]."""
-    seen: dict[bytes, int] = {}
-    rows = np.zeros(len(encoded), np.int64)
-    first: list[int] = []
+    digests = np.zeros(len(encoded), "V16")  # in one array: objects would cost ten times as much
     for number in range(len(encoded)):
         cut = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
         digest = hashlib.blake2b(encoded.input_ids[cut].tobytes(), digest_size=16)
         if encoded.token_type_ids is not None:
             digest.update(encoded.token_type_ids[cut].tobytes())
-        group = seen.setdefault(digest.digest(), len(first))
-        if group == len(first):
-            first.append(number)
-        rows[number] = group
-    return rows, np.asarray(first, np.int64)
+        digests[number] = np.void(digest.digest())
+    halves = digests.view("<u8").reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: of equal ones the first example stays first
+    new = np.ones(len(order), bool)
+    new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(axis=1)
+    firsts = order[new]
+    place = np.empty(len(firsts), np.int64)
+    place[np.argsort(firsts, kind="stable")] = np.arange(len(firsts))  # numbered by their first examples
+    rows = np.empty(len(order), np.int64)
+    rows[order] = place[np.cumsum(new) - 1]
+    return rows, np.sort(firsts)
 
 
 def _ask(
