@@ -7,7 +7,7 @@ from qtinker import runs
 from qtinker.compare import pairs, store
 from qtinker.compare.spec import SweepSpec
 from qtinker.errors import InputError
-from qtinker.ui import sweep_page, sweep_views, tasks
+from qtinker.ui import guide, sweep_page, sweep_views, tasks
 from qtinker.ui.texts import LANGUAGES, Texts
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"
@@ -116,6 +116,21 @@ def test_nothing_from_outside_becomes_markup(language):
     assert "80.0 %" in shown[2] and "/download/sweep/s/report.html" in shown[2]
     assert "1.50 ms" in shown[3]
     assert t("sweep.is_out_of_time") in shown[0]
+
+
+def test_the_guide_answers_each_goal_from_the_users_own_figures():
+    rows = [ROW | {"id": name, "student": f"student-{name}", "score": score} for name, score in
+            (("large", 0.9), ("middle", 0.85), ("little", 0.8))]  # fmt: skip
+    advice = [{"for": purpose, "point": name, "reason": ""} for purpose, name in
+              (("best retention", "large"), ("best balance", "middle"), ("smallest", "little"))]  # fmt: skip
+    made(report=REPORT | {"points": rows, "advice": advice})
+    for goal, name, share in (("quality", "large", "90.0 %"), ("balanced", "middle", "85.0 %"),
+                              ("micro", "little", "80.0 %")):  # fmt: skip
+        chosen = sweep_views.own_advice(Texts(), goal).partition('id="qt-own-choice"')[2].partition("qt-links")[0]
+        first = chosen.partition("qt-card-title")[0].partition("large:")[0]
+        assert f"student-{name}" in first and share in first, goal
+    assert 'id="qt-own-choice"' not in sweep_views.own_advice(Texts(), "phone")
+    assert set(sweep_views.GOALS) == set(guide.GOALS)
 
 
 def test_without_measurements_the_guide_says_nothing_of_them():

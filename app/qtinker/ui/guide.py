@@ -74,9 +74,10 @@ def build(shell: Shell) -> None:
             own = gr.HTML(elem_id="qt-own-advice")
             answer = gr.HTML(advice_html("balanced", "some", "labels", "en", t), elem_id="qt-advice")
 
-    measured = safe(t, quiet=True)(lambda: sweep_views.own_advice(t))
-    shell.loaded(measured, [], [own])
-    shell.opened("guide", measured, [], [own])
+    measured = safe(t, quiet=True)(lambda goal: sweep_views.own_advice(t, goal))
+    shell.loaded(measured, boxes[:1], [own])
+    shell.opened("guide", measured, boxes[:1], [own])
+    boxes[0].change(measured, boxes[:1], [own], queue=False, show_progress="hidden", api_visibility="private")
 
     @safe(t, quiet=True)
     def answered(goal: str, amount: str, labels: str, language: str) -> str:

@@ -15,6 +15,8 @@ from .format import DASH, duration, esc, moment, percent, short_number, size
 from .texts import Texts
 
 Data = dict[str, Any]
+GOALS = {"quality": "best retention", "balanced": "best balance", "phone": "for phones", "micro": "smallest"}
+"""What the Guide asks for, and the recommendation that answers it."""
 PURPOSES = ("best balance", "fastest", "best retention", "smallest", "for phones")
 
 
@@ -199,8 +201,8 @@ def opened(row: Data, t: Texts) -> str:
     return " · ".join(found)
 
 
-def own_advice(t: Texts) -> str:
-    """For the Guide: what the user's own newest measurements recommend; empty while there are none."""
+def own_advice(t: Texts, goal: str = "balanced") -> str:
+    """For the Guide: what the user's own newest measurements recommend for a goal; empty while there are none."""
     for sweep in store.list_sweeps():
         report = sweep.report()
         if report and report.get("advice"):
@@ -208,11 +210,25 @@ def own_advice(t: Texts) -> str:
             lead = t("sweep.own_lead", data=source, n=len(report["points"]))
             address = f"?tab=sweep&amp;sweep={esc(sweep.id)}"
             return (
-                page.title(t("sweep.own"), lead)
-                + advice_html(report, t)
+                page.title(t("sweep.own"), lead) + chosen_html(report, goal, t) + advice_html(report, t)
                 + f'<div class="qt-links"><a href="{address}">{esc(t("sweep.open"))}</a></div>'
-            )
+            )  # fmt: skip
     return ""
+
+
+def chosen_html(report: Data, goal: str, t: Texts) -> str:
+    """The measured point that suits one of the Guide's goals: what it is made of, its figures, its model and run."""
+    purpose = GOALS.get(goal)
+    point = next((each["point"] for each in report["advice"] if each["for"] == purpose), None)
+    row = next((each for each in report["points"] if each["id"] == point), None)
+    if row is None:
+        return ""
+    facts = [(t("distil.teacher"), row["teacher"]), (t("distil.student"), row["student"]),
+             (t("distil.method"), row["method"]), (t("sweep.scheme"), row["scheme"]),
+             (t("sweep.measured"), figures(row, t))]  # fmt: skip
+    links = opened(row, t)
+    return (f'<div id="qt-own-choice" style="margin:12px 0">{page.facts(facts)}'
+            + (f'<p class="qt-small">{links}</p>' if links else "") + "</div>")  # fmt: skip
 
 
 def _wide(values: list[float]) -> bool:
