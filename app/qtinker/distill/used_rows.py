@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 WORTH = 0.8
 """Share of the rows in use above which all of them are trained."""
+_PART = 1 << 20
 
 
 class UsedRows(nn.Module):
@@ -80,7 +81,11 @@ def put_in(model: Any, input_ids: np.ndarray, *, also: tuple[int | None, ...] = 
     if type(full) is not nn.Embedding or not full.weight.requires_grad or full.max_norm is not None:
         return None
     shared = sum(parameter is full.weight for _, parameter in model.named_parameters(remove_duplicate=False))
-    used = np.union1d(np.unique(input_ids), [number for number in also if number is not None]).astype(np.int64)
+    seen = np.zeros(full.num_embeddings, bool)
+    for start in range(0, len(input_ids), _PART):  # of a mapped file: all at once would be copied into memory
+        seen[input_ids[start : start + _PART]] = True
+    seen[[number for number in also if number is not None]] = True
+    used = np.flatnonzero(seen)
     if shared > 1 or len(used) > WORTH * full.num_embeddings:
         return None
     stand_in = UsedRows(full, torch.from_numpy(used).to(full.weight.device))

@@ -1,0 +1,56 @@
+"""The table that benchmarks/quality.py writes, from rows that are made up."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def quality():
+    spec = importlib.util.spec_from_file_location(
+        "quality_benchmark", Path(__file__).resolve().parents[2] / "benchmarks" / "quality.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def row(**metrics):
+    return {"settings": "", "metrics": metrics}
+
+
+def test_a_cell_is_the_median_its_retention_and_the_spread(quality):
+    done = {
+        "rte teacher": row(accuracy=0.8),
+        "rte half logit 42": row(accuracy=0.7),
+        "rte half logit 43": row(accuracy=0.78),
+        "rte half logit 44": row(accuracy=0.76),
+        "rte half from below logit 42": row(accuracy=0.6),
+        "sst2 teacher": row(accuracy=0.9),
+        "sst2 half control 42": row(accuracy=0.81),
+    }
+    text = quality.written(done, small=False)
+    assert "| logit |  | 0.7600, 95.0% (0.7000 to 0.7800, 3 seeds) |" in text
+    assert "| control | 0.8100, 90.0% |" in text
+    assert "| **teacher, 6 layers** | 0.9000 | 0.8000 |" in text
+    assert "| **half from below: layers 0, 1, 2** |" in text and "third" not in text.partition("evaluation data")[2]
+
+
+def test_every_task_has_a_row_before_any_has_a_second_seed(quality):
+    args = argparse.Namespace(
+        small=False, only=["sst2", "stsb"], rows=["control", "logit"], depths=["half", "third"], seeds=[42, 43],
+        initialisation=False,
+    )  # fmt: skip
+    keys = [each.key for each in quality.wanted(args)]
+    assert keys[:4] == ["sst2 half control 42", "stsb half control 42", "sst2 half logit 42", "stsb half logit 42"]
+    assert keys[4:8] == [key.replace("half", "third") for key in keys[:4]]
+    assert keys[8:] == [f"stsb {depth} {name} 43" for depth in ("half", "third") for name in ("control", "logit")], (
+        "the small sets alone have several seeds"
+    )
