@@ -223,7 +223,7 @@ def _model_report(
         task = Task.from_meta({**one.task, "labels": names, "metric": ""})
         metrics = task.score(logits, examples)
     agreement, difference = compare_answers(first, logits, one.problem_type)
-    quantization = meta.get("quantization")
+    quantization, made_from = meta.get("quantization"), meta.get("quantization") or meta.get("export") or {}
     return ModelReport(
         name=_name(path), path=str(path), engine=one.engine, metrics=metrics, agreement=agreement,
         max_logit_difference=difference, bytes=weights_bytes(path),
@@ -232,16 +232,17 @@ def _model_report(
         latency_ms=one.latency_ms, batch_latency_ms=one.batch_latency_ms,
         examples_per_second=one.examples_per_second, load_seconds=one.load_seconds,
         peak_memory_bytes=one.peak_memory_bytes, model_memory_bytes=one.model_memory_bytes,
-        quantization=quantization, source=(quantization or {}).get("source"), threads=one.threads,
+        quantization=quantization, source=made_from.get("source"), format=(meta.get("export") or {}).get("format"),
+        threads=one.threads,
     )  # fmt: skip
 
 
 def _compare_speed(reports: list[ModelReport], warnings: list[str]) -> None:
-    """Set against its source each quantized model, and say it where that is not faster: never silently."""
+    """Set against its source each quantized or exported model, and say it where one is slower: never silently."""
     for report in reports:
-        if not report.quantization or report.latency_ms is None:
+        if not (report.quantization or report.format) or report.latency_ms is None:
             continue
-        floats = [other for other in reports if not other.quantization and other.latency_ms]
+        floats = [other for other in reports if not (other.quantization or other.format) and other.latency_ms]
         source = next((other for other in floats if report.source in (other.name, other.path)), None)
         source = source or next((other for other in floats if other.parameters == report.parameters), None)
         if source is None or source.latency_ms is None:

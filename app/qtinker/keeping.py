@@ -43,6 +43,9 @@ def _keep(
         "training": summary(result) | {"method": work.spec.method.model_dump() if kind == "distilled" else None},
         **more,
     }  # fmt: skip
+    bits = work.spec.training.quantization_aware
+    if bits != "none" and "finetune_key" not in more:  # a teacher is finetuned as it is
+        meta["quantization_aware"] = bits
     with registry.staged(group, name) as folder:
         checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
     if name != base:

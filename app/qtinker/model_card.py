@@ -64,6 +64,8 @@ def _facts(meta: dict[str, Any]) -> list[tuple[str, str]]:
     for key, title in (("max_length", "Longest text in training (tokens)"), ("licence", "Licence"), ("run", "Run")):
         if meta.get(key):
             facts.append((title, str(meta[key])))
+    if bits := meta.get("quantization_aware"):
+        facts.append(("Trained with its weights rounded to", str(bits).upper()))
     if source := meta.get("source"):
         facts += [(f"Source: {key}", str(value)) for key, value in source.items() if value is not None]
     return facts

@@ -24,7 +24,8 @@ class ModelReport:
         examples_per_second: throughput at `batch_size`.
         peak_memory_bytes: most memory that a fresh process held while loading and running it; None if not measured.
         model_memory_bytes: the part of it that came after the libraries were loaded.
-        speedup: times faster than its source at batch 1 (a quantized model whose source was measured too).
+        source: what it was quantized or exported from; `format` is the exported one's.
+        speedup: times faster than its source at batch 1 (where that was measured too).
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModelReport:
     model_memory_bytes: int | None
     quantization: dict[str, Any] | None
     source: str | None = None
+    format: str | None = None
     speedup: float | None = None
     threads: int | None = None
 

@@ -157,12 +157,18 @@ def test_a_mixture_of_engines_is_measured_side_by_side(source):
     int8 = quantize(source, "int8-dynamic", engine="torchao", fresh=False)
     paths = [source, int8, export(source, "onnx", fresh=False),
              export(source, "openvino", fresh=False)]  # fmt: skip
+    engines = ["torch", "torch", "onnxruntime", "openvino"]
+    if all(map(extras.has, ("gguf", "llama_cpp"))):
+        paths.append(export(source, "gguf", fresh=False))
+        engines.append("llama.cpp")
     report = evaluate(paths, tiny.examples(20), calls=2, throughput_examples=4, isolate=False)
-    assert [model.engine for model in report.models] == ["torch", "torch", "onnxruntime", "openvino"]
+    assert [model.engine for model in report.models] == engines
+    assert all(model.agreement > 0.9 and model.speedup for model in report.models[1:])
+    assert [model.format for model in report.models] == [None, None, "onnx", "openvino", "gguf"][: len(paths)]
     assert len({model.parameters for model in report.models}) == 1
     assert report.models[2].agreement == 1.0 and report.models[2].metrics == report.models[0].metrics
-    assert all(model.bytes > 0 and model.latency_ms for model in report.models)
-    parts = [model.bytes_by_part for model in report.models]
+    assert all(model.bytes > 0 and model.latency_ms and model.batch_latency_ms for model in report.models)
+    parts = [model.bytes_by_part for model in report.models[:4]]
     # The exporters leave out biases that are all zero, and add numbers of a few bytes for shapes.
     assert all(abs(part["embeddings"] - parts[0]["embeddings"]) < 1024 for part in parts[2:])
     assert all(abs(part["head"] - parts[0]["head"]) < 600 and part["encoder"] > 2e5 for part in parts[2:])

@@ -162,11 +162,14 @@ def test_a_quantized_model_that_is_slower_is_never_silent():
     slow = model_report("slow", 25.0, 50.0, quantization={"scheme": "x"}, source="big")
     half = model_report("half", 5.0, 50.0, quantization={"scheme": "x"}, source="gone")
     fast = model_report("fast", 5.0, 200.0, quantization={"scheme": "x"}, source="big")
-    _compare_speed([source, slow, half, fast], warnings)
+    four = model_report("four", 40.0, 25.0, format="gguf-q4_0", source="big")
+    _compare_speed([source, slow, half, fast, four], warnings)
     assert warnings == [
         "slow is 2.5 times slower for one example and 2.0 times slower in batches than its source big on this "
         "processor.",
         "half is 2.0 times slower in batches than its source big on this processor.",
+        "four is 4.0 times slower for one example and 4.0 times slower in batches than its source big on this "
+        "processor.",
     ]
     assert (slow.speedup, fast.speedup, source.speedup) == (0.4, 2.0, None)
 

@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny
 import torch
 from qtinker import checkpoint, home, model_folder, registry
-from qtinker.errors import CheckpointError, InputError, MissingExtra
+from qtinker.errors import CheckpointError, InputError, MissingExtra, QTinkerError
 from qtinker.evaluate import evaluate
 from qtinker.export import FORMATS, export
 from qtinker.export.gguf_format import tensor_name
@@ -173,6 +174,17 @@ def test_tensorrt_comes_with_its_builder_and_says_that_it_is_not_verified():
     compile(script, "build_engine.py", "exec")
     assert "trtexec --onnx=model.onnx" in script and "--maxShapes=input_ids:64x16,attention_mask:64x16" in script
     assert "Not verified" in (path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if not form.unchecked and name != "tensorrt"])
+def test_every_format_is_refused_where_it_answers_differently(form, monkeypatch):
+    if why := [extra for extra in (FORMATS[form].extra, FORMATS[form].runner) if not extras.is_here(extra)]:
+        pytest.skip(f"{' and '.join(why)} is not here")
+    source = make_source(tiny.bert(1, 32), max_length=8)
+    monkeypatch.setitem(FORMATS, form, replace(FORMATS[form], tolerance=-1.0))
+    with pytest.raises(QTinkerError, match=rf"The {form} file answers differently.*of 8 answers agree.*--force"):
+        export(source, form, fresh=False, check_rows=tiny.examples(8))
+    assert not list((home.models_dir() / "exported").glob("*"))
 
 
 def test_missing_libraries_are_named(monkeypatch):

@@ -99,8 +99,12 @@ def test_without_labels_changed_answers_count():
 
 
 def test_data_is_asked_for():
-    with pytest.raises(InputError, match=r"mixed needs examples.*--data FILE"):
-        quantize(make_source(), "mixed", fresh=False)
+    said: list[str] = []
+    source = make_source()
+    for given in ({}, {"calibration": tiny.examples(4)}, {"check_rows": []}):
+        with pytest.raises(InputError, match=r"mixed needs examples to measure on what each layer costs.*--data FILE"):
+            quantize(source, "mixed", fresh=False, progress=said.append, **given)
+    assert not said  # before anything is loaded
 
 
 def test_a_limit_that_no_layer_keeps_is_refused_in_words(monkeypatch):

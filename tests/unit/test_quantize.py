@@ -218,6 +218,27 @@ def test_one_that_answers_differently_is_refused_with_numbers_unless_forced(sour
     assert quantize(source, "int4-weight-only", fresh=False, force=True).is_dir()
 
 
+@pytest.mark.parametrize(
+    ("scheme", "engine"),
+    [("int8-dynamic", "torchao"), ("bf16", "transformers"), ("int8-dynamic", "onnxruntime"),
+     ("int8-dynamic", "openvino")],
+)  # fmt: skip
+def test_every_engine_is_refused_alike(scheme, engine, monkeypatch):
+    from dataclasses import replace
+
+    from qtinker.runtime import extras
+
+    if not extras.runs(engine):
+        pytest.skip(f"{engine} is not here")
+    source = make_source(tiny.bert(1, 32))
+    monkeypatch.setitem(SCHEMES, scheme, replace(SCHEMES[scheme], logit_error=1e-9))
+    with pytest.raises(QTinkerError, match=rf"{scheme} changes this model too much: \d+\.\d% of 64 answers.*--force"):
+        quantize(source, scheme, engine=engine, fresh=False)
+    assert not list((home.models_dir() / "quantized").glob("*"))
+    forced = model_folder.read_meta(quantize(source, scheme, engine=engine, fresh=False, force=True))
+    assert forced["quantization"]["check"]["logit_error"] > 1e-9
+
+
 def test_rows_to_compare_on_can_be_given(source):
     path = quantize(source, "int8-dynamic", engine="torchao", check_rows=TEXTS, fresh=False)
     assert model_folder.read_meta(path)["quantization"]["check"]["rows"] == 3

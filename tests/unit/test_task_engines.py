@@ -21,6 +21,8 @@ needs_onnx = pytest.mark.skipif(not all(map(extras.has, extras.EXTRAS["onnx"])),
 needs_openvino = pytest.mark.skipif(
     not all(map(extras.has, extras.EXTRAS["openvino"])), reason="the extra openvino is not here"
 )
+needs_llama = pytest.mark.skipif(not all(map(extras.has, ("gguf", "llama_cpp"))), reason="the extra llama is not here")
+needs_executorch = pytest.mark.skipif(not extras.has("executorch"), reason="the extra executorch is not here")
 ASKED = {
     "question-answering": [("is the movie", "the scene was great and a plot"), ("was it", "the film is very bad")],
     "masked-lm": ["a [MASK] and a [MASK] film"],
@@ -80,12 +82,16 @@ def test_int8_answers_as_its_source(tmp_path, kind):
         pytest.param("question-answering", "openvino", marks=needs_openvino),
         pytest.param("masked-lm", "openvino", marks=needs_openvino),
         pytest.param("regression", "openvino", marks=needs_openvino),
+        ("multi-label", "torch-export"),
+        pytest.param("regression", "gguf", marks=needs_llama),
+        pytest.param("multi-label", "executorch", marks=needs_executorch),
     ],
 )
 def test_exported_models_answer_as_their_source(tmp_path, kind, form):
     source = kept(tmp_path, kind)
     path = export(source, form, tmp_path / "out", fresh=False)
-    assert engine_of(path) == {"onnx": "onnxruntime"}.get(form, form)
+    engines = {"onnx": "onnxruntime", "torch-export": "torch.export", "gguf": "llama.cpp"}
+    assert engine_of(path) == engines.get(form, form)
     assert close(Predictor(path).predict(asked(kind)), Predictor(source).predict(asked(kind)))
     given = list(asked(kind)[0]) if kind == "question-answering" else [asked(kind)[0]]
     ran = subprocess.run([sys.executable, path / "example.py", *given], capture_output=True, text=True, check=True)
@@ -95,6 +101,7 @@ def test_exported_models_answer_as_their_source(tmp_path, kind, form):
         "question-answering": lambda: lines[0][0] == answer["answer"],
         "token-classification": lambda: lines == [[each["word"], each["label"]] for each in answer["words"]],
         "masked-lm": lambda: lines[0][0].split(", ")[0] == answer["masks"][0][0]["word"],
+        "multi-label": lambda: lines[0][0] == (", ".join(answer["labels"]) or "(none)"),
         "regression": lambda: float(lines[0][0]) == pytest.approx(answer["value"], abs=0.03),
     }[kind]
     assert expected()

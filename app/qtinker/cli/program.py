@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import measuring, models, page, project, training, trimming
+from . import extras, measuring, models, page, project, training, trimming
 from .border import Json, Outcome
 from .compare import register as register_compare
 from .runs import app as runs_app
@@ -22,6 +22,7 @@ def build() -> typer.Typer:
     trimming.register(app)
     register_compare(app)
     measuring.register(app)
+    extras.register(app)
     page.register(app)
     app.add_typer(runs_app, name="runs")
     return app

@@ -119,10 +119,29 @@ def quantized(result: Data) -> None:
 
 
 def evaluation(result: Data) -> None:
-    """Models side by side."""
+    """Models side by side: how good, how big, how fast; then the bytes by part and the times in batches."""
     print(models_table(result["models"]))
+    print(f"\n{parts_table(result['models'], (result.get('settings') or {}).get('batch_size'))}")
+    found = result.get("environment") or {}
+    features = ", ".join(found.get("cpu_features") or []) or found.get("cpu_capability")
+    print(f"\nMeasured on {found.get('cpu')} ({features}), {found.get('threads')} thread(s).")
     for line in result.get("findings") or []:
         print(f"- {line}")
+
+
+def parts_table(rows: list[Data], batch_size: int | None) -> str:
+    """What the parts of each model weigh, and how long a batch takes."""
+    parts = ["embeddings", "encoder", "head"]
+    columns = ["model", "engine", *parts, f"batch of {batch_size}: p50 ms", "p95 ms", "as fast as its source"]
+    cells = []
+    for each in rows:
+        weighs, batch = each.get("bytes_by_part") or {}, each.get("batch_latency_ms") or {}
+        speedup = each.get("speedup")
+        cells.append([
+            each["name"], str(each.get("engine")), *(size(weighs.get(part)) or "-" for part in parts),
+            number(batch.get("p50"), 2), number(batch.get("p95"), 2), "-" if speedup is None else f"{speedup:.2f}x",
+        ])  # fmt: skip
+    return table(columns, cells)
 
 
 METRICS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1"}

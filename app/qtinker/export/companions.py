@@ -41,8 +41,10 @@ _ANSWERS = {
 _OTHER_TEXTS = {
     "question-answering": """texts = [tuple(sys.argv[1:3] if len(sys.argv) > 2 else ("Who wrote it?", "Ann did."))]""",
     "masked-lm": """texts = sys.argv[1:] or ["one {mask} two"]""",
+    "pair": """texts = [tuple(sys.argv[1:3] if len(sys.argv) > 2 else ("a text", "another"))]""",
 }
-_USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a text with {mask}"'}
+_USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a text with {mask}"',
+          "pair": '"a text" "the text beside it"'}  # fmt: skip
 
 
 def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
@@ -55,10 +57,11 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     if not (folder / "tokenizer.json").is_file():
         return
     tokenizer, kind = runtime.tokenizer, runtime.problem_type
+    asked = "pair" if runtime.task.get("pair") and kind not in _OTHER_TEXTS else kind
     text = example
     for key, value in (
-        ("{usage}", _USAGE.get(kind, '"a text" "another"')),
-        ("{texts}", _OTHER_TEXTS.get(kind, _TEXTS)),
+        ("{usage}", _USAGE.get(asked, '"a text" "another"')),
+        ("{texts}", _OTHER_TEXTS.get(asked, _TEXTS)),
         ("{answers}", _ANSWERS[kind]),
         ("{max_length}", str(runtime.max_length)),
         ("{pad_id}", str(runtime.pad_token_id)),

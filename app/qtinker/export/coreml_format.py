@@ -50,7 +50,7 @@ def write(model: Any, tokenizer: Any, folder: Path, *, length: int = 128) -> dic
     return {"inputs": list(names), "dynamic": [], "lengths": lengths, "precision": "float16"}
 
 
-EXAMPLE = '''"""Answers texts with Core ML, on a Mac:  python example.py "a text" "another"
+EXAMPLE = '''"""Answers texts with Core ML, on a Mac:  python example.py {usage}
 
 Needs: pip install coremltools tokenizers numpy
 """
@@ -70,18 +70,19 @@ tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 tokenizer.enable_truncation({max_length})
 model = coremltools.models.MLModel(str(folder / "model.mlpackage"))
 
-for text in sys.argv[1:] or ["an example"]:
+labels = config["id2label"]
+{texts}
+logits = []
+for text in texts:
     tokenizer.no_padding()
-    length = next(each for each in lengths if each >= len(tokenizer.encode(text).ids))
+    length = next(each for each in lengths if each >= len(tokenizer.encode_batch([text])[0].ids))
     tokenizer.enable_padding(length=length, pad_id={pad_id}, pad_token={pad_token!r})
-    row = tokenizer.encode(text)
+    [row] = tokenizer.encode_batch([text])
     given = {
         "input_ids": np.array([row.ids], np.int32),
         "attention_mask": np.array([row.attention_mask], np.int32),
         "token_type_ids": np.array([row.type_ids], np.int32),
     }
     taken = [entry.name for entry in model.get_spec().description.input]
-    logits = model.predict({name: given[name] for name in taken})["logits"][0]
-    shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    print(config["id2label"][str(int(shares.argmax()))], f"{shares.max():.4f}", text, sep="\\t")
-'''
+    logits.append(model.predict({name: given[name] for name in taken})["logits"][0])
+{answers}'''

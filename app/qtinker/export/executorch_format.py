@@ -75,9 +75,9 @@ def _in_int8(exported: Any, inputs: tuple[Any, ...]) -> Any:
         return torch.export.export(convert_pt2e(prepared), inputs, strict=False)
 
 
-EXAMPLE = '''"""Answers texts with ExecuTorch:  python example.py "a text" "another"
+EXAMPLE = '''"""Answers texts with ExecuTorch:  python example.py {usage}
 
-Needs: pip install executorch tokenizers torch
+Needs: pip install executorch tokenizers torch numpy
 On a phone the same file runs by ExecuTorch's Android and iOS libraries.
 """
 
@@ -85,6 +85,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from executorch.runtime import Runtime
 from tokenizers import Tokenizer
@@ -96,11 +97,12 @@ tokenizer.enable_truncation({max_length})
 tokenizer.enable_padding(length={max_length}, pad_id={pad_id}, pad_token={pad_token!r})
 method = Runtime.get().load_program(folder / "model.pte").load_method("forward")
 
-for text in sys.argv[1:] or ["an example"]:
-    row = tokenizer.encode(text)
+labels = config["id2label"]
+{texts}
+logits = []
+for row in tokenizer.encode_batch(texts):
     given = [torch.tensor([row.ids]), torch.tensor([row.attention_mask])]
     if config.get("type_vocab_size", 0) > 1:
         given.append(torch.tensor([row.type_ids]))
-    shares = method.execute(given)[0][0].softmax(-1)
-    print(config["id2label"][str(int(shares.argmax()))], f"{shares.max():.4f}", text, sep="\\t")
-'''
+    logits.append(method.execute(given)[0][0].numpy().copy())
+{answers}'''

@@ -154,16 +154,16 @@ def write_q4(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
     return write(model, tokenizer, folder, kind="q4_0")
 
 
-EXAMPLE = '''"""Answers texts with llama.cpp:  python example.py "a text" "another"
+EXAMPLE = '''"""Answers texts with llama.cpp:  python example.py {usage}
 
-Needs: pip install llama-cpp-python
+Needs: pip install llama-cpp-python numpy
 """
 
 import json
-import math
 import sys
 from pathlib import Path
 
+import numpy as np
 from llama_cpp import LLAMA_POOLING_TYPE_RANK, Llama
 
 folder = Path(__file__).parent
@@ -173,9 +173,6 @@ model = Llama(
     n_batch={max_length}, n_ubatch={max_length}, verbose=False,
 )
 
-for text in sys.argv[1:] or ["an example"]:
-    logits = model.embed(text, normalize=False)[: len(labels)]
-    total = sum(math.exp(each - max(logits)) for each in logits)
-    best = max(range(len(labels)), key=logits.__getitem__)
-    print(labels[str(best)], f"{1 / total:.4f}", text, sep="\\t")
-'''
+{texts}
+logits = [np.array(model.embed(text, normalize=False)[: len(labels)]) for text in texts]
+{answers}'''

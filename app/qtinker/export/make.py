@@ -14,6 +14,7 @@ from ..data import Examples
 from ..errors import InputError, QTinkerError
 from ..kinds import KINDS
 from ..predict import logits_of
+from ..quantize.make import PROVENANCE
 from ..quantize.rows import rows_to_check
 from ..quantize.verify import Verdict, verify_folder
 from ..runtime import engine_of, extras, weights_bytes
@@ -71,9 +72,7 @@ def make(
         more = {"length": max_length} if form.fixed else {}
         notes = write(runtime.model, runtime.tokenizer, folder, **more)
         write_companions(runtime, folder, example=example)
-        new_meta = {
-            key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
-        }  # fmt: skip
+        new_meta = {key: meta[key] for key in PROVENANCE if meta.get(key) is not None}
         record = {"format": form.name, "source": source_name, "bytes": weights_bytes(folder), **notes}
         new_meta |= {"name": name, "kind": "exported", "task": runtime.task, "source": {"model": source_name},
                      "parameters": runtime.parameters, "export": record}  # fmt: skip

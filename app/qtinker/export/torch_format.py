@@ -28,15 +28,16 @@ def write(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
     return {"inputs": list(graph.names), "dynamic": ["batch", "length"]}
 
 
-EXAMPLE = '''"""Answers texts with PyTorch alone:  python example.py "a text" "another"
+EXAMPLE = '''"""Answers texts with PyTorch alone:  python example.py {usage}
 
-Needs: pip install torch tokenizers
+Needs: pip install torch tokenizers numpy
 """
 
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
@@ -47,13 +48,12 @@ tokenizer.enable_truncation({max_length})
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 model = torch.export.load(folder / "model.pt2").module()
 
-texts = sys.argv[1:] or ["an example"]
+labels = config["id2label"]
+{texts}
 rows = tokenizer.encode_batch(texts)
 given = [torch.tensor([row.ids for row in rows]), torch.tensor([row.attention_mask for row in rows])]
 if config.get("type_vocab_size", 0) > 1:
     given.append(torch.tensor([row.type_ids for row in rows]))
 with torch.inference_mode():
-    shares = model(*given).softmax(-1)
-for text, row in zip(texts, shares):
-    print(config["id2label"][str(int(row.argmax()))], f"{row.max():.4f}", text, sep="\\t")
-'''
+    logits = np.asarray(model(*given))
+{answers}'''

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..data import Examples
-from ..errors import InputError
 from ..export.companions import write_companions
 from ..kinds import KINDS
 from ..predict import logits_of
@@ -45,8 +44,6 @@ def _torchao(work: Work) -> dict[str, Any]:
 
 
 def _mixed(work: Work) -> dict[str, Any]:
-    if work.check_rows is None or not len(work.check_rows):
-        raise InputError("mixed needs examples to measure on what each layer costs.", "Give some: --data FILE")
     rows = rows_to_check(work.check_rows, work.runtime, most=MIXED_ROWS)
     lost, measured_by = points_lost(work.runtime, rows)
     few = rows.select(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 2 * CHECK_ROWS)).astype(int)))

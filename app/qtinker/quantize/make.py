@@ -28,6 +28,8 @@ ACTIVATIONS_TOO = ("int8-dynamic", "int8-static")
 """Where activations are rounded, the last bit of a float sum, which depends on the threads, may move one by a step."""
 NOT_SLOWER = 0.95
 """Times as fast as float that auto asks of an engine on a CPU; less is more than the clock's noise."""
+PROVENANCE = ("licence", "max_length", "teacher", "run", "quantization_aware")
+"""What a model's qtinker.json says of its source's origin too."""
 CALLS = 12
 """Timed calls for a first word on speed; `evaluate` measures properly."""
 
@@ -40,6 +42,9 @@ def make(
     """See `quantize.quantize`."""
     choices = candidates(scheme, engine, device=device)
     path = registry.resolve(source)
+    given = check_rows if calibration is None or scheme.name == "mixed" else calibration
+    if scheme.examples and (given is None or not len(given)):
+        raise InputError(f"{scheme.name} needs examples {scheme.examples}.", "Give some of your own: --data FILE")
     refuse_quantized(path)
     source_name = str(model_folder.read_meta(path).get("name") or path.name)
     name = name or registry.unique_name("quantized", f"{source_name}-{scheme.name}")
@@ -130,9 +135,7 @@ class Attempt:
                 "bytes_before": bytes_by_part(path) | {"total": weights_bytes(path)},
                 "bytes_after": bytes_by_part(folder) | {"total": weights_bytes(folder)},
             }  # fmt: skip
-            new_meta = {
-                key: meta[key] for key in ("licence", "max_length", "teacher", "run") if meta.get(key) is not None
-            }  # fmt: skip
+            new_meta = {key: meta[key] for key in PROVENANCE if meta.get(key) is not None}
             new_meta |= {"name": self.name, "kind": "quantized", "task": runtime.task,
                          "source": {"model": self.source_name}, "parameters": parameters,
                          "quantization": record}  # fmt: skip
@@ -212,7 +215,7 @@ def refuse_quantized(path: Path) -> None:
 
 def slower_words(scheme: Scheme, engine: str, speedup: float) -> list[str]:
     """A warning where the result is slower than its source on this processor, with what would be faster."""
-    if speedup >= 0.9:
+    if speedup >= NOT_SLOWER:
         return []
     others = [other for other in CPU_ENGINES if other in scheme.engines and other != engine]
     hint = f" --engine {' or '.join(others)} may be faster." if others else ""

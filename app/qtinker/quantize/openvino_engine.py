@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ..data import Examples, collate, encode
-from ..errors import InputError
 from ..export import openvino_format
 from ..export.graph import HEAD_NAMES, quiet
 from ..runtime import extras
@@ -33,15 +32,11 @@ def quantize_model(runtime: Any, scheme: Scheme, folder: Path, *, calibration: E
         calibration: examples for int8-static.
 
     Raises:
-        InputError: int8-static without examples.
+        InputError: the layers' widths can't be cut into groups of 4 bits.
         MissingExtra: openvino or nncf is not installed.
     """
     extras.load("openvino", "openvino")
     nncf = extras.load("nncf", "openvino")
-    if scheme.name == "int8-static" and (calibration is None or not len(calibration)):
-        raise InputError(
-            "int8-static needs examples to find the ranges of the activations on.", "Give some of your own: --data FILE"
-        )
     converted = openvino_format.convert(runtime.model, runtime.tokenizer)
     ignored = nncf.IgnoredScope(patterns=_HEAD, validate=False)
     notes: dict[str, Any] = {}

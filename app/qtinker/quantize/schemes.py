@@ -20,6 +20,7 @@ class Scheme:
         bits: bits a weight of the layers it touches, scales not counted.
         group: weights that share one scale; None: a whole row (output channel, or one token's embedding) does.
         touches, keeps, size, needs, suits: words for the user.
+        examples: what it needs examples for; empty: it needs none.
         agreement: least share of the check rows that must keep their answer.
         logit_error: most that the logits may move, relative to their own size (root of mean squares).
     """
@@ -36,6 +37,7 @@ class Scheme:
     suits: str
     agreement: float
     logit_error: float
+    examples: str = ""
 
     def weight_bytes(self, rows: int, columns: int, *, group: int | None = None) -> int:
         """Bytes of one matrix [rows, columns] by the size formula of the first engine, scales included."""
@@ -109,10 +111,11 @@ SCHEMES: dict[str, Scheme] = {
             "measuring each on your evaluation data, until the result loses no more than --max-loss points there",
             keeps=_KEEPS + " (pooler and classifier are written in half precision)",
             size="half a byte a weight + 2.5 bytes a group; 2 bytes a weight of the layers that stay",
-            needs="labelled examples (without labels, the share of changed answers counts as the loss)",
+            needs="labelled examples, by --data FILE (without labels, the share of changed answers counts as the loss)",
             suits=f"the smallest file that keeps a promise on quality; {_UNPACKS}",
             agreement=0.75,
             logit_error=0.8,
+            examples="to measure on what each layer costs",
         ),
         Scheme(
             name="int8-weight-only",
@@ -137,10 +140,12 @@ SCHEMES: dict[str, Scheme] = {
             touches=f"{_LAYERS}: int8 weights, and int8 activations in ranges found on examples",
             keeps=_KEEPS,
             size="1 byte a weight + 4 bytes a row",
-            needs="openvino, and a few hundred of your own examples to calibrate on (other text loses more)",
+            needs="openvino, and examples of your own to calibrate on, by --data FILE: up to 300 are taken, spread "
+            "over all (other text loses more)",
             suits="the fastest on a CPU",
             agreement=0.9,
             logit_error=0.5,
+            examples="to find the ranges of the activations on",
         ),
         Scheme(
             name="nf4",
@@ -266,11 +271,11 @@ def refuse_missing(scheme: Scheme, engine: str) -> None:
     Raises:
         MissingExtra: the engine can't be used here; the message names what is not installed.
     """
-    from ..runtime.extras import ENGINES, EXTRAS, has, install_command, runs
+    from ..runtime.extras import ENGINES, EXTRAS, has, how_to_install, runs
 
     if not runs(engine):
         missing = [module for module in EXTRAS[ENGINES[engine]] if not has(module)]
         raise MissingExtra(
             f"{engine} makes {scheme.name} with {' and '.join(missing)}, which is not installed.",
-            f"Install it: {install_command(ENGINES[engine])}",
+            how_to_install(ENGINES[engine]),
         )

@@ -1,4 +1,4 @@
-"""Imports the optional engines, or says which extra installs them. Nothing here reports to anybody."""
+"""Imports the optional engines, says which extra brings them, and installs it. Nothing here reports to anybody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from ..errors import MissingExtra
+from ..errors import InputError, MissingExtra, QTinkerError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
@@ -55,6 +55,40 @@ def install_command(extra: str) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
+def how_to_install(extra: str) -> str:
+    """Both ways, for the fix of an error."""
+    return f"Install it: python3 app extras {extra} (or: {install_command(extra)})"
+
+
+def install(extra: str, *, most_words: int = 400) -> list[str]:
+    """Install what an extra brings into the environment that this program runs in; returns what was not there before.
+
+    pip's own words go to standard error.
+
+    Raises:
+        InputError: there is no such extra.
+        QTinkerError: pip could not, with its last words.
+    """
+    if extra not in EXTRAS:
+        raise InputError(f"There is no extra {extra!r}.", f"Choose of: {', '.join(EXTRAS)}.")
+    missing = [PACKAGES.get(module, module) for module in EXTRAS[extra] if not has(module)]
+    if not missing:
+        return []
+    command = [sys.executable, "-m", "pip", "install", "--progress-bar", "off", *missing]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    print(done.stdout, file=sys.stderr, end="", flush=True)
+    importlib.invalidate_caches()
+    if done.returncode or not is_here(extra):
+        last = " ".join(line.strip() for line in (done.stderr or done.stdout).strip().splitlines()[-4:])
+        raise QTinkerError(
+            f"pip could not install {' and '.join(missing)}: {last[-most_words:] or 'it said nothing'}",
+            f"Try it by hand: {install_command(extra)}",
+        )
+    return missing
+
+
 def load(module: str, extra: str) -> Any:
     """Import an optional module.
 
@@ -70,5 +104,5 @@ def load(module: str, extra: str) -> Any:
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise MissingExtra(
             f"This needs {module.split('.')[0]}, which can't be loaded: {why}.",
-            f"Install it: {sys.executable} -m pip install {' '.join(packages(extra))}",
+            how_to_install(extra),
         ) from error

@@ -47,6 +47,7 @@ class LlamaRuntime(Runtime):
         if not self.context:
             raise CheckpointError(f"llama.cpp can't run {path / FILE}.", "Export it again.")
         self.batch = lib.llama_batch_init(length, 0, 1)
+        self.outputs = len(self.labels) or len(self.config.get("id2label") or {}) or 1  # a number has no label
         self.input_names = {"input_ids", "attention_mask"}
 
     def logits(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
@@ -64,7 +65,7 @@ class LlamaRuntime(Runtime):
         if lib.llama_encode(self.context, batch) != 0:
             raise CheckpointError(f"llama.cpp can't compute {self.path.name} for a text of {len(ids)} tokens.")
         found = lib.llama_get_embeddings_seq(self.context, 0)
-        return np.array(found[: len(self.labels)], np.float32)
+        return np.array(found[: self.outputs], np.float32)
 
 
 def _cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -78,6 +79,7 @@ def build(shell: Shell) -> None:
         safe(t)(lambda chosen: [about_html(chosen, t), beside_html(chosen, t)]), [model], [about, beside], **QUIET
     )
     scheme.change(safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **QUIET)
+    _install_card(shell, [scheme, engine, lacking])
     make.bind([model, scheme, name, engine, examples], refresh, [model], [model, about, beside])
     if export is not None:
         exporter, fields = export
@@ -103,6 +105,44 @@ def _export_card(shell: Shell) -> tuple[Starter, list[Any]] | None:
             found = starter, [form, name]
         gr.HTML(lacking_html(lacking_formats(t), t), elem_id="qt-export-lacking")
     return found
+
+
+def _install_card(shell: Shell, drawn: list[Any]) -> None:
+    """A button for each extra that was not here when the page was drawn; what it brings is offered when it is done."""
+    t = shell.t
+    missing = [extra for extra in extras.EXTRAS if not extras.is_here(extra)]
+    if not missing:
+        return
+    with gr.Column(elem_classes="qt-card", elem_id="qt-extras"):
+        gr.HTML(page.title(t("quantize.extras"), t("quantize.extras_lead")))
+        for extra in missing:
+            gr.HTML(
+                f'<p class="qt-small">{esc(t("quantize.extra_brings", names=", ".join(extras.packages(extra))))}</p>'
+            )
+            starter = Starter(
+                shell, f"extra-{extra}", verb="extras", label=t("quantize.extra_install", name=extra),
+                begin=lambda extra=extra: begin_install(extra), done=lambda task: t("quantize.extra_done"),
+            )  # fmt: skip
+            starter.bind([], safe(t)(lambda chosen: offered_now(chosen, t)), drawn[:1], drawn)
+
+
+def begin_install(extra: str) -> str:
+    """Start installing an extra into this environment."""
+    if extra not in extras.EXTRAS:
+        raise InputError(f"There is no extra {str(extra)[:40]!r}.", f"Choose of: {', '.join(extras.EXTRAS)}.")
+    return tasks.start("extras", [extra], label=extra, button=f"extra-{extra}")
+
+
+def offered_now(chosen: str, t: Texts) -> list[Any]:
+    """The schemes and engines that are offered after something was installed."""
+    importlib.invalidate_caches()
+    names = schemes_here()
+    scheme = chosen if chosen in names else names[0]
+    return [
+        gr.Radio(choices=[(scheme_words(name, t), name) for name in names], value=scheme),
+        gr.Radio(choices=engine_choices(scheme, t), value="auto"),
+        lacking_html(lacking_engines(scheme), t),
+    ]
 
 
 def schemes_here() -> list[str]:

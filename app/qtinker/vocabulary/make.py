@@ -16,13 +16,13 @@ from ..measure import Job, measure_in_child
 from ..model_card import model_card
 from ..predict import logits_of
 from ..quantize.layers import bytes_by_part
-from ..quantize.make import refuse_quantized
+from ..quantize.make import PROVENANCE, refuse_quantized
 from ..runtime import engine_of, weights_bytes
 from ..runtime.base import load_tokenizer, refuse_without_tokenizer
 from . import rewrite, tokens
 
 ROWS = 128
-"""Texts whose answers are compared bit for bit; the token ids of all texts are."""
+"""Rows whose answers are compared bit for bit; the token ids of all texts are."""
 HELD_BACK = 10
 """One text in so many is held back once, to tell how well the others cover text that was not seen."""
 
@@ -74,20 +74,20 @@ def make(
         rewrite.write_config(path, folder, needs.kept)
         rewrite.write_weights(path, folder, needs.kept)
         record: dict[str, Any] = {
-            "source": source_name, "tokens_before": before, "tokens": len(needs.kept), "texts": needs.texts,
+            "source": source_name, "tokens_before": before, "tokens": len(needs.kept),
+            "rows": sum(1 for _ in _rows(data, text, keep)),
             "unseen_tokens_not_covered": needs.unseen,
             "bytes_before": bytes_by_part(path) | {"total": weights_bytes(path)},
             "bytes_after": bytes_by_part(folder) | {"total": weights_bytes(folder)},
         }  # fmt: skip
         new_meta = {
-            key: meta[key] for key in ("kind", "licence", "max_length", "teacher", "run", "task")
-            if meta.get(key) is not None
+            key: meta[key] for key in ("kind", "task", *PROVENANCE) if meta.get(key) is not None
         }  # fmt: skip
         new_meta = {"kind": "imported", **new_meta, "name": name, "source": {"model": source_name}, "trimmed": record}
         model_folder.write_meta(folder, new_meta)
         progress("Comparing tokens and answers with those of its source")
         same_tokens(backend, tokens.wordpiece(load_tokenizer(folder), name), texts(), needs.kept)
-        record["check"] = same_answers(path, folder, _spread(texts(), ROWS), fresh=fresh)
+        record["check"] = same_answers(path, folder, _spread(_rows(data, text, keep), ROWS), fresh=fresh)
         record["findings"] = findings(record)
         card = model_card(new_meta, config=model_folder.read_json(folder / model_folder.CONFIG))
         (folder / "README.md").write_text(card + _card(record), encoding="utf-8")
@@ -198,8 +198,8 @@ def findings(record: dict[str, Any]) -> list[str]:
         f"Kept {record['tokens']:,} of {record['tokens_before']:,} tokens: the embeddings are "
         f"{after['embeddings'] / before['embeddings']:.0%} of what they were, the file {after['total']:,} of "
         f"{before['total']:,} bytes.",
-        f"All {record['texts']:,} texts are cut into the same tokens as before; {record['check']['compared']} of "
-        f"{record['check']['rows']} of them are equal bit for bit.",
+        f"All texts of {record['rows']:,} {'row' if record['rows'] == 1 else 'rows'} are cut into the same tokens as "
+        f"before; {record['check']['compared']} of {record['check']['rows']} of them are equal bit for bit.",
     ]
     unseen = record["unseen_tokens_not_covered"]
     if unseen is not None:
@@ -219,6 +219,15 @@ def _texts(data: str | Path | Examples | None, text: str | Path | None, keep: Se
     if text is not None:
         yield from tokens.texts_of_file(Path(text))
     yield from keep
+
+
+def _rows(data: str | Path | Examples | None, text: str | Path | None, keep: Sequence[str]) -> Iterator[str]:
+    """A text for each row of the data, line of the text file, and word to keep."""
+    if isinstance(data, Examples):
+        yield from data.texts
+    elif data is not None:
+        yield from tokens.rows_of_data(str(data))
+    yield from _texts(None, text, keep)
 
 
 def _spread(texts: Iterable[str], count: int) -> list[str]:

@@ -143,11 +143,35 @@ def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
 def texts_of_data(source: str) -> Iterator[str]:
     """Every cell of a file of examples, of both parts of the bundled sample or of a data set of the Hub.
 
-    Labels are among them: a few tokens more do no harm.
+    Names of columns and labels are among them: a few tokens more do no harm.
 
     Raises:
         InputError: it can't be read.
     """
+    for table in _tables(source):
+        yield from table.columns
+        for row in _cells(table):
+            yield from filter(None, row)
+
+
+def rows_of_data(source: str) -> Iterator[str]:
+    """The longest cell of every row: its text, wherever that stands.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    for table in _tables(source):
+        for row in _cells(table):
+            yield max((cell or "" for cell in row), key=len, default="")
+
+
+def _cells(table: Any) -> Iterator[tuple[str | None, ...]]:
+    """The rows of a table, a few thousand in memory at a time."""
+    for at in range(0, table.rows, _CHUNK):
+        yield from zip(*(column[at : at + _CHUNK].to_pylist() for column in table.columns.values()), strict=True)
+
+
+def _tables(source: str) -> list[Any]:
     from ..data.hub import looks_like_id, read_hub
     from ..data.read import read_file
 
@@ -155,17 +179,11 @@ def texts_of_data(source: str) -> Iterator[str]:
         from ..data.sample import sample_files
 
         files = sample_files()
-        tables = [read_file(files.train), read_file(files.eval)]
-    elif looks_like_id(source):
+        return [read_file(files.train), read_file(files.eval)]
+    if looks_like_id(source):
         first, second, _ = read_hub(source)
-        tables = [first] if second is None else [first, second]
-    else:
-        tables = [read_file(source)]
-    for table in tables:
-        for name in table.columns:
-            yield name
-            for at in range(0, table.rows, _CHUNK):
-                yield from filter(None, table.columns[name][at : at + _CHUNK].to_pylist())
+        return [first] if second is None else [first, second]
+    return [read_file(source)]
 
 
 def texts_of_file(path: Path) -> Iterator[str]:

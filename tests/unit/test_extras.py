@@ -1,0 +1,65 @@
+"""Optional libraries: what is missing is named with the command, and installed by it into this environment."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+
+import pytest
+from qtinker.cli import main
+from qtinker.errors import InputError, QTinkerError
+from qtinker.runtime import extras
+from qtinker.ui import quantize_page
+from qtinker.ui.texts import Texts
+
+NAME = "qtinker_made_for_a_test"
+
+
+def wheel(folder):
+    """A package that any pip installs."""
+    info = f"{NAME}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{NAME}-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{NAME}.py", "answer = 42\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def test_an_extra_is_installed_by_the_verb_and_its_failure_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(extras.EXTRAS, "onnx", ("onnx", NAME))
+    monkeypatch.setattr(extras, "has", lambda module, real=extras.has: module == "onnx" or real(module))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "site"))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(QTinkerError, match=rf"pip could not install {NAME}: .*(No matching|no matching).*") as caught:
+        extras.install("onnx")
+    assert caught.value.fix.startswith("Try it by hand: ") and "-m pip install onnx" in caught.value.fix
+    (tmp_path / "wheels").mkdir()
+    wheel(tmp_path / "wheels")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    assert main(["extras", "onnx", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert said["newly_installed"] == {"onnx": [NAME]} and said["extras"]["onnx"]["installed"] is True
+    assert __import__(NAME).answer == 42 and extras.is_here("onnx")
+    assert main(["extras", "onnx"]) == 0 and "onnx: was here already" in capsys.readouterr().out
+    sys.modules.pop(NAME)
+
+
+def test_only_what_is_known_is_installed():
+    for asked in (extras.install, quantize_page.begin_install):
+        with pytest.raises(InputError, match=r"no extra 'requests'.*onnx, openvino"):
+            asked("requests")
+
+
+def test_what_was_installed_is_offered_at_once(monkeypatch):
+    monkeypatch.setattr(extras, "has", lambda module: False)
+    t = Texts("en")
+    before = quantize_page.offered_now("int8-static", t)
+    assert [value for _, value in before[0].choices] == quantize_page.schemes_here() and before[
+        0
+    ].value != "int8-static"
+    monkeypatch.setattr(extras, "has", lambda module: module in extras.EXTRAS["openvino"])
+    scheme, engine, lacking = quantize_page.offered_now("int8-static", t)
+    assert scheme.value == "int8-static" and [value for _, value in engine.choices] == ["auto", "openvino"]
+    assert lacking == ""
