@@ -17,8 +17,8 @@ from qtinker.quantize.schemes import SCHEMES
 
 pytestmark = pytest.mark.train
 STUDENTS = ("Bert", "DistilBert", "MobileBert", "Albert")
-ALIKE = ("Bert", "DistilBert", "MobileBert")
-"""What shares BERT's vocabulary; MiniLM and TinyBERT are BERTs of other shapes."""
+SHAPES = {"MiniLM": (6, 24, 12), "TinyBERT": (4, 36, 12)}
+"""BERTs of other shapes: deep and narrow, with as many heads as a wide one. Layers, hidden units, heads."""
 
 
 def tokenizer(kind: str):
@@ -37,7 +37,7 @@ def tokenizer(kind: str):
 
 
 def put(kind: str, name: str, layers: int) -> None:
-    made = tiny.bert(layers, 32, 4, kind=kind, seed=len(name))
+    made = tiny.bert(layers, 32, 4, kind=kind, seed=len(name)) if kind not in SHAPES else tiny.bert(*SHAPES[kind])
     cutter = tokenizer(kind)
     if kind == "GPT2":
         made.model.config.pad_token_id = None
@@ -53,6 +53,8 @@ def home(qtinker_home, tmp_path):
         put(kind, f"{kind.lower()}-teacher", 3)
         if kind != "GPT2":
             put(kind, f"{kind.lower()}-student", 2)
+    for kind in SHAPES:
+        put(kind, kind.lower(), 0)
     examples = tiny.examples(96, seed=5)
     with open(tmp_path / "train.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -66,18 +68,23 @@ SETTINGS = {"epochs": 1, "batch_size": 16, "lr": 1e-3, "teacher_epochs": 1, "tea
 
 
 def test_every_pair_by_logits_whatever_the_vocabularies(home):
-    """Five teachers by four students; each teacher is finetuned once."""
+    """Seven teachers, six students, vocabularies alike and apart; each teacher is finetuned once."""
     wanted = [f"{t.lower()}-teacher,{s.lower()}-student" for t in (*STUDENTS, "GPT2") for s in STUDENTS]
+    for kind in map(str.lower, SHAPES):
+        wanted += [f"{teacher}-teacher,{kind}" for teacher in ("bert", "albert", "gpt2")]
+        wanted += [f"{kind},bert-student", f"{kind},albert-student"]
+    wanted.append("minilm,tinybert")
     report = api.compare(data=home / "train.csv", custom_pairs=wanted, halving=False, **SETTINGS)
     assert [(each["candidate"], each["reason"]) for each in report["others"]] == []
-    assert len(report["points"]) == 20
+    assert len(report["points"]) == len(wanted) == 31
     made = [entry.name for entry in registry.list_models() if entry.kind == "finetuned"]
-    assert sorted(made) == sorted(f"{kind.lower()}-teacher-train" for kind in (*STUDENTS, "GPT2"))
+    teachers = [*(f"{kind.lower()}-teacher" for kind in (*STUDENTS, "GPT2")), *map(str.lower, SHAPES)]
+    assert sorted(made) == sorted(f"{name}-train" for name in teachers)
     for row in report["points"]:
         assert row["parameters"] > 0 and row["bytes"] > 0 and 0 <= row["score"] <= 1 and 0 <= row["agreement"] <= 1
     # The teacher's answers are kept once for a teacher and shared by its students.
     arrays = list((home / "home" / "cache" / "teacher").glob("*/logits.npy"))
-    assert len(arrays) == 5
+    assert len(arrays) == 7
     page = Path(report["reports"]["html"]).read_text(encoding="utf-8")
     assert all(row["student"] in page for row in report["points"])
 

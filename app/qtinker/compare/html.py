@@ -12,8 +12,9 @@ from . import report
 from .front import front
 
 Data = dict[str, Any]
-WIDTH, HEIGHT = 760, 380
-LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 48
+WIDTH, HEIGHT = 540, 330
+"""Not much wider than a telephone, so that the words are still to be read there."""
+LEFT, RIGHT, TOP, BOTTOM = 52, 20, 14, 46
 # Distinguishable for colour-blind readers (Okabe & Ito), in light and dark.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f")
 
@@ -21,17 +22,18 @@ STYLE = """
 :root{--bg:#fff;--fg:#1c1e21;--soft:#5d6570;--line:#d9dde3;--mark:#f2f6fb;color-scheme:light dark}
 @media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e6e9ed;--soft:#9aa4b1;--line:#343b44;--mark:#1d232b}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:1180px;padding:28px 20px 60px;background:var(--bg);color:var(--fg);
+body{margin:0 auto;max-width:1320px;padding:28px 20px 60px;background:var(--bg);color:var(--fg);
 font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 h1{font-size:26px;margin:0 0 6px}h2{font-size:18px;margin:34px 0 10px}p{margin:8px 0;max-width:80ch}
 .soft{color:var(--soft)}.scroll{overflow-x:auto;border:1px solid var(--line);border-radius:8px}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
-th,td{padding:7px 11px;text-align:right;white-space:nowrap;border-top:1px solid var(--line)}
+th,td{padding:6px 9px;text-align:right;white-space:nowrap;border-top:1px solid var(--line)}
 thead th{border-top:0;color:var(--soft);font-weight:600}
 th:nth-child(-n+5),td:nth-child(-n+5){text-align:left}
-tr.front td{background:var(--mark);font-weight:600}tr.teacher td{color:var(--soft);font-style:italic}
+tr.front td{background:var(--mark)}tr.front td:nth-child(-n+2){font-weight:600}
+tr.teacher td{color:var(--soft);font-style:italic}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 18px;margin:0}dt{font-weight:600}dd{margin:0}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:22px}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr));gap:22px}
 figure{margin:0}figcaption{font-weight:600;margin-bottom:4px}svg{width:100%;height:auto;display:block}
 svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .axis{stroke:var(--line);fill:none}
 svg .front-line{fill:none;stroke:var(--soft);stroke-dasharray:5 4;stroke-width:1.5}
@@ -41,7 +43,8 @@ margin:6px 0 0;font-size:13px}
 ul.legend i{display:inline-block;width:10px;height:10px;border-radius:50%;margin-right:6px}
 .verdict{padding:12px 16px;border:1px solid var(--line);
 border-left:4px solid #0072b2;border-radius:6px;background:var(--mark)}
-code{font-size:.92em}
+code{font-size:.92em;overflow-wrap:anywhere}
+@media(max-width:560px){dl{grid-template-columns:1fr;gap:2px}dd{margin-bottom:10px}}
 """
 
 

@@ -47,7 +47,7 @@ def cells(row: Data, result: Data) -> list[str]:
     """One row of the table for people; a star marks the front."""
     values = [
         "*" if row.get("front") else "", row.get("student") or "(teacher)", row.get("teacher") or row["name"],
-        row.get("method") or "-", row.get("scheme") or "float", number(row["score"]), _percent(row.get("retention")),
+        row.get("method") or "-", scheme(row), number(row["score"]), _percent(row.get("retention")),
         _percent(row.get("agreement")),
     ]  # fmt: skip
     if any(each.get("control") is not None for each in result["points"]):
@@ -58,6 +58,12 @@ def cells(row: Data, result: Data) -> list[str]:
         number(row["latency_p95_ms"], 2), number(row["examples_per_second"], 0),
         "-" if seconds is None else in_words(seconds),
     ]  # fmt: skip
+
+
+def scheme(row: Data) -> str:
+    """A row's scheme, with the engine where it is no PyTorch folder."""
+    name, engine = row.get("scheme") or "float", row.get("engine")
+    return f"{name} ({engine})" if name != "float" and engine in ("onnxruntime", "openvino") else name
 
 
 def ordered(result: Data) -> list[Data]:
@@ -89,6 +95,8 @@ def left_out(result: Data) -> list[tuple[list[str], str, str]]:
         found.setdefault((each["status"], each["reason"] or ""), []).append(each["candidate"])
     for each in result["schemes_left_out"]:
         found.setdefault((each["scheme"], each["reason"]), []).append(each["candidate"])
+    for each in result.get("ruled_out") or []:
+        found.setdefault(("ruled out", f"nearest as {each['scheme']}, {each['reason']}."), []).append(each["student"])
     return [(names, what, why) for (what, why), names in found.items()]
 
 

@@ -90,7 +90,10 @@ def candidates(work: Any) -> list[Candidate]:
     fitting.sort(key=lambda start: (start.random, -bounds.operations(start.shape, tokens), start.name))
     work.state["allowed"] = {start.name: start.fitting(spec.target) for start in [*fitting, *itself]}
     work.state["ruled_out"] = [_ruled_out(start, spec.target) for start in starts if start not in fitting]
-    work.note(f"{len(fitting)} of {len(starts)} students can keep to size and time; the others were not trained.")
+    tried = f"{len(fitting)} of {len(starts)} students" if len(fitting) < len(starts) else f"All {len(starts)} students"
+    if spec.target.max_size is not None or spec.target.max_latency is not None:
+        rest = "; the others were not trained." if len(fitting) < len(starts) else "."
+        work.note(f"{tried} can keep to {spec.target.limits}, as far as shapes and random weights tell{rest}")
     chosen = [
         Candidate(spec.teacher, start.name, method)
         for start in fitting

@@ -36,6 +36,12 @@ class TargetSpec(Part):
     _retention = field_validator("min_retention", mode="before")(quantities.share)
 
     @property
+    def limits(self) -> str:
+        """Which of size and time are limited, in words."""
+        asked = {"size": self.max_size, "time": self.max_latency}
+        return " and ".join(name for name, value in asked.items() if value is not None)
+
+    @property
     def given(self) -> bool:
         """Whether anything is asked at all."""
         return any(value is not None for value in (self.max_size, self.max_latency, self.min_retention))

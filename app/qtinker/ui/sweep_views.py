@@ -6,7 +6,7 @@ from typing import Any
 
 from ..compare import store
 from ..compare.front import front
-from ..compare.report import left_out
+from ..compare.report import left_out, scheme
 from ..errors import QTinkerError
 from ..registry import find
 from . import page
@@ -176,7 +176,7 @@ def points_table(report: Data, t: Texts) -> str:
         latency = row.get("latency_ms")
         rows.append([
             f"<b>{esc(name)}</b>{star}", esc(row.get("teacher") or DASH), esc(row.get("method") or DASH),
-            esc(row.get("scheme") or "float"), percent(row["score"]), percent(row.get("retention")),
+            esc(scheme(row)), percent(row["score"]), percent(row.get("retention")),
             percent(row.get("agreement")), short_number(row["parameters"]), size(row["bytes"]),
             DASH if latency is None else f"{latency:.2f} ms", short_number(row["examples_per_second"]),
             duration(row.get("training_seconds")), opened(row, t),
