@@ -54,7 +54,8 @@ def write(model: Any, tokenizer: Any, folder: Path, *, kind: str = "f16") -> dic
     """
     if model.config.model_type != "bert" or not hasattr(model, "classifier"):
         raise InputError(
-            f"GGUF export knows BERT classifiers, not {type(model).__name__}.", "Export it to onnx instead."
+            f"GGUF export knows BERT classifiers, not {type(model).__name__}: llama.cpp's head is that of BERT.",
+            "Export it to onnx instead.",
         )
     if getattr(model.config, "is_decoder", False) or model.config.hidden_act != "gelu":
         raise InputError("llama.cpp's BERT reads both ways and computes with gelu; this model does not.")
