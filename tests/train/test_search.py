@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import task_data
 import tiny
-from qtinker import checkpoint, registry
+from qtinker import checkpoint, cli, registry
 from qtinker.compare import bounds, probe
 from qtinker.data import load
 from qtinker.errors import InputError
@@ -60,3 +60,11 @@ def test_a_head_that_an_architecture_lacks_is_said_in_words(qtinker_home):
         checkpoint.save(made.model.base_model, made.tokenizer, folder, meta={"name": "gpt", "kind": "pretrained"})
     with pytest.raises(InputError, match="gpt2 has no head for masked language modelling"):
         bounds.skeleton(StudentSpec(layers=[0]), registry.resolve("gpt"), task=TASKS["masked-lm"]())
+
+
+def test_what_is_wrong_with_the_data_is_said_once_before_anything_is_fetched(teacher, tmp_path, capsys):
+    (tmp_path / "odd.csv").write_text("text,label\ngood movie,1\nbad, awful movie,0\n" * 9, encoding="utf-8")
+    assert cli.main(["compress", "--data", str(tmp_path / "odd.csv"), "--teacher", "big", "--max-size", "1MB"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("3 fields where the first row has 2") == 1
+    assert "Fetching" not in said

@@ -7,6 +7,7 @@ import io
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -298,6 +299,14 @@ def test_html_stands_alone(result):
 
     Reader().feed(page.partition("\n")[2])
     assert opened == []
+
+
+def test_a_plot_stands_alone_as_a_picture(result):
+    root = ElementTree.fromstring(html.picture(result))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg" and root.get("viewBox").startswith(f"0 0 {html.WIDTH} ")
+    words = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"<b>evil|name", "large", "small"} <= set(words)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 5 + 6  # floats, and the legend
 
 
 def test_ticks_are_round():

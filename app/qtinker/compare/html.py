@@ -46,6 +46,11 @@ border-left:4px solid #0072b2;border-radius:6px;background:var(--mark)}
 code{font-size:.92em;overflow-wrap:anywhere}
 @media(max-width:560px){dl{grid-template-columns:1fr;gap:2px}dd{margin-bottom:10px}}
 """
+ALONE = 'xmlns="http://www.w3.org/2000/svg" width="720"'
+ALONE_STYLE = (
+    "svg{color:#1c1e21}text{fill:#5d6570;font:12px system-ui,sans-serif}.axis{stroke:#d9dde3;fill:none}"
+    ".front-line{fill:none;stroke:#5d6570;stroke-dasharray:5 4;stroke-width:1.5}"
+)
 
 
 def page(result: Data) -> str:
@@ -147,6 +152,23 @@ def plot(result: Data, cost: str, title: str, unit: str, scale: float) -> str:
         f'<figure><figcaption>{esc(title)}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{esc(words)}">{"".join(parts)}</svg></figure>'
     )
+
+
+def picture(result: Data) -> str:
+    """The plot of quality against size as an SVG file of its own, on white, with the students' names."""
+    figure = _plots(result)[0]
+    drawing = figure[figure.index("<svg") : figure.index("</svg>")].replace("<svg", f"<svg {ALONE}", 1)
+    names = list(colours(result).items())
+    legend = "".join(
+        f'<circle cx="{LEFT + 8 + 160 * (n % 3)}" cy="{HEIGHT + 12 + 18 * (n // 3)}" r="5" fill="{colour}"/>'
+        f'<text x="{LEFT + 18 + 160 * (n % 3)}" y="{HEIGHT + 16 + 18 * (n // 3)}">{esc(name)}</text>'
+        for n, (name, colour) in enumerate(names)
+    )
+    height = HEIGHT + 18 * (-(-len(names) // 3)) + 8
+    drawing = drawing.replace(f'viewBox="0 0 {WIDTH} {HEIGHT}"', f'viewBox="0 0 {WIDTH} {height}"', 1)
+    head, _, body = drawing.partition(">")
+    paper = f'<style>{ALONE_STYLE}</style><rect width="{WIDTH}" height="{height}" fill="#fff"/>'
+    return f"{head}>{paper}{body}{legend}</svg>\n"
 
 
 def _mark(row: Data, x: float, y: float, known: dict[str, str]) -> str:

@@ -16,13 +16,15 @@ def plan(work: Any) -> None:
     time goes into it.
 
     Raises:
-        InputError: no pair is left.
+        InputError: the data can't be read, or no pair is left.
     """
     if work.state["unfetched"] and not any(entry["run"] for entry in work.entries.values()):
         look_again(work)
     if work.state["phase"] not in ("models", "plan"):
         return
-    work.save(phase="models", message="Looking for the models")
+    work.save(phase="models", message="Reading the data")
+    work.tell_data()
+    work.save(message="Looking for the models")
     if not work.entries:
         for each in listed(work):
             work.entries[each.id] = {

@@ -18,6 +18,7 @@ import psutil
 
 from .. import jobs, worker
 from ..errors import DownloadError, InputError, QTinkerError, RunFailed, RunStopped
+from ..kinds import KINDS
 from . import pairs, planning
 from .pairs import Candidate
 from .store import Sweep
@@ -174,6 +175,12 @@ class SweepWork:
 
             self._dataset = data.load(self.spec.data, seed=self.spec.training.seed, task=self.spec.task.type)
         return self._dataset
+
+    def tell_data(self) -> None:
+        """Read the data before any model is fetched: what is wrong with it is wrong for every candidate."""
+        told = self.dataset
+        words = f"{len(told.train):,} examples to learn from, {len(told.eval):,} to measure on"
+        self.say(f"{words}: {KINDS[told.task.type].words}", kind="message")
 
     @property
     def metric(self) -> str:
