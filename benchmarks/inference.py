@@ -1,7 +1,7 @@
 """Size and speed of every scheme, engine and export, over fp32 in eager PyTorch, in one run; quality where it is real.
 
     python benchmarks/inference.py --home DIR [--sizes tiny,mini,small,medium,base] [--model MODEL --data FILE]
-                                   [--calibration FILE] [--threads 1] [--make] [--small]
+                                   [--calibration FILE] [--threads 1] [--make] [--only-done] [--small]
 
 The sizes are BERTs of Google's shapes with random weights: bytes and time don't depend on what was learned. `--model`
 is a trained classifier (a registry name below DIR, or a folder), measured with `--data` for its accuracy, agreement
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--calls", type=int, default=30, help="timed calls at batch 1; a fifth of it at batch 32")
     parser.add_argument("--make", action="store_true", help="make the models and compare answers, time nothing")
+    parser.add_argument("--only-done", action="store_true", help="make and time nothing: write what is done")
     parser.add_argument("--small", action="store_true", help="the tiny size and few calls, nothing written")
     args = parser.parse_args()
     if args.small:
@@ -66,6 +67,8 @@ def main() -> None:
         data = args.data if args.model and not source.startswith("bert-") else None
         for kind, name, engine in variants(source, with_data=data is not None):
             key = f"{source} {kind} {name} {engine}"
+            if args.only_done:
+                continue
             row = done.setdefault(key, {})
             try:
                 if "bytes" not in row:
@@ -80,7 +83,10 @@ def main() -> None:
             print(key, json.dumps(row), file=sys.stderr, flush=True)
     if args.make:
         return
-    text = report(done, list(sources), args, peaks(args.threads))
+    if "peaks" not in done and not args.only_done:
+        done["peaks"] = peaks(args.threads)
+        store.write_text(json.dumps(done, indent=1), encoding="utf-8")
+    text = report(done, list(sources), args, done.get("peaks"))
     print(text)
     if not args.small:
         out = ROOT / "benchmarks" / "results"
@@ -243,7 +249,7 @@ def peaks(threads: int) -> dict[str, float]:
     return found
 
 
-def report(done: dict[str, Any], sources: list[str], args: argparse.Namespace, peak: dict[str, float]) -> str:
+def report(done: dict[str, Any], sources: list[str], args: argparse.Namespace, peak: dict[str, float] | None) -> str:
     """The tables."""
     from qtinker.evaluate import cpu_features, cpu_name
 
@@ -257,10 +263,13 @@ def report(done: dict[str, Any], sources: list[str], args: argparse.Namespace, p
         f"{', '.join(cpu_features())}), {args.threads} thread(s), texts of {LENGTH} tokens, medians. Times are over "
         "fp32 in eager PyTorch of the same model (below 1 is faster), bytes are of the weight files over its. A row "
         "slower than float says so.", "",
+    ]  # fmt: skip
+    lines += [] if peak is None else [
         f"Matrix products of BERT-base's size reach {peak['fp32']:.0f} Gop/s in fp32 on this processor, "
         f"{peak['bf16']:.0f} in bf16 and {peak['int8']:.0f} in int8 (PyTorch): no INT8 model can be much more than "
         f"{peak['int8'] / peak['fp32']:.1f} times as fast as fp32 here.", "",
     ]  # fmt: skip
+    done = {key: row for key, row in done.items() if row and key != "peaks"}
     lines += summary(done, sources)
     for source in sources:
         base = done.get(f"{source} float fp32 torch")
@@ -314,6 +323,7 @@ def table(source: str, base: dict[str, Any], done: dict[str, Any]) -> list[str]:
             ratios = [row[f"batch_{size}_ms"] / base[f"batch_{size}_ms"] for size in (1, 32)]
             cells[2:4] = [f"{ratio:.2f}" for ratio in ratios]
             note = "slower than float" if max(ratios) > 1.05 else ""
+            note = "unpacks to float: runs as fp32" if engine == "compressed-tensors" else note
         elif "error" in row:
             note = row["error"].replace("|", " ")
         else:

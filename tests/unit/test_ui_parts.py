@@ -340,6 +340,29 @@ def test_the_guide_only_names_what_the_catalog_has():
                         assert Texts()(f"guide.why_{reason}")
 
 
+# --- reports ------------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_has_every_figure_as_table_and_plot(tmp_path):
+    from qtinker.cli.measuring import write_page
+
+    models = [
+        {"name": name, "path": name, "engine": engine, "metrics": {"accuracy": score}, "agreement": 0.97, "bytes": size,
+         "bytes_by_part": {"embeddings": size // 2, "encoder": size // 4, "head": size // 4}, "parameters": 4_000_000,
+         "latency_ms": {"p50": 1.5, "p95": 2.5}, "batch_latency_ms": {"p50": 31.5, "p95": 47.5},
+         "examples_per_second": 777.0, "peak_memory_bytes": 5e8, "model_memory_bytes": 66_000_000, "speedup": None}
+        for name, engine, score, size in (("big", "torch", 0.91, 16_000_000), ("small", "openvino", 0.9, 4_000_000))
+    ]  # fmt: skip
+    result = {"models": models, "data": {"examples": 10}, "environment": {"threads": 3, "cpu_features": ["avx2"]},
+              "warnings": ["small is 2.0 times slower in batches than its source big on this processor."]}  # fmt: skip
+    write_page(result, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for figure in ("1.5 ms", "2.5 ms", "31.5 ms", "47.5 ms", "777", "66.0 MB", "8.0 MB", "2.0 MB", "97.0 %", "avx2",
+                   "2.0 times slower", "openvino", "<svg"):  # fmt: skip
+        assert figure in text, figure
+    assert "<script" not in text
+
+
 # --- quantize & export --------------------------------------------------------------------------------------------
 
 

@@ -85,6 +85,7 @@ def evaluate(
     batch_size: Annotated[int, BatchSize] = 32,
     device: Annotated[str, Device] = "cpu",
     threads: Annotated[int | None, Threads] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write tables and plot into this file too.")] = None,
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
     """Measure models side by side.
@@ -99,6 +100,8 @@ def evaluate(
         models, data=data, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column,
         max_examples=max_examples, batch_size=batch_size, device=device, threads=threads, progress=steps,
     )  # fmt: skip
+    if html is not None:
+        write_page(result, html)
     return Outcome(result, lambda: show.evaluation(result))
 
 
@@ -126,6 +129,21 @@ def predict(
     with console.waiting(f"Loading {model} and answering"):
         result = api.predict(model, asked, batch_size=batch_size, device=device, threads=threads)
     return Outcome(result, lambda: show.predictions(result["predictions"]))
+
+
+def write_page(result: dict[str, Any], file: Path) -> None:
+    """The comparison as one HTML file, as the page offers it: tables, plot, what was measured on what.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    from ..ui.report_views import comparison_page
+    from ..ui.texts import Texts
+
+    try:
+        file.write_text(comparison_page(result, Texts("en")), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Can't write {file}: {error}.") from None
 
 
 def read_texts(texts: list[str], file: Path | None) -> list[str]:

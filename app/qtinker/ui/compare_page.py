@@ -11,7 +11,7 @@ from . import answers, choices, guard, page, tasks
 from .app import Shell
 from .format import answer_words, esc, number, percent
 from .handlers import safe
-from .report_views import models_chart, models_table
+from .report_views import models_chart, models_table, parts_table
 from .tasks_view import Starter
 from .texts import Texts
 
@@ -149,7 +149,7 @@ def result_html(task_id: str, t: Texts) -> str:
     )
     return (
         f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(facts)}</p>'
-        f"{models_table(models, t)}{notes}{models_chart(models, t)}{links}</div>"
+        f"{models_table(models, t)}{parts_table(models, t)}{notes}{models_chart(models, t)}{links}</div>"
     )
 
 

@@ -17,7 +17,7 @@ from . import choices, guard, page, tasks
 from .app import Shell
 from .format import DASH, esc, percent, size
 from .handlers import safe
-from .report_views import models_table
+from .report_views import models_table, parts_table
 from .tasks_view import Starter
 from .texts import Texts
 
@@ -356,4 +356,5 @@ def measured_html(task_id: str, t: Texts) -> str:
     """The table of a finished measurement."""
     result = tasks.read(task_id).result or {}
     findings = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
-    return models_table(result.get("models") or [], t) + findings
+    models = result.get("models") or []
+    return models_table(models, t) + parts_table(models, t) + findings

@@ -56,6 +56,22 @@ def models_table(models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str
     return page.table(columns, rows, label=t("compare.table"))
 
 
+def parts_table(models: list[dict[str, Any]], t: Texts) -> str:
+    """Folded away: what the parts of each model weigh, and how long a batch takes."""
+    parts = ("embeddings", "encoder", "head")
+    columns = [(t("compare.model"), False), (t("compare.engine"), False)]
+    columns += [(t(f"compare.{name}"), True) for name in (*parts, "batch_p50", "batch_p95")]
+    rows = []
+    for model in models:
+        weighs, batch = model.get("bytes_by_part") or {}, model.get("batch_latency_ms") or {}
+        rows.append(
+            [f"<b>{esc(model.get('name'))}</b>", esc(model.get("engine")), *(size(weighs.get(part)) for part in parts),
+             _ms(batch.get("p50")), _ms(batch.get("p95"))]
+        )  # fmt: skip
+    table = page.table(columns, rows, label=t("compare.parts"))
+    return f"<details><summary>{esc(t('compare.parts'))}</summary>{table}</details>"
+
+
 def _best(models: list[dict[str, Any]], metrics: list[str]) -> dict[str, int]:
     if len(models) < 2:
         return {}
@@ -129,7 +145,7 @@ def report_html(report: dict[str, Any], t: Texts) -> str:
     parts += [page.note(words, kind) for words, kind in verdict(scores, str(label), t)]
     models = report.get("models") or []
     if models:
-        parts.append(models_table(models, t, roles=roles_of(report, t)))
+        parts.append(models_table(models, t, roles=roles_of(report, t)) + parts_table(models, t))
         parts.append(models_chart(models, t))
     parts += [page.note(t.said(words), "warn") for words in report.get("warnings") or []]
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
@@ -195,7 +211,7 @@ def comparison_page(result: dict[str, Any], t: Texts) -> str:
     notes = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
     cards = [
         f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(said)}</p>'
-        f"{models_table(models, t)}{notes}{models_chart(models, t)}</div>",
+        f"{models_table(models, t)}{parts_table(models, t)}{notes}{models_chart(models, t)}</div>",
         page.title(t("result.environment")) + page.facts(_made_with(result.get("environment") or {})),
     ]
     return whole_page(t("compare.title"), Path(str(data.get("source") or "")).name, cards, t)
