@@ -321,6 +321,7 @@ def quantize(work: Work) -> dict[str, Any]:
                     scheme=each.scheme,
                     name=name,
                     check_rows=work.dataset.eval,
+                    calibration=work.dataset.train,
                     max_loss=each.max_loss,
                     progress=work.say,
                 )
