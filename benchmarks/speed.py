@@ -87,24 +87,24 @@ def jobs(args: argparse.Namespace, data: Path) -> dict[str, dict[str, Any]]:
         }  # fmt: skip
         for precision in ("fp32", "bf16"):
             found[f"trainer {method} {precision}"] = {
-                **each, "rival": "trainer", "precision": precision, "steps": 3 if small else 20, "warm_up": 3
+                **each, "rival": "trainer", "precision": precision, "steps": 3 if small else 16, "warm_up": 2
             }  # fmt: skip
         for precision in ("auto", "fp32"):
             shared = {**each, "precision": precision, "epochs": EPOCHS}
             found[f"qtinker {method} {precision} teacher"] = {
                 **shared,
                 "what": "teacher",
-                "examples": 300 if small else 6400,
+                "examples": 300 if small else 3200,
             }
-            found[f"qtinker {method} {precision} steps"] = {**shared, "what": "steps", "steps": 12 if small else 240}
+            found[f"qtinker {method} {precision} steps"] = {**shared, "what": "steps", "steps": 12 if small else 120}
     base = {**common, "precision": "auto", "epochs": EPOCHS, "what": "steps"}
     found["qtinker base-wide student steps"] = {
-        **base, "teacher": None, "method": None, "student": big, "steps": 6 if small else 60
+        **base, "teacher": None, "method": None, "student": big, "steps": 6 if small else 40
     }  # fmt: skip
     found["qtinker whole run"] = {
         **base,
         "what": "run",
-        "data": str(sample_of(args, data, 320 if small else 6400)),
+        "data": str(sample_of(args, data, 320 if small else 3200)),
         "precision": "auto",
     }
     for count in GROWTH[: 1 if small else None]:

@@ -15,6 +15,8 @@ from .tasks import Task
 
 SEED = 0
 """Of what a task hides: the same words in every evaluation."""
+TOKENS = 4096
+"""Positions asked at once where nobody says how many examples, padding included."""
 
 
 @dataclass
@@ -44,12 +46,15 @@ def answer(
     Args:
         run: a padded batch to logits (a tensor or an array).
         model_inputs: names of the inputs that the model takes; None: all.
-        batch_size: examples at a time; at most what suits the task.
+        batch_size: examples at a time; at most what suits the task. Left out: as many as `TOKENS` positions hold.
     """
     parts: list[np.ndarray | None] = [None] * len(encoded)
     counts = np.zeros(len(encoded), np.int64)
-    size = min(batch_size or task.batch_size, task.batch_size)
-    for indices in length_batches(encoded.lengths, size):
+    if batch_size is None and not task.per_token:
+        groups = data.budget_batches(encoded.lengths, tokens=TOKENS, most=8 * task.batch_size)
+    else:
+        groups = length_batches(encoded.lengths, min(batch_size or task.batch_size, task.batch_size))
+    for indices in groups:
         batch = data.collate(encoded, indices, model_inputs=model_inputs, pad_token_id=pad_token_id)
         batch = task.prepare(batch, seed=SEED, epoch=0)
         rows, each = task.rows(torch.as_tensor(run(batch)), batch)

@@ -189,21 +189,37 @@ def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[
         spec.method, task=work.task, student=student, teacher=teaching.loaded, same_tokens=teaching.same_tokens,
         seed=spec.training.seed,
     )  # fmt: skip
-    wanted = [teacher_cache.names_for(needs) for needs in method.teacher_needs.values() if needs is not None]
-    names = list(dict.fromkeys(name for each in wanted if each for name in each))
-    texts = [member.encoded or work.encode(student) for member in teaching.members]
-    arrays = [names if number == 0 else ["logits"] for number in range(len(texts))]
-    sizes = [
-        teacher_cache.size(member, len(encoded), each)
-        for member, encoded, each in zip(teaching.members, texts, arrays, strict=True)
-    ]
-    if not names or sum(sizes) > CACHE_SHARE * shutil.disk_usage(home()).free:
-        return []
     processes = Processes(spec.training.device)
     chosen = processes.from_main(
         precision.choose(spec.training.precision, teaching.loaded.model, processes.device)
     )  # fmt: skip
     teaching.prepare(processes.device, chosen)
+    texts = [member.encoded or work.encode(student) for member in teaching.members]
+
+    def wanted(states: bool) -> tuple[list[list[str]], int]:
+        found = [
+            teacher_cache.names_for(needs, states=states)
+            for needs in method.teacher_needs.values() if needs is not None
+        ]  # fmt: skip
+        names = list(dict.fromkeys(name for each in found if each for name in each))
+        arrays = [names if number == 0 else ["logits"] for number in range(len(texts))]
+        each = zip(teaching.members, texts, arrays, strict=True)
+        return arrays, sum(teacher_cache.size(member, encoded, own) for member, encoded, own in each)
+
+    assert spec.teacher is not None
+    arrays, bytes_needed = wanted(states=False)
+    if spec.teacher.cache_gb:
+        more, bytes_more = wanted(states=True)
+        if bytes_more <= 1e9 * spec.teacher.cache_gb:
+            arrays, bytes_needed = more, bytes_more
+        elif more != arrays:
+            work.say(
+                f"The teacher's states of every token would take {teacher_cache.in_words(bytes_more)}, more than the "
+                f"{spec.teacher.cache_gb:g} GB allowed: they are computed in each step."
+            )
+    names = arrays[0]
+    if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
+        return []
     if not processes.is_main:
         processes.wait()  # for what the main process asks
     for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):

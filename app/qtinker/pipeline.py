@@ -66,7 +66,7 @@ def asks_once(spec: RunSpec) -> bool:
     """Whether the teacher is asked once beforehand: where a stage of the method reads no more than can be kept."""
     if spec.task.type in KINDS and KINDS[spec.task.type].per_token:
         return False  # its answers are too many to keep
-    return spec.teacher is not None and spec.method.asks_before
+    return spec.teacher is not None and (spec.method.asks_before or spec.teacher.cache_gb is not None)
 
 
 class Record:

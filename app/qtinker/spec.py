@@ -51,6 +51,13 @@ class TeacherSpec(Part):
         "alike.", option="--teacher-weights", level="advanced",
     )
 
+    cache_gb: float | None = setting(
+        None, "Room for the teacher's states", "Gigabytes of disk in which the teacher's states of every token may be "
+        "kept, for feature, relations and triple, so that it is asked once instead of in each epoch. Left out: only "
+        "answers and [CLS] states are kept, which are small.", option="--teacher-cache-gb", gt=0, le=100_000,
+        level="advanced",
+    )
+
     @field_validator("also", "weights", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

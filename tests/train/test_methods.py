@@ -10,10 +10,11 @@ from qtinker import checkpoint
 from qtinker.data import Examples, collate, encode
 from qtinker.distill import methods, schedule
 from qtinker.distill.layers import Needs
+from qtinker.distill.step import Step
 from qtinker.distill.teacher import Teacher
 from qtinker.errors import InputError, RunFailed, RunStopped
 from qtinker.spec_methods import METHODS, FeatureMethod, LogitMethod, PatientMethod
-from training_job import accuracy, go, same
+from training_job import accuracy, first, go, same
 
 pytestmark = pytest.mark.train
 TASK = tiny.task()
@@ -76,10 +77,9 @@ def test_a_method_with_a_perfect_student_has_no_loss(tmp_path):
         if name in ("logit", "relations", "triple"):
             del options["layer_mapping"]
         _, events = go(student, tmp_path / name, method=METHODS[name](**options), teacher=teacher, max_steps=2)
-        assert set(events[0]["parts"]) == expected
-        assert all(
-            value == pytest.approx(0, abs=1e-6 if name == "triple" else 1e-9) for value in events[0]["parts"].values()
-        )
+        assert set(first(events)["parts"]) == expected
+        values = first(events)["parts"].values()
+        assert all(value == pytest.approx(0, abs=1e-6 if name == "triple" else 1e-9) for value in values)
 
 
 def test_projections_are_trained_clipped_and_left_out_of_the_student(tmp_path, monkeypatch):
@@ -106,14 +106,14 @@ def test_projections_are_trained_clipped_and_left_out_of_the_student(tmp_path, m
 def test_clipping_counts_the_projections(tmp_path, monkeypatch):
     """The norm that is clipped must be that of all gradients; here recomputed by hand at the first step."""
     seen = []
-    clip = torch.nn.utils.clip_grads_with_norm_
+    update = Step.update
 
-    def spy(parameters, max_norm, total_norm):
-        grads = [p.grad.clone() for p in parameters if p.grad is not None]
-        clip(parameters, max_norm, total_norm)
-        seen.append((len(list(parameters)), grads, [p.grad.clone() for p in parameters if p.grad is not None]))
+    def spy(step, *args, **kwargs):
+        before = [p.grad.clone() for p in step.trainable if p.grad is not None]
+        update(step, *args, **kwargs)  # the optimizer's kernel leaves the gradients as it took them
+        seen.append((len(step.trainable), before, [p.grad.clone() for p in step.trainable if p.grad is not None]))
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", spy)
+    monkeypatch.setattr(Step, "update", spy)
     student = tiny.bert(2, 32, seed=2)
     go(student, tmp_path, method=spec("patient"), teacher=tiny.bert(4, 64, seed=1), max_steps=1, max_grad_norm=0.5)
     count, before, after = seen[0]
@@ -136,9 +136,9 @@ def test_unlabelled_examples_take_part_in_the_soft_term_only(tmp_path):
     soft = 4 * (p * (p / q).log()).sum(-1).mean()
     hard = -z_s.log_softmax(-1)[range(5, 8), batch["labels"][5:]].mean()
     _, events = go(student, tmp_path, method=LogitMethod(), teacher=teacher, data=data)
-    assert events[0]["parts"]["soft"] == pytest.approx(soft.item(), rel=1e-5)
-    assert events[0]["parts"]["hard"] == pytest.approx(hard.item(), rel=1e-5)
-    assert events[0]["loss"] == pytest.approx(0.5 * soft.item() + 0.5 * hard.item(), rel=1e-5)
+    assert first(events)["parts"]["soft"] == pytest.approx(soft.item(), rel=1e-5)
+    assert first(events)["parts"]["hard"] == pytest.approx(hard.item(), rel=1e-5)
+    assert first(events)["loss"] == pytest.approx(0.5 * soft.item() + 0.5 * hard.item(), rel=1e-5)
 
 
 def test_the_teacher_is_never_trained_nor_in_training_mode(tmp_path):
@@ -165,7 +165,7 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing(tmp_path):
         student.model.register_forward_pre_hook(refuse, with_kwargs=True)
         result, events = go(student, tmp_path / str(limit), method=LogitMethod(), teacher=tiny.bert(2, 32, seed=1),
                             learning_rate=1e-4)  # fmt: skip
-        said = [event["text"] for event in events if event["kind"] == "message"]
+        said = [event["text"] for event in events if event.get("level") == "warning"]
         ends.append(tiny.weights(student.model))
         assert result.steps == 3
     assert [text.split("micro-batches of ")[1].split(" ")[0] for text in said] == ["4", "2"]
@@ -245,7 +245,8 @@ def test_bf16_computes_in_bf16_and_compares_in_fp32(tmp_path):
     assert dtypes == {torch.bfloat16} and result.precision == "bf16"
     assert {parameter.dtype for parameter in student.model.parameters()} == {torch.float32}
     _, fp32 = go(tiny.bert(2, 32, seed=2), tmp_path / "f", method=spec("feature"), teacher=tiny.bert(4, 64, seed=1))
-    assert events[0]["loss"] == pytest.approx(fp32[0]["loss"], rel=0.03) and events[0]["loss"] != fp32[0]["loss"]
+    losses = first(events)["loss"], first(fp32)["loss"]
+    assert losses[0] == pytest.approx(losses[1], rel=0.03) and losses[0] != losses[1]
 
 
 # --- vocabularies, labels and refusals ----------------------------------------------------------------------------
@@ -357,7 +358,7 @@ def test_relations_are_those_of_the_models_own_projections(tmp_path):
         p, q = relations(teacher, 4, part), relations(fresh, 2, part)
         rows = (p * ((p + 1e-30) / (q + 1e-30)).log()).sum(-1).mean(1)
         expected = (rows * batch["attention_mask"]).sum() / batch["attention_mask"].sum()
-        assert events[0]["parts"][name] == pytest.approx(expected.item(), rel=1e-3)
+        assert first(events)["parts"][name] == pytest.approx(expected.item(), rel=1e-3)
 
 
 def test_relations_refuse_what_cant_be(tmp_path):

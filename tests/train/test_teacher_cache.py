@@ -7,14 +7,14 @@ import pytest
 import tiny
 import torch
 from qtinker.data import Examples, collate, encode
-from qtinker.distill import teacher_cache
+from qtinker.distill import methods, teacher_cache
 from qtinker.distill.layers import Needs
 from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import train
 from qtinker.errors import RunStopped
 from qtinker.home import cache_dir
 from qtinker.spec import TrainingSpec
-from qtinker.spec_methods import LogitMethod, PatientMethod
+from qtinker.spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod, TripleMethod
 
 pytestmark = pytest.mark.train
 TASK = tiny.task()
@@ -111,7 +111,12 @@ def test_a_cache_that_cant_be_written_is_done_without(teacher):
     assert cache is None and events[-1]["level"] == "warning" and "asked anew" in events[-1]["text"]
 
 
-@pytest.mark.parametrize("method", [LogitMethod(), PatientMethod(layer_mapping=[(1, 2), (2, 3)])])
+METHODS = [
+    LogitMethod(), PatientMethod(layer_mapping=[(1, 2), (2, 3)]), FeatureMethod(), RelationsMethod(), TripleMethod()
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 @pytest.mark.parametrize("labels", [tiny.LABELS, tiny.LABELS[::-1]])
 def test_training_is_the_same_with_and_without(method, labels, tmp_path):
     """Label order included: the cache holds the teacher's own order, the task has its."""
@@ -121,7 +126,10 @@ def test_training_is_the_same_with_and_without(method, labels, tmp_path):
         teacher = Teacher(tiny.bert(4, 64, seed=1, labels=labels), student=student, task=TASK)
         if cached:
             teacher.prepare(torch.device("cpu"), "fp32")
-            teacher.cache, _ = filled(teacher, data)
+            built = methods.build(method, task=TASK, student=student, teacher=teacher.loaded, seed=42)
+            needs = [each for each in built.teacher_needs.values() if each is not None]
+            names = [name for each in needs for name in teacher_cache.names_for(each, states=True)]
+            teacher.cache, _ = filled(teacher, data, list(dict.fromkeys(names)))
             teacher.loaded.model.forward = None  # must not be asked again
         training = TrainingSpec(epochs=3, batch_size=8, learning_rate=1e-4, precision="fp32", device="cpu", threads=1)
         steps = train(student, data, task=TASK, training=training, folder=tmp_path / str(cached), method=method,
@@ -132,7 +140,47 @@ def test_training_is_the_same_with_and_without(method, labels, tmp_path):
         assert torch.allclose(weight, ends[1][key], atol=2e-5, rtol=0), key
 
 
+def test_states_of_every_token_are_those_of_the_model(teacher):
+    texts = ["good movie", "the plot was not very good", "good movie"]
+    data = encode(Examples(texts), teacher.loaded.tokenizer, 32, cache=False)
+    cache, events = filled(teacher, data, ("logits", "hidden-0", "hidden-3", "q-2"))
+    assert "different examples; its answers take" in events[0]["text"]
+    kept = cache.take_tokens("hidden-3", np.array([2, 1]))
+    assert kept.shape == (2, 8, 64) and cache.arrays["hidden-3"].shape == (4 + 8, 64)
+    assert not kept[0, 4:].any(), "padding is zeros"
+    for place, text in enumerate((texts[2], texts[1])):
+        inputs = teacher.loaded.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            states = teacher.loaded.model(**inputs, output_hidden_states=True).hidden_states[3][0]
+        assert np.allclose(kept[place, : len(states)], states.numpy(), atol=1e-5)
+
+
+def test_bf16_keeps_states_in_16_bits(teacher):
+    teacher.prepare(torch.device("cpu"), "bf16")
+    cache, _ = filled(teacher, tiny.encoded(8), ("logits", "hidden-1"))
+    assert cache.arrays["hidden-1"].dtype == np.float16 and cache.arrays["logits"].dtype == np.float32
+
+
+def test_texts_are_asked_together_up_to_a_number_of_tokens(teacher, monkeypatch):
+    monkeypatch.setattr(teacher_cache, "TOKENS", {"cpu": 30})
+    data = tiny.encoded(24)
+    filled(teacher, data)
+    lengths = -np.sort(-data.lengths[teacher_cache.distinct(data)[1]])
+    expected, at = [], 0
+    while at < len(lengths):
+        expected.append(len(lengths[at : at + 30 // lengths[at]]))
+        at += expected[-1]
+    assert teacher.calls == expected and len(set(expected)) > 1
+
+
 def test_size_is_known_beforehand(teacher):
-    assert teacher_cache.size(teacher, 1000, ("logits", "cls-1")) == 4 * 1000 * (2 + 64)
+    data = tiny.encoded(10)
+    tokens = int(data.lengths.sum())
+    assert teacher_cache.size(teacher, data, ("logits", "cls-1")) == 4 * 10 * (2 + 64)
+    assert teacher_cache.size(teacher, data, ("logits", "hidden-1", "q-2")) == 4 * (10 * 2 + tokens * (64 + 64))
     assert teacher_cache.names_for(Needs(cls_layers=(2, 4))) == ("logits", "cls-2", "cls-4")
-    assert teacher_cache.names_for(Needs(hidden_states=True)) is None
+    every = Needs(hidden_states=True, hidden_layers=(0, 2), attention_layers=(2,))
+    assert teacher_cache.names_for(every) is None
+    assert teacher_cache.names_for(every, states=True) == ("logits", "hidden-0", "hidden-2", "q-2", "k-2")
+    assert teacher_cache.needs_of(teacher_cache.names_for(every, states=True)) == every
+    assert teacher_cache.names_for(Needs(hidden_states=True), states=True) is None

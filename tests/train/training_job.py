@@ -91,6 +91,11 @@ def go(
             return end.value, events
 
 
+def first(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The event of the first step."""
+    return next(event for event in events if event["kind"] == "step")
+
+
 def same(first: dict, second: dict, tolerance: float) -> None:
     for key, weight in first.items():
         assert torch.allclose(weight, second[key], atol=tolerance, rtol=0), (key, (weight - second[key]).abs().max())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from qtinker import data
-from qtinker.data import sample
+from qtinker.data import budget_batches, sample
 from qtinker.data.tokens import Encoded
 from qtinker.home import cache_dir
 from transformers import AutoTokenizer, BertTokenizerFast
@@ -130,6 +130,13 @@ def test_batches_are_not_ordered_by_length():
     lengths = np.random.default_rng(0).integers(3, 60, 3200)
     longest = [int(lengths[batch].max()) for batch in data.epoch_batches(lengths, 32, seed=0, epoch=0)]
     assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3
+
+
+def test_batches_by_tokens_are_longest_first_and_within_the_budget():
+    lengths = np.array([3, 9, 4, 20, 5, 4, 1])
+    batches = [batch.tolist() for batch in budget_batches(lengths, tokens=18, most=3)]
+    assert batches == [[3], [1, 4], [2, 5, 0], [6]], "one that is longer than the budget goes alone"
+    assert budget_batches(np.zeros(0, np.int64), tokens=18, most=3) == []
 
 
 def test_padding_waste_by_hand():

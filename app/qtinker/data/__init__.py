@@ -5,7 +5,7 @@ from __future__ import annotations
 from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words, joined
 from .loading import Dataset, load, load_eval
 from .report import DataReport, inspect
-from .tokens import Encoded, collate, encode, epoch_batches, padding_waste, tokenizer_key
+from .tokens import Encoded, budget_batches, collate, encode, epoch_batches, padding_waste, tokenizer_key
 
 __all__ = [
     "NO_LABEL",
@@ -15,6 +15,7 @@ __all__ = [
     "Examples",
     "Ragged",
     "TextColumn",
+    "budget_batches",
     "collate",
     "encode",
     "epoch_batches",

@@ -188,6 +188,20 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int
     return [batches[number] for number in random.permutation(len(batches))]
 
 
+def budget_batches(lengths: np.ndarray, *, tokens: int, most: int) -> list[np.ndarray]:
+    """Batches of example numbers for passes without gradient: longest first, so that the most memory is asked for at
+    once, of up to `tokens` positions (padding included) and up to `most` examples; each example exactly once.
+    """
+    lengths = np.asarray(lengths)
+    order = np.argsort(-lengths, kind="stable")
+    batches, at = [], 0
+    while at < len(order):
+        size = min(most, max(1, tokens // max(int(lengths[order[at]]), 1)))
+        batches.append(order[at : at + size])
+        at += size
+    return batches
+
+
 def padding_waste(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
     """Share of positions that are padding when each batch is padded to its longest example."""
     lengths = np.asarray(lengths)

@@ -53,6 +53,8 @@ class Needs:
     """What a loss reads of a model, beside its answer."""
 
     hidden_states: bool = False
+    hidden_layers: tuple[int, ...] = ()
+    """Of the hidden states those that are compared, 0 being the embeddings' output; empty: all."""
     cls_layers: tuple[int, ...] = ()
     """Layers, from 1, of which only the first token's state is read."""
     attention_layers: tuple[int, ...] = ()
@@ -66,11 +68,11 @@ class Outputs:
 
     logits: Tensor | None
     attention_mask: Tensor
-    hidden_states: tuple[Tensor, ...] = ()
-    """(B, L, D) each; [0] is the embeddings' output, [l] layer l's."""
+    hidden_states: tuple[Tensor, ...] | dict[int, Tensor] = ()
+    """(B, L, D) each; [0] is the embeddings' output, [l] layer l's. Kept ones are a dict of those that are compared."""
     cls_states: dict[int, Tensor] = field(default_factory=dict)
     """(B, D) by layer."""
-    attention: AttentionReader | None = None
+    attention: Attention | None = None
     answer_mask: Tensor | None = None
     """(B, L), 1 where a teacher with other tokens has an answer for the student's; None: everywhere."""
 
@@ -89,7 +91,28 @@ def run(model: nn.Module, inputs: dict[str, Tensor], needs: Needs = Needs()) -> 
     )
 
 
-class AttentionReader:
+class Attention:
+    """Queries, keys and values of some layers, each (B, L, width), heads side by side.
+
+    Args:
+        taken: by part (q, k, v) and layer.
+    """
+
+    def __init__(self, heads: int, taken: dict[str, dict[int, Tensor]]) -> None:
+        self.heads, self.taken = heads, taken
+
+    def scores(self, layer: int) -> Tensor:
+        """Attention scores before softmax and without a mask, `Q K^T / sqrt(d)`: (B, heads, L, L), fp32."""
+        query, key = (self._split(self.taken[part][layer].float()) for part in "qk")
+        with torch.autocast(query.device.type, enabled=False):
+            return query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+
+    def _split(self, vectors: Tensor) -> Tensor:
+        batch, length, width = vectors.shape
+        return vectors.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
+
+class AttentionReader(Attention):
     """Queries, keys and values of the wanted layers in one forward pass, each (B, L, width), heads side by side.
 
     A context: the hooks are there inside it only. A layer whose weights are shared (ALBERT) is called once for each
@@ -100,9 +123,8 @@ class AttentionReader:
     """
 
     def __init__(self, model: nn.Module, layers: Collection[int], parts: str = "qk") -> None:
+        super().__init__(head_count(model), {part: {} for part in parts})
         self.layers, self.parts = frozenset(layers), parts
-        self.heads = head_count(model)
-        self.taken: dict[str, dict[int, Tensor]] = {part: {} for part in parts}
         self._modules = {part: _projection_modules(model, part) for part in parts}
 
     def __enter__(self) -> AttentionReader:
@@ -122,16 +144,6 @@ class AttentionReader:
         self._calls[part] += 1
         if (layer := self._calls[part]) in self.layers:
             self.taken[part][layer] = output if third is None else output.chunk(3, dim=-1)[third]
-
-    def scores(self, layer: int) -> Tensor:
-        """Attention scores before softmax and without a mask, `Q K^T / sqrt(d)`: (B, heads, L, L), fp32."""
-        query, key = (self._split(self.taken[part][layer].float()) for part in "qk")
-        with torch.autocast(query.device.type, enabled=False):
-            return query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-
-    def _split(self, vectors: Tensor) -> Tensor:
-        batch, length, width = vectors.shape
-        return vectors.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 _NAMES = ({"q": "query", "k": "key", "v": "value"}, {"q": "q_lin", "k": "k_lin", "v": "v_lin"})

@@ -6,6 +6,7 @@ outputs into parts of the loss. Adding one is adding a class here and its settin
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -211,7 +212,8 @@ class Feature(Logit):
             teacher=layers.layer_count(teacher.model),
         )
         self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
-        reads, targets = Needs(hidden_states=True), Needs(hidden_states=True)
+        compared = (0, *(layer for _, layer in self.pairs))
+        reads, targets = Needs(hidden_states=True), Needs(hidden_states=True, hidden_layers=compared)
         if spec.attention_weight and spec.intermediate_share:
             heads = layers.head_count(student.model), layers.head_count(teacher.model)
             if heads[0] != heads[1]:
@@ -221,7 +223,7 @@ class Feature(Logit):
                     "Use the method 'relations', set attention_weight to 0, or use a student with as many heads.",
                 )
             reads = Needs(hidden_states=True, attention_layers=tuple(layer for layer, _ in self.pairs))
-            targets = Needs(hidden_states=True, attention_layers=tuple(layer for _, layer in self.pairs))
+            targets = dataclasses.replace(targets, attention_layers=tuple(layer for _, layer in self.pairs))
             for loaded, needs in ((student, reads), (teacher, targets)):
                 layers.AttentionReader(loaded.model, needs.attention_layers)  # raises where it can't be read
         widths = layers.hidden_size(student.model), layers.hidden_size(teacher.model)
@@ -283,7 +285,8 @@ class Triple(Logit):
         if widths[0] != widths[1]:
             self.projections = nn.ModuleDict({"hidden": nn.Linear(*widths, bias=False)})
         self.student_needs = {"train": Needs(hidden_states=True)}
-        self.teacher_needs = {"train": Needs(hidden_states=True)}
+        self.teacher_depth = layers.layer_count(teacher.model)
+        self.teacher_needs = {"train": Needs(hidden_states=True, hidden_layers=(self.teacher_depth,))}
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """The logit method's parts and the cosine part."""
@@ -292,7 +295,7 @@ class Triple(Logit):
         states = student.hidden_states[-1]
         if len(self.projections):
             states = self.projections["hidden"](states.float())
-        value = losses.hidden_cosine(states, teacher.hidden_states[-1], student.attention_mask)
+        value = losses.hidden_cosine(states, teacher.hidden_states[self.teacher_depth], student.attention_mask)
         parts["cosine"] = Part(value, self.spec.cosine_weight, "tokens")
         return parts
 

@@ -1,10 +1,15 @@
-"""Chooses the arithmetic of training: fp32, bf16 or fp16, by what the processor does well."""
+"""Chooses the arithmetic of training and the kernel of attention, each by a short measurement on this machine.
+
+What was measured is kept in the cache by model shape and machine, so that the same machine gives the same answer.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +19,37 @@ from ..home import cache_dir
 from .layers import hidden_size, layer_count
 
 GAIN = 1.25
-"""How much faster bf16 must be on a CPU to be taken."""
+"""How much faster bf16 must be to be taken."""
+KERNEL_GAIN = 1.03
+"""How much faster eager attention must be than PyTorch's fused function, which needs less memory."""
+KERNELS = ("sdpa", "eager")
+LONGEST = 256
+"""Tokens above which eager attention would need too much memory to be tried."""
+_BATCH, _LENGTH = 16, 32
+_ENOUGH_S = 2.0
 
 
 def choose(name: str, model: nn.Module, device: torch.device) -> str:
     """`fp32`, `bf16` or `fp16` for a spec's precision.
 
-    `auto`: bf16 on a GPU that computes in it; on a CPU what was faster in a short measurement of training steps of a
-    model of this shape (its result is kept in the cache, so that the same machine gives the same answer); else fp32.
+    `auto`: what was faster in a short measurement of training steps of this model; fp32 where the device is neither a
+    processor nor a GPU that computes in bf16.
     """
     if name != "auto":
         return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return _measured(model, device) if device.type == "cpu" else "fp32"
+    seconds = _arithmetic(model, device)
+    return "bf16" if seconds and seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
+
+
+def reason(name: str, model: nn.Module, device: torch.device) -> str:
+    """Why `choose` says what it says, for the user."""
+    if name != "auto":
+        return f"{name}, as asked for"
+    seconds = _arithmetic(model, device)
+    if not seconds:
+        return "fp32, as this device computes in nothing else"
+    share = seconds["bf16"] / max(seconds["fp32"], 1e-12)
+    return f"{choose(name, model, device)}, as a step in bf16 takes {share:.2f} of the time of one in fp32 (measured)"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -36,34 +58,87 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
 
-def _measured(model: nn.Module, device: torch.device) -> str:
+def attention_kernel(model: Any, device: torch.device, precision: str, *, length: int) -> str | None:
+    """`sdpa` or `eager`, whichever made a training step (dropout and all) faster at this length; None: the model's own.
+
+    With dropout PyTorch has no fused kernel on processors, and what it does instead is sometimes the slower way.
+    """
+    if attention_of(model) not in KERNELS or not hasattr(model, "set_attn_implementation") or length > LONGEST:
+        return None
+    own, length = attention_of(model), -(-length // 8) * 8
+
+    def seconds(kernel: str) -> float:
+        model.set_attn_implementation(kernel)
+        try:
+            return _step_seconds(model, device, precision, length=length, training=True)
+        finally:
+            model.set_attn_implementation(own)
+
+    found = _known(f"{precision} length={length}", KERNELS, seconds, model, device)
+    return "eager" if found["sdpa"] > KERNEL_GAIN * found["eager"] else "sdpa"
+
+
+def attention_of(model: Any) -> str | None:
+    """The name of the model's attention kernel, where it says."""
+    return getattr(model.config, "_attn_implementation", None)
+
+
+def _arithmetic(model: nn.Module, device: torch.device) -> dict[str, float]:
+    """Seconds of a step by arithmetic; empty where there is no choice."""
+    if device.type == "cuda":
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            return {}
+    elif device.type != "cpu":
+        return {}
+    return _known("step", ("fp32", "bf16"), lambda name: _step_seconds(model, device, name), model, device)
+
+
+def _known(
+    what: str, names: tuple[str, ...], measure: Callable[[str], float], model: nn.Module, device: torch.device
+) -> dict[str, float]:
+    """Seconds for each name, measured now unless that was done before for this shape on this machine."""
     shape = f"{model.config.model_type}-L{layer_count(model)}-H{hidden_size(model)}"  # type: ignore[union-attr]
-    capability = torch.backends.cpu.get_cpu_capability()
-    key = f"{shape} threads={torch.get_num_threads()} torch={torch.__version__} cpu={capability}"
-    file = cache_dir() / "precision.json"
-    known: dict[str, str] = {}
+    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    key = f"{what} {shape} threads={torch.get_num_threads()} torch={torch.__version__} {device.type}={chip}"
+    file = cache_dir() / "measured.json"
+    known: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(file.read_text(encoding="utf-8"))
-    if known.get(key) not in ("fp32", "bf16"):
-        seconds = {precision: _step_seconds(model, device, precision) for precision in ("fp32", "bf16")}
-        known[key] = "bf16" if seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
+    found = known.get(key)
+    if not isinstance(found, dict) or set(found) != set(names) or not all(type(s) is float for s in found.values()):
+        found = known[key] = {name: measure(name) for name in names}
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             model_folder.write_text(file, json.dumps(known, indent=1))
-    return known[key]
+    return found
 
 
-def _step_seconds(model: nn.Module, device: torch.device, precision: str) -> float:
-    """Fastest of a few forward and backward passes over 16 texts of 32 tokens; leaves no gradient behind."""
-    length = min(32, int(getattr(model.config, "max_position_embeddings", 32)))
-    ids = torch.full((16, length), 1, device=device)
+def _step_seconds(
+    model: nn.Module, device: torch.device, precision: str, *, length: int = _LENGTH, training: bool = False
+) -> float:
+    """Fastest of a few forward and backward passes over texts of one length; leaves nothing behind but the time.
+
+    Args:
+        training: with dropout.
+    """
+    length = min(length, int(getattr(model.config, "max_position_embeddings", length)))
+    ids = torch.full((_BATCH, length), 1, device=device)
     inputs: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        with autocast(device, precision):
-            loss = model(**inputs).logits.float().square().mean()
-        loss.backward()
-        best = min(best, time.perf_counter() - start)
-    model.zero_grad(set_to_none=True)
+    mode, best, begun = model.training, float("inf"), time.perf_counter()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        model.train(training)
+        try:
+            for count in range(3):
+                start = time.perf_counter()
+                with autocast(device, precision):
+                    loss = model(**inputs).logits.float().square().mean()
+                loss.backward()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                best = min(best, time.perf_counter() - start)
+                if count and time.perf_counter() - begun > _ENOUGH_S:
+                    break
+        finally:
+            model.train(mode)
+            model.zero_grad(set_to_none=True)
     return best

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from .. import model_folder
 from ..errors import RunFailed
+from .troubles import is_out_of_memory
 
 POINTER = "current.json"
 
@@ -64,6 +66,32 @@ class StateFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="save")
+        self._writing: Future[None] | None = None
+
+    def save_aside(self, groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
+        """`save` of the tensors as they are now, written by a thread; `wait` says whether that went well.
+
+        Waits for the state before this one. Where the memory has no room for a copy, saves at once.
+        """
+        self.wait()
+        try:
+            copies = {
+                group: {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+                for group, tensors in groups.items()
+            }
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return self.save(groups, counters)
+        self._writing = self._pool.submit(self.save, copies, json.loads(json.dumps(counters)))
+        return None
+
+    def wait(self) -> None:
+        """Return when what `save_aside` began is on the disk; raises what went wrong with it."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     def save(self, groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
         """Save the state of after a step; the previous one is deleted only when this one is whole and on disk."""

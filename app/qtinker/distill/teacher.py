@@ -14,8 +14,9 @@ from ..data import Encoded, collate, tokenizer_key
 from ..errors import InputError
 from . import precision as arithmetic
 from .aligned import Aligned
-from .layers import Needs, Outputs, run
-from .teacher_cache import TeacherCache, names_for
+from .device import moved
+from .layers import Attention, Needs, Outputs, head_count, run
+from .teacher_cache import TeacherCache, names_for, of_tokens
 
 
 class Teacher:
@@ -95,20 +96,42 @@ class Teacher:
         return out
 
     def ask(self, encoded: Encoded, indices: np.ndarray, needs: Needs) -> dict[str, np.ndarray]:
-        """Outputs to be kept, by their names in the cache, fp32; logits in the teacher's own order of labels."""
+        """Outputs to be kept, by their names in the cache, fp32; logits in the teacher's own order of labels.
+
+        Those of every token are flat, (tokens, D), without padding.
+        """
         out = self._run(self._collate(encoded, indices), needs, own_order=True)
         found = {"logits": out.logits, **{f"cls-{layer}": states for layer, states in out.cls_states.items()}}
+        real = out.attention_mask.bool()
+        for layer in needs.hidden_layers:
+            found[f"hidden-{layer}"] = out.hidden_states[layer][real]
+        for part, taken in (out.attention.taken if out.attention is not None else {}).items():
+            found |= {f"{part}-{layer}": vectors[real] for layer, vectors in taken.items()}
         return {name: tensor.float().cpu().numpy() for name, tensor in found.items() if tensor is not None}
 
     def _known(self, indices: np.ndarray, batch: dict[str, Tensor], needs: Needs) -> Outputs | None:
-        names = names_for(needs)
+        names = names_for(needs, states=True)
         if names == ("logits",) and self.logits is not None:
             return Outputs(self._tensor(np.ascontiguousarray(self.logits[indices])), batch["attention_mask"])
         if self.cache is None or names is None or not set(names) <= set(self.cache.arrays):
             return None
-        taken = {name: self._tensor(self.cache.take(name, indices)) for name in names}
-        states = {layer: taken[f"cls-{layer}"] for layer in needs.cls_layers}
-        return Outputs(self._ordered(taken["logits"]), batch["attention_mask"], cls_states=states)
+        cache = self.cache
+        taken = {
+            name: self._tensor(cache.take_tokens(name, indices) if of_tokens(name) else cache.take(name, indices))
+            for name in names
+        }
+        attention = None
+        if needs.attention_layers:
+            parts = {
+                part: {layer: taken[f"{part}-{layer}"] for layer in needs.attention_layers}
+                for part in needs.attention_parts
+            }
+            attention = Attention(head_count(self.loaded.model), parts)
+        return Outputs(
+            self._ordered(taken["logits"]), batch["attention_mask"], attention=attention,
+            cls_states={layer: taken[f"cls-{layer}"] for layer in needs.cls_layers},
+            hidden_states={layer: taken[f"hidden-{layer}"] for layer in needs.hidden_layers},
+        )  # fmt: skip
 
     def _run(self, batch: dict[str, Tensor], needs: Needs, *, own_order: bool = False) -> Outputs:
         self.loaded.model.eval()
@@ -123,10 +146,10 @@ class Teacher:
 
     def _collate(self, encoded: Encoded, indices: np.ndarray) -> dict[str, Tensor]:
         batch = collate(encoded, indices, pad_token_id=self.loaded.tokenizer.pad_token_id)
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+        return {name: moved(tensor, self.device) for name, tensor in batch.items()}
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        return moved(torch.from_numpy(array), self.device)
 
 
 def label_order(teacher: Loaded, task: Any) -> list[int] | None:

@@ -1,14 +1,16 @@
 """Teacher outputs computed once for each distinct example and kept in memory-mapped files.
 
 One folder for each teacher, tokenization and arithmetic, under `cache/teacher/`; one array for each kind of output:
-`logits` (C numbers an example, in the teacher's own order of labels) and `cls-L`, the [CLS] state of layer L. A second
-run, another method or another student finds them there. The folder may be deleted at any time.
+`logits` (C numbers an example, in the teacher's own order of labels), `cls-L`, the [CLS] state of layer L, and, where
+the user gives room for them, `hidden-L` and `q-L`, `k-L`, `v-L`, states and projections of every token. A second run,
+another method or another student finds them there. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -24,13 +26,18 @@ from ..data import Encoded
 from ..errors import RunStopped
 from ..home import cache_dir
 from . import troubles
-from .layers import Needs
+from .device import memory_kept
+from .layers import Needs, attention_width
 
 if TYPE_CHECKING:
     from .teacher import Teacher
 
 _FORMAT = 1
-BATCH = 64
+BATCH = 256
+"""Texts asked at once, at most."""
+TOKENS = {"cpu": 2048, "cuda": 65_536}
+"""Positions asked at once, padding included, at most: more of short texts, fewer of long ones."""
+PARTS = "qkv"
 SAVE_SECONDS = 20.0
 
 
@@ -41,22 +48,67 @@ class TeacherCache:
     rows: np.ndarray
     """int64 [N]: where each example's outputs are; examples of the same tokens share a place."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    offsets: np.ndarray | None = None
+    """int64 [G + 1]: where the tokens of each place begin, in arrays of every token."""
+
+    def take_tokens(self, name: str, indices: np.ndarray) -> np.ndarray:
+        """Outputs of every token of the examples `indices`, padded with zeros: (B, L, D)."""
+        assert self.offsets is not None
+        places = self.rows[indices]
+        lengths = self.offsets[places + 1] - self.offsets[places]
+        array = self.arrays[name]
+        out = np.zeros((len(indices), int(lengths.max(initial=0)), array.shape[1]), array.dtype)
+        for number, (place, length) in enumerate(zip(places, lengths, strict=True)):
+            start = int(self.offsets[place])
+            out[number, :length] = array[start : start + length]
+        return out
 
     def take(self, name: str, indices: np.ndarray) -> np.ndarray:
         """Outputs of the examples `indices`, a copy in memory."""
         return np.ascontiguousarray(self.arrays[name][self.rows[indices]])
 
 
-def names_for(needs: Needs) -> tuple[str, ...] | None:
-    """The arrays that hold what `needs` asks for; None where it asks for more than is ever kept."""
-    if needs.hidden_states or needs.attention_layers:
+def names_for(needs: Needs, *, states: bool = False) -> tuple[str, ...] | None:
+    """The arrays that hold what `needs` asks for; None where it asks for more than is kept.
+
+    Args:
+        states: keep states and projections of every token, too.
+    """
+    every_token = needs.hidden_states or needs.attention_layers
+    if every_token and (not states or (needs.hidden_states and not needs.hidden_layers)):
         return None
-    return ("logits", *(f"cls-{layer}" for layer in needs.cls_layers))
+    return (
+        "logits",
+        *(f"cls-{layer}" for layer in needs.cls_layers),
+        *(f"hidden-{layer}" for layer in needs.hidden_layers if needs.hidden_states),
+        *(f"{part}-{layer}" for layer in needs.attention_layers for part in needs.attention_parts),
+    )
 
 
-def size(teacher: Teacher, examples: int, names: Sequence[str]) -> int:
+def needs_of(names: Sequence[str]) -> Needs:
+    """What a teacher must be asked to fill these arrays."""
+
+    def layers_of(kind: str) -> tuple[int, ...]:
+        return tuple(sorted(int(name.partition("-")[2]) for name in names if name.partition("-")[0] == kind))
+
+    parts = "".join(part for part in PARTS if layers_of(part))
+    attention = tuple(sorted({layer for part in parts for layer in layers_of(part)}))
+    hidden = layers_of("hidden")
+    return Needs(
+        hidden_states=bool(hidden), hidden_layers=hidden, cls_layers=layers_of("cls"), attention_layers=attention,
+        attention_parts=parts or "qk",
+    )  # fmt: skip
+
+
+def of_tokens(name: str) -> bool:
+    """Whether an array has a row for every token."""
+    return name.partition("-")[0] in ("hidden", *PARTS)
+
+
+def size(teacher: Teacher, encoded: Encoded, names: Sequence[str]) -> int:
     """Bytes that the arrays take on disk, duplicates among the examples not yet counted out."""
-    return sum(4 * examples * _width(teacher, name) for name in names)
+    counts = {False: len(encoded), True: int(encoded.offsets[-1])}
+    return sum(_dtype(teacher, name).itemsize * counts[of_tokens(name)] * _width(teacher, name) for name in names)
 
 
 def fill(
@@ -86,6 +138,11 @@ def fill(
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
     folder = cache_dir() / "teacher" / key
     rows, first = distinct(encoded)
+    starts = np.concatenate([[0], np.cumsum(encoded.lengths[first])]).astype(np.int64)
+
+    def shape(name: str) -> tuple[int, int]:
+        return int(starts[-1]) if of_tokens(name) else len(first), _width(teacher, name)
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -97,12 +154,19 @@ def fill(
                 if should_stop():
                     raise RunStopped("Stopped while another run was asking the teacher.") from None
         try:
-            missing = [name for name in names if _open(folder, name, (len(first), _width(teacher, name))) is None]
+            missing = [name for name in names if _open(folder, name, shape(name)) is None]
             if missing:
-                yield from _ask(teacher, encoded, missing, first, folder, should_stop=should_stop, phase=phase)
+                room = sum(_dtype(teacher, name).itemsize * math.prod(shape(name)) for name in missing)
+                text = f"Asking the teacher about {len(first):,} different examples; its answers take {in_words(room)}."
+                yield _message(phase, "info", text)
+                shapes = {name: shape(name) for name in missing}
+                with memory_kept():
+                    yield from _ask(
+                        teacher, encoded, shapes, first, starts, folder, should_stop=should_stop, phase=phase
+                    )
             else:
                 yield _message(phase, "info", "The teacher's answers are in the cache.")
-            arrays = {name: _open(folder, name, (len(first), _width(teacher, name))) for name in names}
+            arrays = {name: _open(folder, name, shape(name)) for name in names}
         finally:
             lock.release()
     except OSError as error:
@@ -111,7 +175,7 @@ def fill(
             "asked anew in each epoch.",
         )  # fmt: skip
         return None
-    return TeacherCache(rows, {name: array for name, array in arrays.items() if array is not None})
+    return TeacherCache(rows, {name: array for name, array in arrays.items() if array is not None}, starts)
 
 
 def distinct(encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
@@ -136,35 +200,38 @@ def distinct(encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ask(
-    teacher: Teacher, encoded: Encoded, names: Sequence[str], first: np.ndarray, folder: Path, *,
-    should_stop: Callable[[], bool], phase: str,
+    teacher: Teacher, encoded: Encoded, shapes: dict[str, tuple[int, int]], first: np.ndarray, starts: np.ndarray,
+    folder: Path, *, should_stop: Callable[[], bool], phase: str,
 ) -> Generator[dict[str, Any], None, None]:  # fmt: skip
     """Compute arrays batch by batch, longest texts first; what a killed attempt finished is taken over."""
-    order = np.argsort(-encoded.lengths[first], kind="stable")
+    lengths, names = encoded.lengths[first], list(shapes)
+    order = np.argsort(-lengths, kind="stable")
     part = folder / f"part-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:12]}"
     part.mkdir(exist_ok=True)
     files = {name: part / f"{name}.npy" for name in names}
-    shapes = {name: (len(first), _width(teacher, name)) for name in names}
     done = _progress(part, files, shapes)
     mode: Any = "r+" if done else "w+"
     arrays = {
-        name: np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shapes[name])
+        name: np.lib.format.open_memmap(file, mode=mode, dtype=_dtype(teacher, name), shape=shapes[name])
         for name, file in files.items()
     }
-    needs = Needs(cls_layers=tuple(int(name.removeprefix("cls-")) for name in names if name != "logits"))
+    needs, room = needs_of(names), TOKENS.get(teacher.device.type, TOKENS["cpu"])
     batch_size, said, saved, start, begun = BATCH, 0.0, time.monotonic(), time.monotonic(), done
     while done < len(first):
-        places = order[done : done + batch_size]
+        places = order[done : done + min(batch_size, max(1, room // int(lengths[order[done]])))]
         try:
             answers = teacher.ask(encoded, first[places], needs)
         except (RuntimeError, MemoryError) as error:
-            if not troubles.is_out_of_memory(error) or batch_size == 1:
+            if not troubles.is_out_of_memory(error) or len(places) == 1:
                 raise
-            batch_size //= 2
+            batch_size = -(-len(places) // 2)
             yield _message(phase, "warning", f"Out of memory: asking the teacher {batch_size} examples at a time.")
             continue
         for name, array in arrays.items():
-            array[places] = answers[name]
+            if of_tokens(name):
+                array[ranges(starts, places)] = answers[name]
+            else:
+                array[places] = answers[name]
         done += len(places)
         if done == len(first) or time.monotonic() - said >= 0.5:
             said = time.monotonic()
@@ -194,6 +261,11 @@ def _ask(
     part.rmdir()
 
 
+def ranges(starts: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The rows of every token of these places, in their order."""
+    return np.concatenate([np.arange(starts[place], starts[place + 1]) for place in places])
+
+
 def _progress(part: Path, files: dict[str, Path], shapes: dict[str, tuple[int, int]]) -> int:
     """How many examples an earlier attempt finished, where its files are whole."""
     try:
@@ -220,7 +292,19 @@ def _open(folder: Path, name: str, shape: tuple[int, int]) -> np.ndarray | None:
 
 def _width(teacher: Teacher, name: str) -> int:
     model = teacher.loaded.model
+    if name.partition("-")[0] in PARTS:
+        return attention_width(model)
     return int(model.config.num_labels if name == "logits" else model.config.hidden_size)
+
+
+def _dtype(teacher: Teacher, name: str) -> np.dtype[Any]:
+    """States of every token are many: in 16-bit arithmetic they are kept in 16 bits."""
+    return np.dtype("<f2" if of_tokens(name) and teacher.precision != "fp32" else "<f4")
+
+
+def in_words(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(size, 1e5) / 1e6:.1f} MB"
 
 
 def _message(phase: str, level: str, text: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from ..checkpoint import Loaded
 from ..data import Encoded, collate, epoch_batches
 from ..errors import InputError, RunStopped
 from ..spec import TrainingSpec
-from . import methods, precision, schedule, troubles, used_rows
+from . import how, methods, precision, schedule, troubles, used_rows
+from .device import busy_share, memory_kept
 from .processes import Processes
 from .progress import Progress, TrainResult, fingerprint
 from .state import StateFolder, copy_weights, optimizer_tensors, restore_optimizer, weights_of
@@ -106,6 +107,8 @@ class _Training:
         self.total_steps = min(steps, training.max_steps or steps)
         self.stage_ends = schedule.stage_ends(self.method.stages, self.total_steps)
         self.embedding: used_rows.UsedRows | None = None
+        self.how = how.How(training.precision, None, "")
+        self._own_kernel: str | None = None
         self.progress = Progress(micro_batch=-(-training.batch_size // training.gradient_accumulation))
         self.fingerprint = fingerprint(
             training, method, data, task=task, model=self.model, processes=self.processes.count
@@ -123,10 +126,13 @@ class _Training:
         if not self.task.rewrites:
             self.embedding = used_rows.put_in(self.model, self.data.input_ids, also=(padding,))
         try:
-            return (yield from self._loop(saved))
+            with memory_kept():
+                return (yield from self._loop(saved))
         finally:
             if self.embedding is not None:
                 used_rows.take_out(self.model, self.embedding)
+            self.how.give_back(self.model, self._own_kernel)
+            self.states.wait()
 
     def _loop(self, saved: Any) -> Generator[Event, None, TrainResult]:
         self._begin(saved[1] if saved else None)
@@ -137,6 +143,8 @@ class _Training:
             if self.progress.finished:
                 return self._result()
             yield self._event("message", level="info", text=f"Going on after step {self.progress.step}.")
+        else:
+            yield self._event("message", level="info", text=self.how.words)
         self.processes.share_weights([*self.model.parameters(), *self.method.projections.parameters()])
         self._weights_written()
 
@@ -154,6 +162,8 @@ class _Training:
             indices = batches[progress.batch_in_epoch]
             rate = self._rate()
             parts, loss = yield from self._step(indices, rate)
+            if self.device.type != "cuda":  # where nobody waits for the device, it is looked at before each event
+                self._check()
             progress.step += 1
             progress.batch_in_epoch += 1
             progress.examples += len(indices)
@@ -167,10 +177,14 @@ class _Training:
             if last or progress.step == 1 or time.monotonic() - self._last_event >= EVENT_SECONDS:
                 self._last_event = time.monotonic()
                 speed = session_examples / max(elapsed, 1e-9)
+                self._check()
+                busy = busy_share(self.device)
                 yield self._event(
-                    "step", step=progress.step, total_steps=self.total_steps, epoch=round(epoch, 4), loss=loss,
-                    parts=parts, learning_rate=rate, examples_per_second=speed,
+                    "step", step=progress.step, total_steps=self.total_steps, epoch=round(epoch, 4), loss=float(loss),
+                    parts={name: float(value) for name, value in parts.items()}, learning_rate=rate,
+                    examples_per_second=speed,
                     eta_s=(self.total_steps - progress.step) * training.batch_size / max(speed, 1e-9),
+                    **({} if busy is None else {"gpu_busy": busy}),
                 )  # fmt: skip
             due = epoch_over if training.eval_every is None else progress.step % training.eval_every == 0
             evaluated = False
@@ -189,22 +203,24 @@ class _Training:
             if stopping or evaluated or self._save_due():
                 self._save()
             if stopping:
+                self.states.wait()
                 raise RunStopped(f"Stopped after step {progress.step} of {self.total_steps}; the state is saved.")
 
         progress.finished = True
         self._save()
         return self._result()
 
-    def _step(self, indices: np.ndarray, rate: float) -> Generator[Event, None, tuple[dict[str, float], float]]:
+    def _step(self, indices: np.ndarray, rate: float) -> Generator[Event, None, tuple[dict[str, Tensor], Tensor]]:
         """One optimizer step on one batch; halves the micro-batch and does it again where memory runs out.
 
         Returns:
-            The parts of the loss, unweighted, and the weighted sum; means over the whole batch.
+            The parts of the loss, unweighted, and the weighted sum; means over the whole batch, still on the device.
         """
         mine = indices[self.processes.rank :: self.processes.count]
         seed = schedule.step_seed(self.training.seed, self.progress.step, self.processes.rank)
         while True:
-            out_of_memory, totals = False, {}
+            out_of_memory = False
+            totals: dict[str, Tensor] = {}
             try:
                 totals = self.step.gradients(
                     mine, stage=self._stage.name, seed=seed, micro_batch=self.progress.micro_batch
@@ -220,12 +236,13 @@ class _Training:
         names = [name for name in totals if name != "loss"]
         if self.processes.count > 1:
             names = self.processes.from_main(names)
-            summed = self.processes.sum([totals.get(name, 0.0) for name in [*names, "loss"]])
-            totals = dict(zip([*names, "loss"], summed, strict=True))
+            summed = self.processes.sum([float(totals.get(name, 0.0)) for name in [*names, "loss"]])
+            told = torch.tensor(summed, dtype=torch.float32, device=self.device).unbind()
+            totals = dict(zip([*names, "loss"], told, strict=True))
         try:
-            self.step.update(totals["loss"], rate)
+            self.step.update(totals["loss"], rate, number=self.progress.step + 1)
         except troubles.NotFinite as trouble:
-            self._refuse(str(trouble))
+            self._refuse(trouble)
         except (RuntimeError, MemoryError) as error:
             if troubles.is_out_of_memory(error):  # the moments, made at the first step: nothing left to halve
                 raise troubles.too_big(self.progress.step + 1, "in the optimizer") from error
@@ -234,8 +251,10 @@ class _Training:
 
     def _evaluate(self) -> Event:
         progress, metrics = self.progress, None
+        self._check()
         self._weights_read()
         if self.processes.is_main:
+            self.states.wait()
             self.model.eval()
             with torch.no_grad(), precision.autocast(self.device, self.step.precision):
                 metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
@@ -289,12 +308,14 @@ class _Training:
                 f"The state saved in {self.states.folder} is of a training with other settings or data.",
                 "Resume with the same settings, or start a new run.",
             )
-        arithmetic = counters["precision"] if counters else self.processes.from_main(
-            precision.choose(self.training.precision, self.model, self.device)
+        self.how = how.settle(
+            self.model, self.device, self.data, self.training, steps=self.total_steps, saved=counters,
+            told=self.processes.from_main,
         )  # fmt: skip
+        self._own_kernel = self.how.take(self.model)
         self.step = Step(
             self.student, method=self.method, teacher=self.teacher, training=self.training, processes=self.processes,
-            cut=self._collate, arithmetic=arithmetic,
+            cut=self._collate, lengths=self.data.lengths, arithmetic=self.how.precision,
         )  # fmt: skip
         self._make_optimizer()
 
@@ -318,10 +339,13 @@ class _Training:
     _save_interval = SAVE_SECONDS
 
     def _save(self) -> None:
+        """Save the state of after this step; but for the last one, written while the training goes on."""
+        self._check()
         start = time.monotonic()
         self._weights_read()
         if self.processes.is_main:
-            self.states.save(
+            save = self.states.save if self.progress.finished else self.states.save_aside
+            save(
                 {
                     "student": {} if self.progress.finished and self.progress.best_file else weights_of(self.model),
                     "projections": weights_of(self.method.projections),
@@ -332,6 +356,7 @@ class _Training:
                     "best_file": self.progress.best_file,
                     "fingerprint": self.fingerprint,
                     "precision": self.step.precision,
+                    "attention": self.how.kernel,
                     "scaler": self.step.scaler.state_dict(),
                     "progress": vars(self.progress),
                 },
@@ -377,12 +402,21 @@ class _Training:
             f"{self.progress.micro_batch} examples; the result is the same.",
         )  # fmt: skip
 
-    def _refuse(self, what: str) -> None:
-        step, kept = self.progress.step + 1, "No earlier state was saved."
+    def _check(self) -> None:
+        """Wait for the device and look whether all steps so far went well."""
+        try:
+            self.step.check()
+        except troubles.NotFinite as trouble:
+            self._refuse(trouble)
+
+    def _refuse(self, trouble: troubles.NotFinite) -> None:
+        kept = "No earlier state was saved."
         if self.progress.best_file:
             file = self.states.folder / self.progress.best_file
             kept = f"The best weights, of step {self.progress.best_step}, are in {file}."
-        raise troubles.not_finite(what, step=step, kept=kept, training=self.training, precision=self.step.precision)
+        raise troubles.not_finite(
+            str(trouble), step=trouble.step, kept=kept, training=self.training, precision=self.step.precision
+        )
 
     # --- small things -----------------------------------------------------------------------------------------------
 

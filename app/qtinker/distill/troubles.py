@@ -9,7 +9,15 @@ from ..spec import TrainingSpec
 
 
 class NotFinite(Exception):
-    """Loss or gradient became infinite or NaN; the text says which. The loop knows what to tell (`not_finite`)."""
+    """Loss or gradient became infinite or NaN; the text says which. The loop knows what to tell (`not_finite`).
+
+    Args:
+        step: where, from 1.
+    """
+
+    def __init__(self, what: str, *, step: int) -> None:
+        super().__init__(what)
+        self.step = step
 
 
 def is_out_of_memory(error: BaseException) -> bool:
