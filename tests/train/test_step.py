@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import tiny
 import torch
-from qtinker.data import collate
-from qtinker.distill import device, methods, step, troubles
+from qtinker.data import Examples, collate, encode
+from qtinker.distill import device, how, methods, precision, step, troubles
 from qtinker.distill.processes import Processes
 from qtinker.distill.state import StateFolder
 from qtinker.distill.step import Step
+from qtinker.errors import RunStopped
 from qtinker.spec import TrainingSpec
 from training_job import first, go
 
@@ -120,6 +123,29 @@ def test_the_run_says_how_it_computes(tmp_path):
     assert events[0]["kind"] == "message" and events[0]["level"] == "info"
     assert events[0]["text"].startswith("Computing in fp32, as asked for. Padding is ")
     assert first(events)["step"] == 1
+
+
+def test_the_kernel_of_attention_is_measured_kept_and_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(how, "WORTH_MEASURING", 1)
+    monkeypatch.setattr(precision, "KERNEL_GAIN", 0.0)  # eager is always fast enough
+    data = encode(Examples(["good movie", "bad movie"] * 8, None, np.array([1, 0] * 8)), tiny.tokenizer(), 32)
+    kernels, ends = set(), []
+    for folder, stops in (("whole", ()), ("cut", (1, 0))):
+        student = tiny.bert(2, 32, seed=2)
+        student.model.register_forward_pre_hook(
+            lambda m, a: kernels.add(m.config._attn_implementation) if m.training else None
+        )
+        with contextlib.suppress(RunStopped):
+            _, events = go(student, tmp_path / folder, data=data, epochs=2, should_stop=lambda: bool(stops))  # noqa: B023
+            assert "Attention by eager, the faster one at 4 tokens." in events[0]["text"]
+        if stops:
+            student = tiny.bert(2, 32, seed=2)
+            _, events = go(student, tmp_path / folder, data=data, epochs=2)
+            assert "Going on after step 1" in events[0]["text"]
+        assert student.model.config._attn_implementation == "sdpa"
+        ends.append(tiny.weights(student.model))
+    assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
+    assert "eager" in kernels
 
 
 def test_kept_memory_is_given_back_afterwards():

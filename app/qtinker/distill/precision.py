@@ -122,7 +122,9 @@ def _step_seconds(
         training: with dropout.
     """
     length = min(length, int(getattr(model.config, "max_position_embeddings", length)))
-    ids = torch.full((_BATCH, length), 1, device=device)
+    used = getattr(model.get_input_embeddings(), "used", None)  # type: ignore[operator]
+    word = 1 if used is None else int(used[-1])  # where only the words in use are trained, it must be one of them
+    ids = torch.full((_BATCH, length), word, device=device)
     inputs: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     mode, best, begun = model.training, float("inf"), time.perf_counter()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
