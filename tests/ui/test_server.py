@@ -108,6 +108,8 @@ def test_no_endpoint_reads_outside(open_server, program, trained_home, value):
         ("/start_distill", [{**TINY, "teacher": {"model": value}}]),
         ("/start_distill", [{**TINY, "student": {"model": value}}]),
         ("/start_distill", [{**TINY, "data": {"train": "sample", "eval": value}}]),
+        ("/start_distill", [{**TINY, "data": {"train": "sample", "unlabelled": [value]}}]),
+        ("/start_distill", [{**TINY, "data": {"train": "sample", "augment_model": value}}]),
     ]
     for endpoint, arguments in calls:
         with pytest.raises(Exception) as caught:
