@@ -122,6 +122,7 @@ def in_openvino(change: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Work],
     """`change(nncf, model, ignored, dataset)` on the converted model, run by OpenVINO."""
 
     def run(work: Work) -> Answer:
+        from qtinker import model_folder
         from qtinker.export import openvino_format
         from qtinker.export.companions import write_companions
         from qtinker.export.graph import quiet
@@ -139,7 +140,7 @@ def in_openvino(change: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Work],
             model = change(nncf, model, nncf.IgnoredScope(patterns=_HEAD, validate=False), nncf.Dataset(batches))
         openvino_format.save(model, work.folder)
         write_companions(runtime, work.folder, example=openvino_format.EXAMPLE)
-        (work.folder / "qtinker.json").write_bytes((work.source / "qtinker.json").read_bytes())
+        model_folder.write_meta(work.folder, {"name": "tried", "task": runtime.task, "max_length": runtime.max_length})
         return Predictor(work.folder, threads=1).logits(work.rows), weights_bytes(work.folder)
 
     return run

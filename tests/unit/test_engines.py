@@ -139,6 +139,23 @@ def test_dynamic_int8_in_openvino_says_in_the_file_how_activations_are_rounded(s
 
 
 @needs_openvino
+def test_four_bits_are_chosen_by_gptq_where_there_are_examples(source):
+    records = {}
+    for rows in (31, 32):
+        path = quantize(source, "int4-weight-only", engine="openvino", fresh=False, force=True, name=f"rows-{rows}",
+                        calibration=tiny.examples(rows), check_rows=tiny.examples(40, seed=3))  # fmt: skip
+        records[rows] = model_folder.read_meta(path)["quantization"]
+    assert "gptq" not in records[31] and records[32]["gptq"] is True and records[32]["calibration_rows"] == 32
+    assert records[31]["bytes_after"]["encoder"] == pytest.approx(records[32]["bytes_after"]["encoder"], rel=0.02)
+    assert records[31]["check"]["logit_error"] != records[32]["check"]["logit_error"]
+    meta = model_folder.read_meta(source) | {"quantization_aware": "int4"}  # its weights lie on the grid already
+    model_folder.write_meta(source, meta)
+    path = quantize(source, "int4-weight-only", engine="openvino", fresh=False, force=True,
+                    calibration=tiny.examples(40))  # fmt: skip
+    assert "gptq" not in model_folder.read_meta(path)["quantization"]
+
+
+@needs_openvino
 def test_static_int8_is_calibrated_on_the_given_rows(source):
     with pytest.raises(InputError, match=r"int8-static needs examples.*--data FILE"):
         quantize(source, "int8-static")

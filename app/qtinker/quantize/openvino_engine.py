@@ -20,6 +20,7 @@ from .layers import group_size, select_layers
 from .schemes import Scheme
 
 CALIBRATION_ROWS = 300
+FEWEST_FOR_GPTQ = 32
 DYNAMIC_GROUP = 128
 """Activations that share a scale in int8-dynamic: more gained no speed in measurements, fewer lost it."""
 _HEAD = [rf".*\.({'|'.join(HEAD_NAMES)})[./].*"]
@@ -29,7 +30,7 @@ def quantize_model(runtime: Any, scheme: Scheme, folder: Path, *, calibration: E
     """Write the quantized model; returns what to note about it.
 
     Args:
-        calibration: examples for int8-static.
+        calibration: examples for int8-static, and for GPTQ in int4-weight-only, which goes without where there are few.
 
     Raises:
         InputError: the layers' widths can't be cut into groups of 4 bits.
@@ -51,13 +52,27 @@ def quantize_model(runtime: Any, scheme: Scheme, folder: Path, *, calibration: E
             notes["calibration_rows"] = len(rows)
         else:
             mode, settings = _mode(nncf, scheme, runtime.model)
-            converted = nncf.compress_weights(converted, mode=mode, ignored_scope=ignored, **settings)
+            data = {}
+            if takes_gptq(runtime, scheme, calibration):
+                assert calibration is not None
+                rows = calibration_batches(runtime, calibration)
+                settings["gptq"] = True
+                data = {"dataset": nncf.Dataset(rows), "subset_size": len(rows)}
+                notes["calibration_rows"] = len(rows)
+            converted = nncf.compress_weights(converted, mode=mode, ignored_scope=ignored, **settings, **data)
             notes |= {"mode": mode.value, **settings}
     if scheme.name == "int8-dynamic":
         converted.set_rt_info(str(DYNAMIC_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
         notes["activations"] = f"int8, one scale for {DYNAMIC_GROUP} values of a token"
     openvino_format.save(converted, folder)
     return notes
+
+
+def takes_gptq(runtime: Any, scheme: Scheme, calibration: Examples | None) -> bool:
+    """Whether 4-bit weights are chosen by GPTQ (Frantar et al. 2023), each making up on real activations for the
+    rounding of those before it: where there are examples, and the weights don't lie on the 4-bit grid already."""
+    enough = calibration is not None and len(calibration) >= FEWEST_FOR_GPTQ
+    return scheme.name == "int4-weight-only" and enough and runtime.meta.get("quantization_aware") != "int4"
 
 
 def calibration_batches(runtime: Any, examples: Examples) -> list[dict[str, np.ndarray]]:
