@@ -105,6 +105,7 @@ def finished(args: argparse.Namespace, key: str, verb: str, **settings: Any) -> 
         found = sweep_store.open(known[mark])
         for record in found.measured.glob("*.json"):
             record.unlink()
+        (found.measured / "alone").touch()
         return sweep.execute(found, emit=tell)
     if mark in known and here.get(known[mark]) == "done":
         report = qtinker.show_sweep(known[mark])["report"]
@@ -132,9 +133,8 @@ def written(results: dict[str, dict[str, Any]], args: argparse.Namespace) -> str
         "# Sweeps on real data", "",
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors, in one thread. The teacher is "
         "all-MiniLM-L6-v2 (6 layers, 384 hidden units), finetuned on each data set; `teacher-L0-2-4` is a student made "
-        "of its layers 0, 2 and 4, `L-2_H-128_A-2` one with random weights. The trainings are short and shared the "
-        "machine with other work, so \"trained in\" is an upper bound; sizes, scores and times of the models were "
-        "measured afterwards with nothing beside (`--remeasure`). One seed: differences below two points on SST-2's "
+        "of its layers 0, 2 and 4, `L-2_H-128_A-2` one with random weights. The trainings are short, and the machine did "
+        "other work beside them, so \"trained in\" is an upper bound. One seed: differences below two points on SST-2's "
         "872 sentences, or one on Banking77's 3,080, mean little.", "",
     ]  # fmt: skip
     for name, result in results.items():
@@ -144,6 +144,10 @@ def written(results: dict[str, dict[str, Any]], args: argparse.Namespace) -> str
         lines.append(f"## {TITLES[data]}, " + (f"a target {target}" if target else "six students"))
         if not target:
             lines += ["", f"![Accuracy against size](sweeps-{data}.svg)"]
+        alone = (Path(result["folder"]) / "measured" / "alone").is_file()
+        lines += ["", "Times were measured with nothing beside." if alone else
+                  "Times were measured while the machine did other work too: they are too long, and tell of one model "
+                  "beside another only roughly."]  # fmt: skip
         lines += [body.replace(folder, Path(folder).name).replace(result["folder"], "the sweep's folder")]
     text = "\n".join(lines)
     return text.replace(str(args.home.resolve()), "DIR").replace(str(args.home), "DIR")

@@ -6,7 +6,9 @@ import pytest
 import task_data
 import tiny
 from qtinker import checkpoint, cli, registry
-from qtinker.compare import bounds, probe
+from qtinker.compare import bounds, probe, search, store
+from qtinker.compare.spec import SweepSpec
+from qtinker.compare.sweep import SweepWork
 from qtinker.data import load
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec, StudentSpec
@@ -68,3 +70,31 @@ def test_what_is_wrong_with_the_data_is_said_once_before_anything_is_fetched(tea
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("3 fields where the first row has 2") == 1
     assert "Fetching" not in said
+
+
+def test_where_time_rules_out_the_teachers_layers_small_shapes_are_tried(teacher, tmp_path, monkeypatch):
+    """And nobody is ruled out whom there was no time to time. The clock is replaced: a test has no say over speed."""
+    asked = []
+
+    def latencies(students, **more):
+        asked.append(sorted(students))
+        shaped = {name: 1.0 if student.shape else 50.0 for name, (student, _) in students.items()}
+        return {name: {"float": {"latency_ms": ms, "bytes": 1000}} for name, ms in shaped.items()}
+
+    monkeypatch.setattr(probe, "latencies", latencies)
+    path = task_data.write(tmp_path, "multi-label", 40)
+    spec = SweepSpec.parse({"kind": "compress", "teacher": "big", "data": {"train": str(path)}, "schemes": "none",
+                            "target": {"max_latency": 5}, "methods": "logit", "download": False})  # fmt: skip
+    work = SweepWork(store.create(spec), lambda event: None, None)
+    work.stopping = lambda: False
+    found = search.candidates(work)
+    assert asked[0] == ["@0", "@0-1", "@all"] and all(name.startswith("L-") for name in asked[1])
+    assert found and all(each.student.startswith("L-") for each in found)
+    assert {each["student"] for each in work.state["ruled_out"]} == {"@0", "@0-1", "@all"}
+    assert work.state["notes"] == [f"{len(asked[1])} of {len(asked[1]) + 3} students can keep to time, as far as "
+                                   "shapes and random weights tell; the others were not trained."]  # fmt: skip
+    monkeypatch.setattr(probe, "latencies", lambda students, **more: {})
+    again = SweepWork(store.create(spec), lambda event: None, None)
+    again.stopping = lambda: False
+    assert {"@0", "@0-1", "@all"} < {each.student for each in search.candidates(again)}
+    assert again.state["ruled_out"] == []

@@ -102,6 +102,11 @@ def run_spec(candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: 
     })  # fmt: skip
 
 
+def student_name(text: str) -> str:
+    """A student's name for tables."""
+    return "teacher itself" if text == ITSELF else short(text)
+
+
 def short(name: str) -> str:
     """A model's name without folders; layers stay with it."""
     if name == ITSELF:

@@ -1,7 +1,9 @@
 """Measures how fast students would be, before any training: `python -m qtinker.compare.probe JOB_FOLDER`.
 
 Latency does not depend on what the weights are, so random ones do: each student is built, quantized by each scheme and
-timed on rows of the data. It is a process with a home of its own, so that nothing of it is ever seen in the registry.
+timed on rows of the data. A row's time is that of the fastest of several calls: whatever else the machine does can only
+add to it, and nobody is to be ruled out for that. It is a process with a home of its own, so that nothing of it is ever
+seen in the registry.
 """
 
 from __future__ import annotations
@@ -11,33 +13,38 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data import Examples
+import numpy as np
+
+from ..data import Examples, collate, encode
 from ..errors import QTinkerError
 from ..home import models_dir
 from ..spec import StudentSpec
 from .bounds import FLOAT
 
-CALLS, ROWS = 20, 64
+ROWS, TIMED_ROWS, CALLS = 64, 15, 4
 
 
 def latencies(
     students: dict[str, tuple[StudentSpec, Sequence[str]]], *, teacher: Path, examples: Examples, task: Any,
-    max_length: int, threads: int | None,
+    max_length: int, threads: int | None, seconds: float | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
     """For each student and scheme (`float` too) `latency_ms` and `bytes`; a scheme that can't be applied is left out.
 
     Args:
         students: by any name: how it is built, and the schemes to try.
         task: a `tasks.Task`: whose head the students get.
+        seconds: no further student is begun after so many; its times stay unknown.
 
     Raises:
         QTinkerError: the process that measures died.
     """
     job = prepared(students, teacher=teacher, examples=examples, task=task, max_length=max_length, threads=threads)
+    job["seconds"] = seconds
     with tempfile.TemporaryDirectory(prefix="qtinker-probe-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -85,7 +92,6 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     import torch
 
     from .. import checkpoint, quantize
-    from ..measure import quick_latency
     from ..runtime import open_runtime, weights_bytes
     from ..runtime.base import load_tokenizer
     from ..tasks import Task
@@ -98,7 +104,10 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     rows = Examples(texts, None if pairs[0] is None else pairs, None, job["form"], None, job["stride"])
     task = Task.from_meta(job["task"])
     found: dict[str, dict[str, dict[str, float]]] = {}
+    began = time.monotonic()
     for number, (name, each) in enumerate(job["students"].items()):
+        if job.get("seconds") is not None and time.monotonic() - began > job["seconds"]:
+            break
         student = StudentSpec(**each["student"])
         torch.manual_seed(0)
         model = bounds.build(student, Path(job["teacher"]), task=task)
@@ -116,12 +125,28 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
                 )  # fmt: skip
                 runtime = open_runtime(path, threads=job["threads"])
                 found[name][scheme] = {
-                    "latency_ms": quick_latency(runtime, rows, calls=CALLS, max_length=job["max_length"]),
+                    "latency_ms": undisturbed(runtime, rows, max_length=job["max_length"]),
                     "bytes": weights_bytes(Path(path)),
                 }
             except QTinkerError:
                 continue
     return found
+
+
+def undisturbed(runtime: Any, examples: Examples, *, max_length: int) -> float:
+    """Median over some rows of the milliseconds that the fastest of several calls takes."""
+    encoded = encode(examples, runtime.tokenizer, max_length, cache=False)
+    times = []
+    for number in range(TIMED_ROWS):
+        inputs = collate(encoded, np.array([number % len(encoded)]), model_inputs=runtime.input_names,
+                         pad_token_id=runtime.pad_token_id)  # fmt: skip
+        calls = []
+        for _ in range(CALLS):
+            began = time.perf_counter()
+            runtime.logits(inputs)
+            calls.append(time.perf_counter() - began)
+        times.append(1000 * min(calls))
+    return float(np.median(times))
 
 
 def _main(folder: Path) -> int:

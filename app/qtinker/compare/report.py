@@ -8,6 +8,7 @@ from typing import Any
 
 from ..console import number, table
 from ..registry_page import count, escape, size
+from .pairs import student_name
 from .quantities import in_words
 
 Data = dict[str, Any]
@@ -96,7 +97,9 @@ def left_out(result: Data) -> list[tuple[list[str], str, str]]:
     for each in result["schemes_left_out"]:
         found.setdefault((each["scheme"], each["reason"]), []).append(each["candidate"])
     for each in result.get("ruled_out") or []:
-        found.setdefault(("ruled out", f"nearest as {each['scheme']}, {each['reason']}."), []).append(each["student"])
+        found.setdefault(("ruled out", f"nearest as {each['scheme']}, {each['reason']}."), []).append(
+            student_name(each["student"])
+        )
     return [(names, what, why) for (what, why), names in found.items()]
 
 

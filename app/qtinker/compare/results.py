@@ -7,7 +7,7 @@ from typing import Any
 from .. import model_folder, runs
 from . import advice, findings, html, report, target
 from .front import front
-from .pairs import ITSELF, Candidate, short
+from .pairs import Candidate, short, student_name
 from .store import REPORTS, Sweep
 
 Data = dict[str, Any]
@@ -72,11 +72,6 @@ def make(work: Any) -> Data:
     return result
 
 
-def student_name(text: str) -> str:
-    """A student's name in the table."""
-    return "teacher itself" if text == ITSELF else short(text)
-
-
 def _figures(found: Data, metric: str) -> Data:
     rest = {name: value for name, value in found.items() if name != "path"}
     return {"score": found["metrics"][metric], **rest, "checkpoint": found["path"]}
@@ -108,8 +103,8 @@ def nothing_left(rows: list[Data], ruled_out: list[Data]) -> str:
         return ""
     near = min(ruled_out, key=lambda each: (each["excess"], each["student"]))
     return (
-        f"No student that was considered can keep to size and time, so none was trained. Nearest is {near['student']} "
-        f"as {near['scheme']}: {near['reason']}."
+        "No student that was considered can keep to size and time, so none was trained. Nearest is "
+        f"{student_name(near['student'])} as {near['scheme']}: {near['reason']}."
     )
 
 

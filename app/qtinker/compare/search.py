@@ -22,6 +22,8 @@ from .spec import TargetSpec
 
 SIZE_ROOM, TIME_ROOM = 1.03, 1.25
 """How far beyond the limit a prediction may be and still be tried: the formula rounds, a clock is noisy."""
+FOR_TIMING = 0.2
+"""Share of the budget in which students are timed; who was not is tried."""
 FEW_STARTS = 4
 """With fewer trained starts, shapes with random weights are tried too."""
 FETCHED = ("bert-tiny", "bert-mini", "bert-small", "bert-medium", "tinybert-4l", "minilm-l6", "tinybert-6l",
@@ -76,24 +78,25 @@ def candidates(work: Any) -> list[Candidate]:
     models = [model for name in names if (model := student_spec(name).model)]
     planning.at_hand(work, models, lacking="They are not tried.")
     names = [name for name in names if not work.state["models"].get(student_spec(name).model or "")]
-    starts = known_costs(work, names, teacher)
-    fitting = [start for start in starts if start.fitting(spec.target)]
-    if not spec.students and len(fitting) < FEW_STARTS and whole.model_type in ENCODERS:
+    considered = known_costs(work, names, teacher)
+    considered += [] if spec.students and ITSELF not in spec.students else known_costs(work, [ITSELF], teacher)
+    able = can_fit(work, considered, teacher)
+    few = sum(start.name != ITSELF for start in able) < FEW_STARTS
+    if not spec.students and few and whole.model_type in ENCODERS:
         random = known_costs(work, smaller_shapes(whole), teacher)
-        starts += random
-        fitting += [start for start in random if start.fitting(spec.target)]
-    itself = [] if spec.students and ITSELF not in spec.students else known_costs(work, [ITSELF], teacher)
-    itself = [start for start in itself if start.fitting(spec.target)]
-    measure_times(work, [*fitting, *itself], teacher)
-    fitting, itself = ([each for each in group if each.fitting(spec.target)] for group in (fitting, itself))
+        considered, able = [*considered, *random], [*able, *can_fit(work, random, teacher)]
+    itself = [start for start in able if start.name == ITSELF]
+    fitting = [start for start in able if start.name != ITSELF]
     tokens = token_count(work.dataset.train, spec.data.max_length)
     fitting.sort(key=lambda start: (start.random, -bounds.operations(start.shape, tokens), start.name))
-    work.state["allowed"] = {start.name: start.fitting(spec.target) for start in [*fitting, *itself]}
-    work.state["ruled_out"] = [_ruled_out(start, spec.target) for start in starts if start not in fitting]
-    tried = f"{len(fitting)} of {len(starts)} students" if len(fitting) < len(starts) else f"All {len(starts)} students"
-    if spec.target.max_size is not None or spec.target.max_latency is not None:
-        rest = "; the others were not trained." if len(fitting) < len(starts) else "."
-        work.note(f"{tried} can keep to {spec.target.limits}, as far as shapes and random weights tell{rest}")
+    work.state["allowed"] = {start.name: start.fitting(spec.target) for start in able}
+    ruled_out = [start for start in considered if start not in able]
+    work.state["ruled_out"] = [_ruled_out(start, spec.target) for start in ruled_out]
+    if spec.target.limits:
+        counts = {0: f"All {len(considered)}", len(considered): f"None of the {len(considered)}"}
+        tried = counts.get(len(ruled_out), f"{len(considered) - len(ruled_out)} of {len(considered)}")
+        rest = "; the others were not trained." if 0 < len(ruled_out) < len(considered) else "."
+        work.note(f"{tried} students can keep to {spec.target.limits}, as far as shapes and random weights tell{rest}")
     chosen = [
         Candidate(spec.teacher, start.name, method)
         for start in fitting
@@ -163,17 +166,25 @@ def known_costs(work: Any, names: list[str], teacher: Path) -> list[Start]:
     return found
 
 
+def can_fit(work: Any, starts: list[Start], teacher: Path) -> list[Start]:
+    """Those that can keep to the target: by their bytes, then by their times."""
+    found = [start for start in starts if start.fitting(work.spec.target)]
+    measure_times(work, found, teacher)
+    return [start for start in found if start.fitting(work.spec.target)]
+
+
 def measure_times(work: Any, starts: list[Start], teacher: Path) -> None:
     """Put measured times (and sizes) into the starts, where a time is asked for."""
     spec = work.spec
     if spec.target.max_latency is None or not starts:
         return
-    work.say(f"Timing {len(starts)} students with random weights")
+    work.say(f"Timing {len(starts)} students with random weights, float and quantized")
+    left = None if spec.budget is None else max(0.0, FOR_TIMING * (spec.budget - work.spent))
     times = probe.latencies(
         {each.name: (student_spec(each.name), [s for s in each.fitting(spec.target) if s != bounds.FLOAT])
          for each in starts},
         teacher=teacher, examples=work.dataset.eval, task=work.dataset.task, max_length=spec.data.max_length,
-        threads=spec.training.threads,
+        threads=spec.training.threads, seconds=left,
     )  # fmt: skip
     for start in starts:
         measured = times.get(start.name, {})
