@@ -133,9 +133,9 @@ def written(results: dict[str, dict[str, Any]], args: argparse.Namespace) -> str
         "# Sweeps on real data", "",
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors, in one thread. The teacher is "
         "all-MiniLM-L6-v2 (6 layers, 384 hidden units), finetuned on each data set; `teacher-L0-2-4` is a student made "
-        "of its layers 0, 2 and 4, `L-2_H-128_A-2` one with random weights. The trainings are short, and the machine did "
-        "other work beside them, so \"trained in\" is an upper bound. One seed: differences below two points on SST-2's "
-        "872 sentences, or one on Banking77's 3,080, mean little.", "",
+        "of its layers 0, 2 and 4, `L-2_H-128_A-2` one with random weights. The trainings are short, and the machine "
+        "did other work beside them, so \"trained in\" is an upper bound. One seed: differences below two points on "
+        "SST-2's 872 sentences, or one on Banking77's 3,080, mean little.", "",
     ]  # fmt: skip
     for name, result in results.items():
         data, _, target = name.partition(", target ")
