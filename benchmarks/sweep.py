@@ -101,16 +101,13 @@ def finished(args: argparse.Namespace, key: str, verb: str, **settings: Any) -> 
     known: dict[str, str] = json.loads(store.read_text()) if store.is_file() else {}
     here = {each["id"]: each["status"] for each in qtinker.sweeps()["sweeps"]}
     mark = f"{key} {'small' if args.small else 'full'} {args.seed}"
-    if mark in known and here.get(known[mark]) == "done" and args.remeasure:
-        found = sweep_store.open(known[mark])
-        for record in found.measured.glob("*.json"):
-            record.unlink()
-        (found.measured / "alone").touch()
-        return sweep.execute(found, emit=tell)
     if mark in known and here.get(known[mark]) == "done":
-        report = qtinker.show_sweep(known[mark])["report"]
-        assert report is not None
-        return report
+        found = sweep_store.open(known[mark])
+        if args.remeasure:
+            for record in found.measured.glob("*.json"):
+                record.unlink()
+            (found.measured / "alone").touch()
+        return sweep.execute(found, emit=tell)  # nothing is trained again; the report is written anew
     if mark in known and known[mark] in here:
         return qtinker.resume_sweep(known[mark], on_event=tell)
     made = verbs.create_sweep(verbs.given(verb, settings))
@@ -148,7 +145,9 @@ def written(results: dict[str, dict[str, Any]], args: argparse.Namespace) -> str
         lines += ["", "Times were measured with nothing beside." if alone else
                   "Times were measured while the machine did other work too: they are too long, and tell of one model "
                   "beside another only roughly."]  # fmt: skip
+        body, _, where = body.partition("\n### Where\n")
         lines += [body.replace(folder, Path(folder).name).replace(result["folder"], "the sweep's folder")]
+    lines += ["## Where", where]
     text = "\n".join(lines)
     return text.replace(str(args.home.resolve()), "DIR").replace(str(args.home), "DIR")
 

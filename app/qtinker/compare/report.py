@@ -161,6 +161,8 @@ def about(result: Data) -> str:
     asked = done + len(result["others"])
     target = f" Wanted: {wanted(result)}." if result["kind"] == "compress" else ""
     classes = f" ({data['labels']} classes)" if data["labels"] else ""
+    if not asked:
+        return f"No training was begun.{target}"
     return (
         f"{done} of {asked} candidates trained to the end on {data['train']:,} examples of {data['source']}"
         f"{classes}, measured on {data['eval']:,}, in {in_words(result['seconds'])}. Retention is the "
@@ -194,7 +196,7 @@ def where(result: Data) -> str:
 
 def _described(row: Data, result: Data) -> str:
     shown = "" if row["latency_ms"] is None else f", {row['latency_ms']:.2f} ms"
-    kept = "" if row.get("retention") is None else f" ({_percent(row['retention'])} of the teacher's)"
+    kept = "" if row.get("retention") is None else f", {_percent(row['retention'])} of the teacher's"
     return f"{result['metric'].replace('_', '-')} {row['score']:.4f}{kept}, {size(row['bytes'])}{shown}"
 
 

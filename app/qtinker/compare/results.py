@@ -103,7 +103,7 @@ def nothing_left(rows: list[Data], ruled_out: list[Data]) -> str:
         return ""
     near = min(ruled_out, key=lambda each: (each["excess"], each["student"]))
     return (
-        "No student that was considered can keep to size and time, so none was trained. Nearest is "
+        "No student that was considered can keep to the target, so none was trained. Nearest is "
         f"{student_name(near['student'])} as {near['scheme']}: {near['reason']}."
     )
 
