@@ -151,8 +151,8 @@ def written(done: dict[str, Any]) -> str:
     lines = [
         "# Memory by size of the data", "",
         f"Made by `python benchmarks/memory.py --home DIR` on {platform.machine()}: a tiny teacher and student, so "
-        "that the data is what counts; generated sentences of about twelve words. Before: as the process was when it had "
-        "read no data yet.", "",
+        "that the data is what counts; generated sentences of about twelve words. Before: as the process was when it "
+        "had read no data yet.", "",
         "| data | rows | file, MB | own memory before, MB | own memory at most, MB | more a row, bytes | in phase | "
         "resident at most, MB | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
