@@ -87,7 +87,8 @@ def main() -> None:
     if not args.small:
         out = ROOT / "benchmarks" / "results"
         (out / "quantizers.md").write_text(text, encoding="utf-8")
-        (out / "quantizers.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+        ordered = {name: done[name] for name in ROWS if name in done}
+        (out / "quantizers.json").write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
 
 
 def report(done: dict[str, Any], *, trained: int) -> str:

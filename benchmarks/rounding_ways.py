@@ -93,8 +93,9 @@ def mixed(most: float) -> Callable[[Work], Answer]:
     return run
 
 
-def trimmed(*then: str) -> Callable[[Work], Answer]:
-    """The vocabulary that the calibration file's texts need, and perhaps a scheme and engine."""
+def trimmed(*then: str, covered: bool = False) -> Callable[[Work], Answer]:
+    """The vocabulary that the calibration file's texts need (`covered`: and the evaluation's), and perhaps a scheme and
+    engine."""
 
     def run(work: Work) -> Answer:
         import shutil
@@ -103,7 +104,7 @@ def trimmed(*then: str) -> Callable[[Work], Answer]:
         from qtinker.runtime import weights_bytes
         from qtinker.vocabulary import trim
 
-        path = trim(work.source, data=DATA["calibration"], fresh=False)
+        path = trim(work.source, data=DATA["calibration"], keep=list(work.rows.texts) if covered else (), fresh=False)
         try:
             if then:
                 few = work.rows.select(range(min(16, len(work.rows))))
@@ -184,8 +185,16 @@ def in_torch(change: Callable[[Any, Any, Any], None]) -> Callable[[Work], Answer
 
         runtime = TorchRuntime(work.source, threads=1)
 
-        def feed() -> None:
-            logits_of(runtime, work.calibration)
+        def feed() -> None:  # torchao's observers want batches of one shape
+            import torch
+
+            for at in range(0, 300, 30):
+                texts = list(work.calibration.texts[at : at + 30])
+                batch = runtime.tokenizer(
+                    texts, padding="max_length", truncation=True, max_length=64, return_tensors="pt"
+                )
+                with torch.no_grad():
+                    runtime.model(**{name: batch[name] for name in runtime.input_names})
 
         change(runtime.model, select_layers(runtime.model), feed)
         return logits_of(runtime, work.rows), tensor_bytes(runtime.model)
@@ -308,6 +317,8 @@ ROWS: dict[str, Callable[[Work], Answer]] = {
     "INT4, torchao, GPTQ (prototype)": in_torch(gptq),
     "NF4, bitsandbytes": bitsandbytes(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
     "mixed, at most 0.5 points": mixed(0.5),
+    "trimmed to all texts": trimmed(covered=True),
+    "trimmed to all texts, int8-dynamic by openvino": trimmed("int8-dynamic", "openvino", covered=True),
     "trimmed": trimmed(),
     "trimmed, int8-dynamic by openvino": trimmed("int8-dynamic", "openvino"),
     "trimmed, int4-weight-only": trimmed("int4-weight-only", "compressed-tensors"),

@@ -28,7 +28,8 @@ def write(model: Any, tokenizer: Any, folder: Path, *, length: int = 128) -> dic
 
     masked = Masked(model, "Core ML").eval()
     names = masked.names
-    coremltools = extras.load("coremltools", "coreml")
+    with quiet():  # it warns of every version newer than those it was tested with
+        coremltools = extras.load("coremltools", "coreml")
     lengths = sorted({*(each for each in LENGTHS if each < length), length})
     attention = getattr(model.config, "_attn_implementation", None)
     model.set_attn_implementation("eager")
