@@ -103,7 +103,7 @@ def finished(args: argparse.Namespace, key: str, verb: str, **settings: Any) -> 
     mark = f"{key} {'small' if args.small else 'full'} {args.seed}"
     if mark in known and here.get(known[mark]) == "done":
         found = sweep_store.open(known[mark])
-        if args.remeasure:
+        if args.remeasure and not (found.measured / "alone").is_file():
             for record in found.measured.glob("*.json"):
                 record.unlink()
             (found.measured / "alone").touch()
@@ -142,7 +142,7 @@ def written(results: dict[str, dict[str, Any]], args: argparse.Namespace) -> str
         if not target:
             lines += ["", f"![Accuracy against size](sweeps-{data}.svg)"]
         alone = (Path(result["folder"]) / "measured" / "alone").is_file()
-        lines += ["", "Times were measured with nothing beside." if alone else
+        lines += ["", "Times were measured in one go, before all else that the machine did." if alone else
                   "Times were measured while the machine did other work too: they are too long, and tell of one model "
                   "beside another only roughly."]  # fmt: skip
         body, _, where = body.partition("\n### Where\n")
