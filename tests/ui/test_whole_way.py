@@ -49,7 +49,8 @@ def test_from_nothing_to_a_downloaded_small_model(start_server, visit, tmp_path)
         assert packed.testzip() is None
         names = {name.split("/", 1)[1] for name in packed.namelist()}
     assert {"config.json", "qtinker.json", "README.md"} <= names and any(
-        name.endswith((".safetensors", ".bin")) for name in names  # as the engine chosen has it
+        name.endswith((".safetensors", ".bin"))
+        for name in names  # as the engine chosen has it
     )
     whole = next((home / "bert_models" / "quantized").iterdir())
     assert sum(info.file_size for info in zipfile.ZipFile(archive).infolist()) == sum(
