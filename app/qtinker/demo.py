@@ -41,7 +41,7 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
         api.remove(replaced)
     common: dict[str, Any] = {
         "data": DATA, "seed": seed, "max_length": MAX_LENGTH, "batch_size": BATCH_SIZE, "threads": THREADS,
-        "precision": "fp32",
+        "precision": "fp32", "attention": "sdpa",
         "on_event": tell,
     }  # fmt: skip
     say(tell, f"A teacher ({TEACHER_SHAPE}, random weights) learns the sample.")

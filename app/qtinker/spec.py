@@ -226,6 +226,10 @@ class TrainingSpec(Part):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "Precision", "auto takes what this processor does well.", level="advanced"
     )
+    attention: Literal["auto", "sdpa", "eager"] = setting(
+        "auto", "Attention", "How attention is computed. auto takes what was measured to be the faster in a long "
+        "training; a name gives the same numbers on every machine.", level="advanced",
+    )
     device: str = setting("auto", "Device", "auto, cpu, cuda, cuda:1, mps.", level="advanced",
                           pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     seed: int = setting(42, "Seed", "Same seed, same result.", ge=0, lt=2**32)

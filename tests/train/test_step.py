@@ -148,6 +148,15 @@ def test_the_kernel_of_attention_is_measured_kept_and_given_back(tmp_path, monke
     assert "eager" in kernels
 
 
+def test_a_kernel_that_is_named_is_taken_without_measuring(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "attention_kernel", lambda *_, **__: pytest.fail("measured all the same"))
+    monkeypatch.setattr(how, "WORTH_MEASURING", 1)
+    student, taken = tiny.bert(1, 32), []
+    student.model.register_forward_hook(lambda model, *_: taken.append(precision.attention_of(model)))
+    go(student, tmp_path, data=tiny.encoded(8), attention="eager")
+    assert set(taken) == {"eager"} and precision.attention_of(student.model) == "sdpa"
+
+
 def test_kept_memory_is_given_back_afterwards():
     with device.memory_kept():
         assert torch.ones(10).sum() == 10

@@ -56,7 +56,9 @@ def settle(
     batches = epoch_batches(lengths, training.batch_size, seed=training.seed, epoch=0)
     chosen = told(precision.choose(training.precision, model, device))
     words, kernel = f"Computing in {precision.reason(training.precision, model, device)}.", None
-    if steps >= WORTH_MEASURING:
+    if training.attention != "auto":
+        kernel = training.attention if precision.attention_of(model) in precision.KERNELS else None
+    elif steps >= WORTH_MEASURING:
         middle = int(np.median([lengths[batch].max() for batch in batches]))
         kernel = told(precision.attention_kernel(model, device, chosen, length=middle))
         if kernel is not None:

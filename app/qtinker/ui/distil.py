@@ -24,8 +24,8 @@ DATA_MORE = (
 TRAINING = ("training.epochs", "training.learning_rate", "training.batch_size", "training.seed")
 TRAINING_MORE = (
     "training.gradient_accumulation", "training.weight_decay", "training.warmup_ratio", "training.max_grad_norm",
-    "training.precision", "training.device", "training.eval_every", "training.save_every", "training.early_stopping",
-    "training.max_steps", "training.threads", "task.type", "task.metric",
+    "training.precision", "training.attention", "training.device", "training.eval_every", "training.save_every",
+    "training.early_stopping", "training.max_steps", "training.threads", "task.type", "task.metric",
 )  # fmt: skip
 
 
