@@ -16,7 +16,7 @@ from qtinker.predict import Predictor
 from qtinker.quantize import SCHEMES, quantize
 from qtinker.quantize.layers import Layers, bytes_by_part, group_size, part_of, patterns, select_layers
 from qtinker.quantize.packed_engine import group_parameters
-from qtinker.quantize.schemes import CPU_ENGINES
+from qtinker.quantize.schemes import CPU_ENGINES, GPU_ONLY, candidates, choose_engine, offered
 from qtinker.quantize.verify import compare_logits
 
 # Loads folders as anybody would, without QTinker, and prints the bits of their logits.
@@ -172,6 +172,31 @@ def test_files_are_as_readable_as_the_user_asks(source):
     finally:
         os.umask(before)
     assert {oct(file.stat().st_mode & 0o777) for file in path.iterdir() if file.suffix == ".safetensors"} == {"0o640"}
+
+
+def test_fp8_activations_ask_for_a_gpu_that_has_them(source, monkeypatch):
+    fp8 = SCHEMES["fp8"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"compute capability 8\.9 or more, and this machine has none"):
+        quantize(source, "fp8", engine="torchao")
+    assert [choice.engine for choice in candidates(fp8)] == offered(fp8) == ["compressed-tensors"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, engine in (((8, 6), "compressed-tensors"), ((8, 9), "torchao"), ((9, 0), "torchao")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda capability=capability: capability)
+        assert choose_engine(fp8, device="cuda").engine == engine
+        assert choose_engine(SCHEMES["int8-dynamic"], device="cuda").engine == "torchao"
+
+
+def test_fp8_activations_load_back_exactly(source, monkeypatch):
+    monkeypatch.delitem(GPU_ONLY, ("fp8", "torchao"))  # a processor computes with them too, only not fast
+    monkeypatch.setattr("torchao.quantization.quant_api._check_hardware_support", lambda _: None)
+    made = quantize(source, "fp8", engine="torchao")
+    record = model_folder.read_meta(made)["quantization"]
+    assert record["activations"] == "float8 (e4m3), one scale a tensor" and record["check"]["agreement"] > 0.9
+    assert record["bytes_after"]["encoder"] < 0.5 * record["bytes_before"]["encoder"]
+    kinds = {entry["dtype"] for entry in model_folder.safetensors_header(made / "model.safetensors").values()}
+    assert "F8_E4M3" in kinds
+    assert 0 < np.abs(logits(made) - logits(source)).max() < 0.5 * np.abs(logits(source)).max()
 
 
 def test_what_is_quantized_already_is_refused(source):

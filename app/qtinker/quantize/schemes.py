@@ -165,13 +165,14 @@ SCHEMES: dict[str, Scheme] = {
         Scheme(
             name="fp8",
             title="FP8 weights",
-            engines=("compressed-tensors",),
+            engines=("compressed-tensors", "torchao"),
             bits=8,
             group=None,
             touches=f"{_LAYERS}: 8-bit floats (e4m3) with a scale a row",
             keeps=_KEEPS,
             size="1 byte a weight + 4 bytes a row",
-            needs="compressed-tensors (transformers loads it by itself); nothing to calibrate",
+            needs="compressed-tensors (transformers loads it by itself), nothing to calibrate; for FP8 activations too "
+            "--device cuda and a GPU of compute capability 8.9 or more (torchao; not verified on one)",
             suits=f"weights of very uneven size; otherwise INT8 loses less at the same bytes; {_UNPACKS}",
             agreement=0.9,
             logit_error=0.4,
@@ -206,6 +207,8 @@ SCHEMES: dict[str, Scheme] = {
         ),
     )
 }
+GPU_ONLY = {("fp8", "torchao"): (8, 9)}
+"""Scheme and engine that compute on NVIDIA GPUs alone, from this compute capability on."""
 _ORDER = {"cpu": dict.fromkeys(("int8-dynamic", "int4-weight-only", "int8-weight-only"), "openvino")}
 """Where another engine than a scheme's first is better on a device, if it is installed."""
 
@@ -235,9 +238,19 @@ def choose_engine(scheme: Scheme, engine: str = "auto", *, device: str = "cpu") 
             raise InputError(
                 f"The engine {engine!r} can't make {scheme.name}.", f"Use --engine {' or '.join(scheme.engines)}."
             )
+        if not computes(scheme, engine):
+            raise InputError(
+                f"{engine} computes {scheme.name} on NVIDIA GPUs of compute capability "
+                f"{'.'.join(map(str, GPU_ONLY[scheme.name, engine]))} or more, and this machine has none.",
+                f"Use --engine {scheme.engines[0]}.",
+            )
         if kind == "gpu" and engine in CPU_ENGINES:
             raise InputError(f"{engine} runs on the CPU here, not on {device}.", "Leave out --device.")
         return Choice(engine, "as asked")
+    if kind == "gpu":
+        for each in scheme.engines:
+            if (scheme.name, each) in GPU_ONLY and computes(scheme, each):
+                return Choice(each, "this GPU multiplies these numbers as they are")
     better = _ORDER.get(kind, {}).get(scheme.name)
     if better and runs(better):
         return Choice(better, f"{better} computes with these weights as they are, which is fastest on this device")
@@ -260,11 +273,27 @@ def candidates(scheme: Scheme, engine: str = "auto", *, device: str = "cpu") -> 
     if engine != "auto" or device not in ("cpu", "auto"):
         refuse_missing(scheme, first.engine)
         return [first]
-    rest = [Choice(other, "installed, and the next in line") for other in scheme.engines if other != first.engine]
+    others = [other for other in offered(scheme) if other != first.engine]
+    rest = [Choice(other, "installed, and the next in line") for other in others]
     found = [choice for choice in (first, *rest) if runs(choice.engine)]
     if not found:
         refuse_missing(scheme, first.engine)
     return found
+
+
+def offered(scheme: Scheme) -> list[str]:
+    """The engines that make a scheme on any machine, installed or not."""
+    return [engine for engine in scheme.engines if (scheme.name, engine) not in GPU_ONLY]
+
+
+def computes(scheme: Scheme, engine: str) -> bool:
+    """Whether this machine has the GPU that a scheme needs with an engine; True where it needs none."""
+    least = GPU_ONLY.get((scheme.name, engine))
+    if least is None:
+        return True
+    import torch
+
+    return torch.cuda.is_available() and torch.version.hip is None and torch.cuda.get_device_capability() >= least
 
 
 def refuse_missing(scheme: Scheme, engine: str) -> None:

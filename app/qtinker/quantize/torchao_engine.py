@@ -10,12 +10,22 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingExtra
+from ..errors import InputError, MissingExtra
 from .layers import Layers, patterns
 from .schemes import Scheme
+
+_NOTES = {
+    "int8-dynamic": {"activations": "int8, one scale a token"},
+    "fp8": {
+        "activations": "float8 (e4m3), one scale a tensor",
+        "touches": "Linear layers of the encoder (8-bit floats, e4m3, with a scale a tensor, weights and activations) "
+        "and all embeddings (int8 weights)",
+    },
+}
 
 
 @contextlib.contextmanager
@@ -37,7 +47,10 @@ def quantize_model(model: Any, layers: Layers, scheme: Scheme, folder: Path) -> 
 
     Raises:
         MissingExtra: torchao is not installed.
+        InputError: torchao leaves a layer as it is, for its width.
     """
+    import torch
+
     try:
         from torchao.quantization import quantize_
         from transformers import TorchAoConfig
@@ -46,17 +59,32 @@ def quantize_model(model: Any, layers: Layers, scheme: Scheme, folder: Path) -> 
         raise MissingExtra("This scheme needs torchao, which is not installed.", "pip install torchao") from error
     config = _config(layers, scheme)
     quantize_(model, config, filter_fn=None)
+    if left := [name for name in layers.all if type(model.get_parameter(f"{name}.weight").data) is torch.Tensor]:
+        shape = tuple(model.get_parameter(f"{left[0]}.weight").shape)
+        raise InputError(
+            f"torchao has no {scheme.name} for a layer of {shape[0]} x {shape[1]} weights ({left[0]}).",
+            "Choose another engine or scheme.",
+        )
     model.config.quantization_config = TorchAoConfig(config)
     model.hf_quantizer = TorchAoHfQuantizer(model.config.quantization_config)
     with quiet():
         model.save_pretrained(folder)
-    return {"activations": "int8, one scale a token"}
+    return dict(_NOTES[scheme.name])
 
 
 def _config(layers: Layers, scheme: Scheme) -> Any:
-    from torchao.quantization import FqnToConfig, Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig
+    from torchao.quantization import (
+        Float8DynamicActivationFloat8WeightConfig,
+        FqnToConfig,
+        Int8DynamicActivationInt8WeightConfig,
+        Int8WeightOnlyConfig,
+        PerTensor,
+    )
 
-    linear = {"int8-dynamic": Int8DynamicActivationInt8WeightConfig}[scheme.name]
+    linear = {
+        "int8-dynamic": Int8DynamicActivationInt8WeightConfig,
+        "fp8": partial(Float8DynamicActivationFloat8WeightConfig, granularity=PerTensor()),  # by row it needs bf16
+    }[scheme.name]
     chosen: OrderedDict[str, Any] = OrderedDict()
     for pattern in patterns(layers.embeddings):
         chosen[f"re:{pattern}"] = Int8WeightOnlyConfig()

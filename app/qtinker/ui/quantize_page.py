@@ -10,7 +10,7 @@ import gradio as gr
 
 from ..errors import InputError
 from ..export.formats import FORMATS, find_format
-from ..quantize.schemes import SCHEMES, choose_engine
+from ..quantize.schemes import SCHEMES, choose_engine, offered
 from ..quantize.schemes import find as find_scheme
 from ..runtime import extras
 from . import choices, guard, page, tasks
@@ -147,21 +147,21 @@ def offered_now(chosen: str, t: Texts) -> list[Any]:
 
 def schemes_here() -> list[str]:
     """The schemes that some installed engine can make."""
-    return [name for name, scheme in SCHEMES.items() if any(map(extras.runs, scheme.engines))]
+    return [name for name, scheme in SCHEMES.items() if any(map(extras.runs, offered(scheme)))]
 
 
 def engine_choices(name: str, t: Texts) -> list[tuple[str, str]]:
     """The engines that can make a scheme here, and before them the choice that leaves it to the program."""
     scheme = find_scheme(name)
     auto = t("quantize.engine_auto", name=automatic(name))
-    return [(auto, "auto"), *((each, each) for each in scheme.engines if extras.runs(each))]
+    return [(auto, "auto"), *((each, each) for each in offered(scheme) if extras.runs(each))]
 
 
 def automatic(name: str) -> str:
     """The engine that suits this computer, among those that are whole here."""
     scheme = find_scheme(name)
     best = choose_engine(scheme).engine
-    return best if extras.runs(best) else next(filter(extras.runs, scheme.engines), best)
+    return best if extras.runs(best) else next(filter(extras.runs, offered(scheme)), best)
 
 
 def scheme_chosen(name: str, t: Texts) -> list[Any]:
@@ -184,7 +184,7 @@ def lacking_schemes(t: Texts) -> list[tuple[str, str]]:
 
 def lacking_engines(scheme: str) -> list[tuple[str, str]]:
     """(extra, engine) of a scheme's engines that are not installed."""
-    return [(extras.ENGINES[each], each) for each in find_scheme(scheme).engines if not extras.runs(each)]
+    return [(extras.ENGINES[each], each) for each in offered(find_scheme(scheme)) if not extras.runs(each)]
 
 
 def lacking_formats(t: Texts) -> list[tuple[str, str]]:
