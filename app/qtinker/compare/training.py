@@ -31,11 +31,14 @@ def train(work: Any) -> None:
     for share in shares:
         if share in [decision["share"] for decision in work.state["decisions"]]:
             continue
-        names = [name for name in work.still_open() if share == 1 or not _itself(work, name)]
+        names = [name for name in work.still_open() if share == 1 or tells(work, name, share)]
         for number, name in enumerate(names):
             if work.entries[name]["share"] >= share or work.entries[name]["status"] not in OPEN:
                 continue
             work.check_stop()
+            if share < 1 and (first := crowded_out(work, name, share)):
+                work.close(name, "out of time", f"The budget does not hold it beside finishing {first}.")
+                continue
             title = f"{work.candidate(name).pair}, {work.entries[name]['method']} ({number + 1} of {len(names)}"
             title += f", up to {share:.0%})" if share < 1 else ")"
             work.say(title)
@@ -52,6 +55,43 @@ def rungs(work: Any) -> tuple[float, ...]:
     begun = sum(entry["status"] not in ("refused", "skipped") for entry in work.entries.values())
     worth = work.spec.halving and begun >= halving.FEWEST and work.total_steps >= 4
     return (*halving.SHARES, 1.0) if worth else (1.0,)
+
+
+def tells(work: Any, name: str, share: float) -> bool:
+    """Whether a candidate's answers say something at a rung: they were trained for as long as up to the first one.
+
+    Methods with a stage on the teacher's inside begin with the answers late: such a candidate is not compared before,
+    and not begun either.
+    """
+    if _itself(work, name):
+        return False
+    before = getattr(work.run_spec(name).method, "intermediate_share", 0.0)
+    return bool(share - before >= halving.SHARES[0])
+
+
+def crowded_out(work: Any, name: str, share: float) -> str | None:
+    """The best candidate so far, where the budget does not hold training this one up to a rung and finishing that."""
+    scored = [each for each in work.still_open() if each != name and work.entries[each]["score"] is not None]
+    if work.spec.budget is None or not scored:
+        return None
+    best = max(scored, key=lambda each: work.entries[each]["score"])
+    own = work.entries[name]
+    needed = pace(work) * own["operations"] * (share - own["share"]) + seconds_left(work, best)
+    return best if work.spent + needed > FOR_TRAINING * work.spec.budget else None
+
+
+def pace(work: Any) -> float:
+    """Seconds of a whole training for each operation of a student: of the slowest candidate so far."""
+    entries = work.entries.values()
+    return max((e["seconds"] / e["share"] / e["operations"] for e in entries if e["share"] and e["operations"]),
+               default=0.0)  # fmt: skip
+
+
+def seconds_left(work: Any, name: str) -> float:
+    """What finishing a candidate takes, from its own pace or, not begun, from the others'."""
+    entry = work.entries[name]
+    whole = entry["seconds"] / entry["share"] if entry["share"] else pace(work) * entry["operations"]
+    return float(whole * (1 - entry["share"]) + 10)
 
 
 def train_to(work: Any, name: str, share: float) -> None:
@@ -185,7 +225,7 @@ def within_budget(work: Any, share: float) -> None:
     """Go on only with what can be finished, the best first."""
     names = [name for name in work.still_open() if not _itself(work, name)]
     names.sort(key=lambda name: -(work.entries[name]["score"] or 0.0))
-    left = [(name, work.entries[name]["seconds"] * (1 - share) / share + 10) for name in names]
+    left = [(name, seconds_left(work, name)) for name in names]
     kept = halving.affordable(left, FOR_TRAINING * work.spec.budget - work.spent)
     for name, seconds in left:
         if name not in kept:
