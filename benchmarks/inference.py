@@ -99,13 +99,13 @@ def main() -> None:
 def variants(source: str, *, with_data: bool) -> list[tuple[str, str, str]]:
     """(float, scheme or format; name; engine) of everything that can be made and run here."""
     from qtinker.export.formats import FORMATS
-    from qtinker.quantize.schemes import SCHEMES
+    from qtinker.quantize.schemes import SCHEMES, offered
     from qtinker.runtime import extras
 
     found = [("float", "fp32", "torch")]
     for scheme in SCHEMES.values():
         if scheme.name != "mixed" or with_data:
-            found += [("scheme", scheme.name, engine) for engine in scheme.engines if extras.runs(engine)]
+            found += [("scheme", scheme.name, engine) for engine in offered(scheme) if extras.runs(engine)]
     for form in FORMATS.values():
         # TensorRT's ONNX graph is the onnx row again, and fixed formats are for devices.
         here = extras.is_here(form.extra) and not form.fixed and (not form.runner or extras.is_here(form.runner))

@@ -229,8 +229,10 @@ def within_budget(work: Any, share: float) -> None:
     kept = halving.affordable(left, FOR_TRAINING * work.spec.budget - work.spent)
     for name, seconds in left:
         if name not in kept:
-            work.close(name, "out of time", f"After {share:.0%} it would have needed about {in_words(seconds)} more, "
-                       "which the budget does not hold.")  # fmt: skip
+            begun = work.entries[name]["share"] > 0
+            when = f"After {share:.0%} it would have needed about" if begun else "It would need about"
+            much = f"{in_words(seconds)} more" if begun else in_words(seconds)
+            work.close(name, "out of time", f"{when} {much}, which the budget does not hold.")
 
 
 def _itself(work: Any, name: str) -> bool:
