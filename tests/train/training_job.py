@@ -51,21 +51,13 @@ def job(
     method = None if name == "finetune" else METHODS[name](**settings.pop("method", {}))
     student = tiny.bert(2, 32, 4, seed=2, dropout=dropout)
     teacher = Teacher(tiny.bert(4, 64, 4, seed=1), student=student, task=tiny.task()) if method else None
-    training = {
-        "epochs": 2.5, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu", "threads": 1,
-        "save_every": 2, "eval_every": 5, **settings, **more,
-    }  # fmt: skip
     data = tiny.encoded(40, unlabelled=3)
-    steps = train(
-        student, data, task=tiny.task(), training=TrainingSpec(**training), folder=folder, method=method,
-        teacher=teacher, evaluate=accuracy(student, data), should_stop=should_stop,
+    settings = {"epochs": 2.5, "save_every": 2, "eval_every": 5, **settings, **more}
+    result, events = go(
+        student, folder, method=method, teacher=teacher, data=data, evaluate=accuracy(student, data),
+        should_stop=should_stop, **settings,
     )  # fmt: skip
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as end:
-            return student.model, end.value, events
+    return student.model, result, events
 
 
 def go(

@@ -93,6 +93,13 @@ class StateFolder:
             writing, self._writing = self._writing, None
             writing.result()
 
+    def close(self) -> None:
+        """`wait`, and let the thread go."""
+        try:
+            self.wait()
+        finally:
+            self._pool.shutdown()
+
     def save(self, groups: dict[str, dict[str, Tensor]], counters: dict[str, Any]) -> None:
         """Save the state of after a step; the previous one is deleted only when this one is whole and on disk."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ class Teacher:
             )
         self.encoded = None if self.same_tokens else encoded
         self.aligned: Aligned | None = None
-        if self.encoded is not None and task.per_token and task.type != "masked-lm":
+        if self.encoded is not None and task.per_token and not task.rewrites:
             if read_by_student is None:
                 raise InputError(
                     f"{loaded.name} and {student.name} have different vocabularies, and the texts were tokenized for "

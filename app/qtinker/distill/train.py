@@ -132,7 +132,7 @@ class _Training:
             if self.embedding is not None:
                 used_rows.take_out(self.model, self.embedding)
             self.how.give_back(self.model, self._own_kernel)
-            self.states.wait()
+            self.states.close()
 
     def _loop(self, saved: Any) -> Generator[Event, None, TrainResult]:
         self._begin(saved[1] if saved else None)
