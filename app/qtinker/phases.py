@@ -6,8 +6,7 @@ Models enter the registry whole, under names that a resumed run finds again. Her
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,12 @@ import torch
 
 from . import checkpoint, data, model_folder, pipeline, registry
 from .answers import answer
+from .asking import ask
 from .checkpoint import Loaded
 from .data.asked import asked
-from .distill import methods, precision, teacher_cache
-from .distill.processes import Processes
 from .distill.students import build_student
-from .distill.teacher import Teacher
-from .distill.teachers import Teachers
 from .distill.train import train
 from .errors import InputError, RunStopped
-from .home import home
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
 from .quantize.qat import rounding
@@ -34,8 +29,6 @@ from .work import Work
 Event = dict[str, Any]
 FEW_ROWS = 100
 """Evaluation examples below which a score says little."""
-CACHE_SHARE = 0.2
-"""Of the free disk space, how much the teacher's outputs may take."""
 
 # --- prepare -----------------------------------------------------------------------------------------------------
 
@@ -180,56 +173,6 @@ def teacher_outputs(work: Work) -> dict[str, Any]:
     student = build_student(work.spec.student, work.teacher(), task=work.task, seed=work.spec.training.seed)
     teaching = work.teaching(student)
     return {"kept": work.drive(ask(work, teaching, student))}
-
-
-def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[Event, None, list[str]]:
-    """Fill each teacher's cache with what the method reads, where all of it can be kept; returns what is kept."""
-    spec = work.spec
-    method = methods.build(
-        spec.method, task=work.task, student=student, teacher=teaching.loaded, same_tokens=teaching.same_tokens,
-        seed=spec.training.seed,
-    )  # fmt: skip
-    processes = Processes(spec.training.device)
-    chosen = processes.from_main(
-        precision.choose(spec.training.precision, teaching.loaded.model, processes.device)
-    )  # fmt: skip
-    teaching.prepare(processes.device, chosen)
-    texts = [member.encoded or work.encode(student) for member in teaching.members]
-
-    def wanted(states: bool) -> tuple[list[list[str]], int]:
-        found = [
-            teacher_cache.names_for(needs, states=states)
-            for needs in method.teacher_needs.values() if needs is not None
-        ]  # fmt: skip
-        names = list(dict.fromkeys(name for each in found if each for name in each))
-        arrays = [names if number == 0 else ["logits"] for number in range(len(texts))]
-        each = zip(teaching.members, texts, arrays, strict=True)
-        return arrays, sum(teacher_cache.size(member, encoded, own) for member, encoded, own in each)
-
-    assert spec.teacher is not None
-    arrays, bytes_needed = wanted(states=False)
-    if spec.teacher.cache_gb:
-        more, bytes_more = wanted(states=True)
-        if bytes_more <= 1e9 * spec.teacher.cache_gb:
-            arrays, bytes_needed = more, bytes_more
-        elif more != arrays:
-            work.say(
-                f"The teacher's states of every token would take {teacher_cache.in_words(bytes_more)}, more than the "
-                f"{spec.teacher.cache_gb:g} GB allowed: they are computed in each step."
-            )
-    names = arrays[0]
-    if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
-        return []
-    if not processes.is_main:
-        processes.wait()  # for what the main process asks
-    for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
-        assert member.loaded.path is not None
-        member.cache = yield from teacher_cache.fill(
-            member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
-        )
-    if processes.is_main:
-        processes.wait()
-    return sorted(names) if all(member.cache for member in teaching.members) else []
 
 
 def distill(work: Work) -> dict[str, Any]:

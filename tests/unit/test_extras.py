@@ -16,12 +16,13 @@ from qtinker.ui.texts import Texts
 NAME = "qtinker_made_for_a_test"
 
 
-def wheel(folder):
+def wheel(folder, needs=""):
     """A package that any pip installs."""
     info = f"{NAME}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{NAME}-1.0-py3-none-any.whl", "w") as archive:
         archive.writestr(f"{NAME}.py", "answer = 42\n")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
+        wants = f"Requires-Dist: {needs}\n" if needs else ""
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n{wants}")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
 
@@ -44,6 +45,16 @@ def test_an_extra_is_installed_by_the_verb_and_its_failure_told(tmp_path, monkey
     assert __import__(NAME).answer == 42 and extras.is_here("onnx")
     assert main(["extras", "onnx"]) == 0 and "onnx: was here already" in capsys.readouterr().out
     sys.modules.pop(NAME)
+
+
+def test_an_extra_that_wants_another_torch_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(extras.EXTRAS, "onnx", (NAME,))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "site"))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    wheel(tmp_path, needs="torch<2")
+    with pytest.raises(QTinkerError, match=rf"pip could not install {NAME}: .*depends on torch<2"):
+        extras.install("onnx")
 
 
 def test_only_what_is_known_is_installed():

@@ -212,7 +212,7 @@ class SweepWork:
         """No candidate is left, in words."""
         reasons = list(dict.fromkeys(entry["reason"] for entry in self.entries.values() if entry["reason"]))
         states = {entry["status"] for entry in self.entries.values()}
-        if states == {"out of time"}:
+        if "out of time" in states and "failed" not in states:
             return RunFailed(
                 "The budget was over before a first candidate was trained.",
                 f"Give more: python3 app sweeps resume {self.sweep.id} --budget TIME",

@@ -8,6 +8,9 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MissingExtra, QTinkerError
@@ -21,6 +24,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "coreml": ("coremltools",),
 }
 """Extra -> the modules it brings."""
+KEPT = ("torch", "transformers")
+"""What installing an extra must leave at its version: everything else here rests on them."""
 PACKAGES = {"llama_cpp": "llama-cpp-python"}
 """Modules whose package has another name."""
 ENGINES: dict[str, str] = {
@@ -63,7 +68,7 @@ def how_to_install(extra: str) -> str:
 def install(extra: str, *, most_words: int = 400) -> list[str]:
     """Install what an extra brings into the environment that this program runs in; returns what was not there before.
 
-    pip's own words go to standard error.
+    pip's own words go to standard error. It may bring no other version of what is `KEPT`.
 
     Raises:
         InputError: there is no such extra.
@@ -74,19 +79,28 @@ def install(extra: str, *, most_words: int = 400) -> list[str]:
     missing = [PACKAGES.get(module, module) for module in EXTRAS[extra] if not has(module)]
     if not missing:
         return []
-    command = [sys.executable, "-m", "pip", "install", "--progress-bar", "off", *missing]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("".join(f"{name}=={metadata.version(name)}\n" for name in KEPT), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--progress-bar", "off", "-c", str(constraints), *missing]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
     print(done.stdout, file=sys.stderr, end="", flush=True)
     importlib.invalidate_caches()
     if done.returncode or not is_here(extra):
-        last = " ".join(line.strip() for line in (done.stderr or done.stdout).strip().splitlines()[-4:])
         raise QTinkerError(
-            f"pip could not install {' and '.join(missing)}: {last[-most_words:] or 'it said nothing'}",
+            f"pip could not install {' and '.join(missing)}: {_told(done)[:most_words] or 'it said nothing'}",
             f"Try it by hand: {install_command(extra)}",
         )
     return missing
+
+
+def _told(failed: subprocess.CompletedProcess[str]) -> str:
+    """The lines in which pip names its error and what conflicts, or else its last four."""
+    lines = [line.strip() for line in (failed.stdout + failed.stderr).strip().splitlines()]
+    told = [line for line in lines if line.startswith("ERROR:") or " depends on " in line]
+    return " ".join(told or lines[-4:])
 
 
 def load(module: str, extra: str) -> Any:

@@ -1,0 +1,70 @@
+"""What a run asks of its teachers once, before the training, and keeps; how much of it there is room for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from typing import Any
+
+from .checkpoint import Loaded
+from .distill import methods, precision, teacher_cache
+from .distill.processes import Processes
+from .distill.teacher import Teacher
+from .distill.teachers import Teachers
+from .home import home
+from .keeping import weights_key
+from .work import Work
+
+Event = dict[str, Any]
+CACHE_SHARE = 0.2
+"""Of the free disk space, how much the teacher's outputs may take."""
+
+
+def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[Event, None, list[str]]:
+    """Fill each teacher's cache with what the method reads, where all of it can be kept; returns what is kept."""
+    spec = work.spec
+    method = methods.build(
+        spec.method, task=work.task, student=student, teacher=teaching.loaded, same_tokens=teaching.same_tokens,
+        seed=spec.training.seed,
+    )  # fmt: skip
+    processes = Processes(spec.training.device)
+    chosen = processes.from_main(
+        precision.choose(spec.training.precision, teaching.loaded.model, processes.device)
+    )  # fmt: skip
+    teaching.prepare(processes.device, chosen)
+    texts = [member.encoded or work.encode(student) for member in teaching.members]
+
+    def wanted(states: bool) -> tuple[list[list[str]], int]:
+        found = [
+            teacher_cache.names_for(needs, states=states)
+            for needs in method.teacher_needs.values() if needs is not None
+        ]  # fmt: skip
+        names = list(dict.fromkeys(name for each in found if each for name in each))
+        arrays = [names if number == 0 else ["logits"] for number in range(len(texts))]
+        each = zip(teaching.members, texts, arrays, strict=True)
+        return arrays, sum(teacher_cache.size(member, encoded, own) for member, encoded, own in each)
+
+    assert spec.teacher is not None
+    arrays, bytes_needed = wanted(states=False)
+    if spec.teacher.cache_gb:
+        more, bytes_more = wanted(states=True)
+        if bytes_more <= 1e9 * spec.teacher.cache_gb:
+            arrays, bytes_needed = more, bytes_more
+        elif more != arrays:
+            work.say(
+                f"The teacher's states of every token would take {teacher_cache.in_words(bytes_more)}, more than the "
+                f"{spec.teacher.cache_gb:g} GB allowed: they are computed in each step."
+            )
+    names = arrays[0]
+    if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
+        return []
+    if not processes.is_main:
+        processes.wait()  # for what the main process asks
+    for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
+        assert member.loaded.path is not None
+        member.cache = yield from teacher_cache.fill(
+            member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
+        )
+    if processes.is_main:
+        processes.wait()
+    return sorted(names) if all(member.cache for member in teaching.members) else []
