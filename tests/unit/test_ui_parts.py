@@ -21,6 +21,7 @@ from qtinker.quantize.schemes import SCHEMES
 from qtinker.runtime import extras
 from qtinker.spec import RunSpec
 from qtinker.ui import charts, curves, form, format, guard, quantize_page, run_views
+from qtinker.ui.distil_logic import Logic
 from qtinker.ui.downloads import models_csv, stream_zip, zip_length
 from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
 from qtinker.ui.texts import LANGUAGES as TONGUES
@@ -131,6 +132,40 @@ def test_every_field_of_the_form_has_words():
         if option.path[0] not in ("method", "preset") and len(option.path) <= 2:
             label, _ = form.words(option.field, Texts())
             assert label, option.field
+
+
+def test_every_setting_has_a_field_on_the_page():
+    from qtinker.options import distill_options
+    from qtinker.ui import app
+
+    def ids(block):
+        yield getattr(block, "elem_id", None)
+        for child in getattr(block, "children", []):
+            yield from ids(child)
+
+    drawn = set(ids(app.build()))
+    settings = {
+        f"f-method-{name}-{option.path[1]}" if option.methods else "f-" + "-".join(option.path)
+        for option in distill_options() for name in option.methods or [""] if option.path[0] != "preset"
+    }  # fmt: skip
+    assert settings - drawn == set()
+
+
+def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
+    values = {
+        "look.data": "sample", "look.student": "layers", "look.layers": "", "look.preset": "fast",
+        "teacher.model": "bert-base-uncased", "teacher.finetune": False, "teacher.epochs": 3,
+        "teacher.also": "bert-small, bert-mini", "teacher.weights": "2,1,1", "teacher.cache_gb": "4",
+        "student.layers": "0,2", "student.architecture": "distilbert", "method.name": "feature",
+        "training.quantization_aware": "int4",
+    }  # fmt: skip
+    spec, problems = Logic(list(values), Texts())._spec(tuple(values.values()))
+    assert not problems
+    assert spec.teacher.also == ["bert-small", "bert-mini"] and spec.teacher.weights == [2, 1, 1]
+    assert spec.teacher.cache_gb == 4 and spec.training.quantization_aware == "int4"
+    assert spec.student.architecture == "distilbert"
+    away = values | {"teacher.also": "../elsewhere", "teacher.weights": ""}
+    assert [each.field for each in Logic(list(away), Texts())._spec(tuple(away.values()))[1]] == ["teacher.also"]
 
 
 # --- guards -------------------------------------------------------------------------------------------------------

@@ -18,14 +18,16 @@ from .texts import Texts
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 REVEAL = "() => qt.reveal('#f-student-model')"
 DATA_MORE = (
-    "data.eval", "data.unlabelled", "data.augment_model", "data.augment_variants", "data.eval_fraction",
-    "data.max_length", "data.max_examples",
+    "data.eval", "data.unlabelled", "data.augment_model", "data.augment_variants", "data.augment_share",
+    "data.augment_candidates", "data.eval_fraction", "data.max_length", "data.stride", "data.max_examples",
 )  # fmt: skip
+TEACHER_MORE = ("teacher.also", "teacher.weights", "teacher.cache_gb")
 TRAINING = ("training.epochs", "training.learning_rate", "training.batch_size", "training.seed")
 TRAINING_MORE = (
     "training.gradient_accumulation", "training.weight_decay", "training.warmup_ratio", "training.max_grad_norm",
     "training.precision", "training.attention", "training.device", "training.eval_every", "training.save_every",
-    "training.early_stopping", "training.max_steps", "training.threads", "task.type", "task.metric",
+    "training.early_stopping", "training.max_steps", "training.threads", "training.quantization_aware",
+    "task.type", "task.metric", "task.class_weights", "task.mask_share",
 )  # fmt: skip
 
 
@@ -137,6 +139,9 @@ def _teacher(shell: Shell, fields: Fields, t: Texts) -> tuple[Any, Starter, Star
     with gr.Row():
         fields.add("teacher.epochs", form.field("teacher.epochs", t))
         fields.add("teacher.learning_rate", form.field("teacher.learning_rate", t))
+    with gr.Accordion(t("distil.teacher_more"), open=False), gr.Row():
+        for path in TEACHER_MORE:
+            fields.add(path, form.field(path, t, min_width=180))
     return about, fetch, practice
 
 
@@ -153,6 +158,7 @@ def _student(shell: Shell, fields: Fields, t: Texts) -> Starter:
     fields.add(
         "student.layers", gr.Textbox(label=label, info=info, visible=False, max_lines=1, elem_id="f-student-layers")
     )
+    fields.add("student.architecture", form.field("student.architecture", t, visible=False))
     label, info = form.words("student.shape", t)
     fields.add(
         "student.shape",
@@ -246,9 +252,11 @@ def _bind(
     at["look.student"].change(
         lambda kind: [
             gr.Radio(visible=kind == "model"), gr.Radio(visible=kind == "layers"), gr.Textbox(visible=kind == "layers"),
-            gr.Dropdown(visible=kind == "shape"),
+            gr.Dropdown(visible=kind == "layers"), gr.Dropdown(visible=kind == "shape"),
         ],
-        [at["look.student"]], [at["student.model"], at["look.layers"], at["student.layers"], at["student.shape"]],
+        [at["look.student"]],
+        [at[path] for path in
+         ("student.model", "look.layers", "student.layers", "student.architecture", "student.shape")],
         queue=False, **QUIET,
     )  # fmt: skip
     at["look.layers"].input(

@@ -246,6 +246,8 @@ class Logic:
         for name, path in keep.items():
             if name != kind:
                 given[path] = None
+        if kind != "layers":
+            given["student.architecture"] = None
         if source == "sample":
             given |= {"data.train": "sample", "data.text_column": None, "data.text_pair_column": None,
                       "data.label_column": None, "data.eval": None, "data.unlabelled": None}  # fmt: skip
@@ -255,6 +257,7 @@ class Logic:
             ("data.unlabelled", data_sources),
             ("data.augment_model", guard.model_name),
             ("teacher.model", guard.model_name),
+            ("teacher.also", model_names),
             ("student.model", guard.model_name),
         ):
             if given.get(path) or path in ("data.train", "teacher.model") or path == keep.get(str(kind)):
@@ -272,8 +275,9 @@ class Logic:
             return None, [Problem("student.layers", self.t("distil.no_layers"))]
         data = form.to_spec(given)
         data["quantize"] = [{"scheme": scheme} for scheme in data.get("quantize") or []]
-        if not (data.get("teacher") or {}).get("finetune"):
-            data["teacher"] = {"model": data["teacher"]["model"]}
+        if not data["teacher"].get("finetune"):
+            for name in ("finetune", "epochs", "learning_rate"):
+                data["teacher"].pop(name, None)
         try:
             return RunSpec.parse(data), []
         except SpecError as error:
@@ -360,6 +364,11 @@ def practice() -> str:
 def data_source(value: Any) -> str:
     """A data file that the page may read, `sample`, or a Hub data set's id."""
     return guard.hub_or_file(value)
+
+
+def model_names(names: str) -> list[str]:
+    """Several models, comma separated, each held to what a page may name."""
+    return [guard.model_name(name.strip()) for name in names.split(",") if name.strip()]
 
 
 def data_sources(value: Any) -> list[str]:
