@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -251,22 +252,16 @@ class Logic:
         if source == "sample":
             given |= {"data.train": "sample", "data.text_column": None, "data.text_pair_column": None,
                       "data.label_column": None, "data.eval": None, "data.unlabelled": None}  # fmt: skip
-        for path, check in (
-            ("data.train", data_source),
-            ("data.eval", data_source),
-            ("data.unlabelled", data_sources),
-            ("data.augment_model", guard.model_name),
-            ("teacher.model", guard.model_name),
-            ("teacher.also", model_names),
-            ("student.model", guard.model_name),
-        ):
-            if given.get(path) or path in ("data.train", "teacher.model") or path == keep.get(str(kind)):
+        checks: dict[str, Callable[[Any], Any]] = {
+            "data.train": data_source, "data.eval": data_source, "data.unlabelled": data_sources,
+            "data.augment_model": guard.model_name, "teacher.model": guard.model_name, "teacher.also": model_names,
+            "student.model": guard.model_name,
+        }  # fmt: skip
+        needed = {"data.train", "teacher.model", *(["student.model"] if kind == "model" else [])}
+        for path, check in checks.items():
+            if given.get(path) or path in needed:
                 try:
-                    given[path] = (
-                        check(given.get(path))
-                        if path != keep.get(str(kind)) or path == "student.model"
-                        else given[path]
-                    )
+                    given[path] = check(given.get(path))
                 except QTinkerError as error:
                     problems.append(Problem(path, error.message, error.fix))
         if problems:
