@@ -13,6 +13,7 @@ from qtinker.distill.train import train
 from qtinker.quantize.layers import select_layers
 from qtinker.quantize.packed_engine import Packing, round_weight
 from qtinker.quantize.qat import on_grid, rounding
+from qtinker.quantize.schemes import GROUP
 from qtinker.spec import TrainingSpec
 
 pytestmark = pytest.mark.train
@@ -43,7 +44,7 @@ def in_four_bits(student):
         before = student.model(**batch).logits
         for name in select_layers(packed).all:
             weight = packed.get_parameter(f"{name}.weight")
-            weight.copy_(round_weight(weight, Packing([], 4, 32, symmetric=False)))
+            weight.copy_(round_weight(weight, Packing([], 4, GROUP, symmetric=False)))
         return float((packed(**batch).logits - before).norm() / before.norm())
 
 
@@ -53,7 +54,7 @@ def test_packing_costs_a_student_nothing_that_trained_with_rounded_weights(tmp_p
     assert losses[-1] < losses[0] and rounded_losses[-1] < rounded_losses[0]
     for name in select_layers(aware.model).all:
         weight = aware.model.get_parameter(f"{name}.weight").detach()
-        assert torch.allclose(on_grid(weight, 32), weight, atol=1e-5), name
+        assert torch.allclose(on_grid(weight, GROUP), weight, atol=1e-5), name
     assert in_four_bits(aware) < 2e-3 < 0.02 < in_four_bits(plain)
 
 

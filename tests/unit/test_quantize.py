@@ -127,7 +127,7 @@ def test_what_enters_the_registry_says_what_it_is(source):
     assert meta["kind"] == "quantized" and meta["licence"] == "MIT" and meta["task"]["labels"] == ["bad", "good"]
     assert meta["parameters"] == sum(weight.numel() for weight in checkpoint.load(source).model.parameters())
     record = meta["quantization"]
-    assert record["scheme"] == "int4-weight-only" and record["source"] == "teacher" and record["group_size"] == 32
+    assert record["scheme"] == "int4-weight-only" and record["source"] == "teacher" and record["group_size"] == 64
     assert 0.5 <= record["check"]["agreement"] <= 1 and record["check"]["rows"] == 64
     assert record["bytes_after"]["total"] == (path / "model.safetensors").stat().st_size
     card = (path / "README.md").read_text(encoding="utf-8")
@@ -212,7 +212,7 @@ def test_other_models_that_can_t_be_quantized_are_refused_in_words(tmp_path):
     with pytest.raises(InputError, match="Conv1D"):
         quantize(make_source(tiny.bert(kind="GPT2"), "gpt"), "int8-dynamic")
     narrow = make_source(tiny.bert(1, 6, 2), "narrow")
-    with pytest.raises(InputError, match=r"6, 12 wide: no group of 8 to 32 weights"):
+    with pytest.raises(InputError, match=r"6, 12 wide: no group of 8 to 64 weights"):
         quantize(narrow, "int4-weight-only")
     encoder = tmp_path / "encoder"
     loaded = tiny.bert()

@@ -33,8 +33,8 @@ def test_size_formula_worked_out_by_hand():
     assert find("int8-dynamic").weight_bytes(256, 64) == 256 * 64 + 256 * 5
     assert find("int8-weight-only").weight_bytes(256, 64) == 256 * 64 + 256 * 4
     assert find("bf16").weight_bytes(256, 64) == 256 * 64 * 2
-    # half a byte a weight; two groups of 32 a row, each a half-precision scale and four bits of zero point
-    assert find("int4-weight-only").weight_bytes(256, 64) == 256 * 32 + 256 * 2 * 2 + 256 * 2 // 2
+    # half a byte a weight; two groups of 64 a row, each a half-precision scale and four bits of zero point
+    assert find("int4-weight-only").weight_bytes(256, 128) == 256 * 64 + 256 * 2 * 2 + 256 * 2 // 2
 
 
 def test_unknown_scheme_and_engine_are_refused():

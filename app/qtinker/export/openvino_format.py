@@ -31,10 +31,10 @@ def convert(model: Any, tokenizer: Any) -> Any:
     return converted
 
 
-def save(converted: Any, folder: Path) -> None:
-    """Write `openvino_model.xml` and `.bin`, weights in the precision they have."""
+def save(converted: Any, folder: Path, *, halve: bool = False) -> None:
+    """Write `openvino_model.xml` and `.bin`, weights in the precision they have; `halve`: float ones in half."""
     openvino = extras.load("openvino", "openvino")
-    openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
+    openvino.save_model(converted, folder / FILE, compress_to_fp16=halve)
 
 
 def write(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any
 from ..errors import QTinkerError
 from .layers import Layers, group_size
 from .packed_engine import Packing, in_half, pack, round_weight, write
+from .schemes import GROUP
 
-GROUP = 32
 LOW, HIGH = 4, 16
 
 

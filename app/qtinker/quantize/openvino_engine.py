@@ -17,7 +17,7 @@ from ..export import openvino_format
 from ..export.graph import HEAD_NAMES, quiet
 from ..runtime import extras
 from .layers import group_size, select_layers
-from .schemes import Scheme
+from .schemes import GROUP, Scheme
 
 CALIBRATION_ROWS = 300
 FEWEST_FOR_GPTQ = 32
@@ -64,7 +64,7 @@ def quantize_model(runtime: Any, scheme: Scheme, folder: Path, *, calibration: E
     if scheme.name == "int8-dynamic":
         converted.set_rt_info(str(DYNAMIC_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
         notes["activations"] = f"int8, one scale for {DYNAMIC_GROUP} values of a token"
-    openvino_format.save(converted, folder)
+    openvino_format.save(converted, folder, halve=scheme.bits == 4)
     return notes
 
 
@@ -94,6 +94,6 @@ def _mode(nncf: Any, scheme: Scheme, model: Any) -> tuple[Any, dict[str, Any]]:
         return modes.INT8_SYM, {}
     layers = select_layers(model)
     widths = [model.get_parameter(f"{name}.weight").shape[1] for name in layers.all]
-    size = group_size(widths, scheme.group or 32)
+    size = group_size(widths, scheme.group or GROUP)
     mode = modes.NF4 if scheme.name == "nf4" else modes.INT4_ASYM
     return mode, {"group_size": size, "ratio": 1.0, "all_layers": True}

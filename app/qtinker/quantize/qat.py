@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .layers import Layers, group_size, select_layers
-
-GROUP = 32
+from .schemes import GROUP
 
 
 @contextlib.contextmanager

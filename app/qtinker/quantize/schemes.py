@@ -7,6 +7,8 @@ from typing import Any
 
 from ..errors import InputError, MissingExtra
 
+GROUP = 64
+"""Weights of 4 bits that share a scale: a file of an eighth with 32 more bits for each, about a seventh of float."""
 CPU_ENGINES = ("onnxruntime", "openvino")
 """Engines whose files run on the CPU and are no PyTorch folders."""
 
@@ -90,9 +92,9 @@ SCHEMES: dict[str, Scheme] = {
             title="INT4 weights in groups",
             engines=("compressed-tensors", "openvino"),
             bits=4,
-            group=32,
+            group=GROUP,
             touches=f"{_LAYERS}: 4 bits a weight, packed, with a 2-byte scale and a 4-bit zero point for each group of "
-            "32 weights (fewer where 32 does not divide the widths)",
+            f"{GROUP} weights (fewer where {GROUP} does not divide the widths)",
             keeps=_KEEPS + " (pooler and classifier are written in half precision)",
             size="half a byte a weight + 2.5 bytes a group",
             needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate, but with "
@@ -107,7 +109,7 @@ SCHEMES: dict[str, Scheme] = {
             title="INT4 where it costs nothing, 16 bits elsewhere",
             engines=("compressed-tensors",),
             bits=4,
-            group=32,
+            group=GROUP,
             touches=f"{_LAYERS}, as int4-weight-only; those whose rounding costs most stay in half precision, found by "
             "measuring each on your evaluation data, until the result loses no more than --max-loss points there",
             keeps=_KEEPS + " (pooler and classifier are written in half precision)",
@@ -153,7 +155,7 @@ SCHEMES: dict[str, Scheme] = {
             title="NF4 weights in groups",
             engines=("openvino",),
             bits=4,
-            group=32,
+            group=GROUP,
             touches=f"{_LAYERS}: 4 bits a weight, sixteen values spread as a normal distribution is, a scale a group",
             keeps=_KEEPS,
             size="half a byte a weight + 2 bytes a group",
