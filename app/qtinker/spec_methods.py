@@ -54,6 +54,11 @@ class SoftTargets(Part):
         """Whether a stage reads so much of the teacher that it is asked again in each epoch."""
         return False
 
+    @property
+    def answers_begin(self) -> float:
+        """The share of the steps before the answers are trained."""
+        return 0.0
+
     @model_validator(mode="after")
     def _something_to_learn(self) -> SoftTargets:
         if self.kd_weight == 0 and self.ce_weight == 0:
@@ -114,6 +119,16 @@ class TwoStages(SoftTargets):
 
     if TYPE_CHECKING:  # each declares it with words of its own
         intermediate_share: float
+
+    answers_throughout: bool = setting(
+        False, "Answers throughout", "Train the answers in the first stage too, beside its own losses: for short "
+        "trainings, which the papers' first stage would use up (an addition to the papers).", level="advanced",
+    )
+
+    @property
+    def answers_begin(self) -> float:
+        """The share of the steps before the answers are trained."""
+        return 0.0 if self.answers_throughout else self.intermediate_share
 
     @property
     def asks_along(self) -> bool:

@@ -361,6 +361,23 @@ def test_relations_are_those_of_the_models_own_projections(tmp_path):
         assert first(events)["parts"][name] == pytest.approx(expected.item(), rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["feature", "relations"])
+def test_answers_throughout_are_the_logit_methods_beside_the_first_stages_own(name, tmp_path):
+    teacher = tiny.bert(2, 32, seed=1)
+    ways = {
+        "answers": METHODS["logit"](temperature=1.0, kd_weight=1.0, ce_weight=0.0),
+        "inside": METHODS[name](temperature=1.0, kd_weight=1.0, ce_weight=0.0),
+        "both": METHODS[name](temperature=1.0, kd_weight=1.0, ce_weight=0.0, answers_throughout=True),
+    }
+    parts = {}
+    for way, method in ways.items():
+        student = tiny.bert(2, 32, seed=2, dropout=0.0)
+        _, events = go(student, tmp_path / way, method=method, teacher=teacher, epochs=2)
+        parts[way] = first(events)["parts"]
+    assert parts["both"] == pytest.approx(parts["answers"] | parts["inside"])
+    assert not set(parts["answers"]) & set(parts["inside"])
+
+
 def test_relations_refuse_what_cant_be(tmp_path):
     student, teacher = tiny.bert(2, 32, 2, seed=2), tiny.bert(4, 48, 4, seed=1)
     with pytest.raises(

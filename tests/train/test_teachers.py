@@ -64,6 +64,11 @@ def test_each_is_asked_in_its_own_tokens_and_labels():
         with torch.no_grad():
             answers.append(loaded.model(inputs["input_ids"], inputs["attention_mask"]).logits.softmax(-1))
     assert torch.allclose(got, 0.25 * answers[0] + 0.75 * answers[1].flip(-1), atol=1e-6)
+    # the answers beside states are the average too; a stage that reads none asks the first alone
+    beside = teachers.outputs(indices, batch, Needs(hidden_states=True)).logits.softmax(-1)
+    assert torch.allclose(beside, got, atol=1e-6)
+    alone = teachers.outputs(indices, batch, Needs(hidden_states=True, answers=False)).logits.softmax(-1)
+    assert torch.allclose(alone, answers[0], atol=1e-6)
 
 
 def test_a_student_learns_from_both(tmp_path):

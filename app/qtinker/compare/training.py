@@ -65,8 +65,7 @@ def tells(work: Any, name: str, share: float) -> bool:
     """
     if _itself(work, name):
         return False
-    before = getattr(work.run_spec(name).method, "intermediate_share", 0.0)
-    return bool(share - before >= halving.SHARES[0])
+    return bool(share - work.run_spec(name).method.answers_begin >= halving.SHARES[0])
 
 
 def crowded_out(work: Any, name: str, share: float) -> str | None:

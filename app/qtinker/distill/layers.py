@@ -60,6 +60,8 @@ class Needs:
     attention_layers: tuple[int, ...] = ()
     """Layers, from 1, whose queries, keys (and values) are read."""
     attention_parts: str = "qk"
+    answers: bool = True
+    """Whether the answer is read: of several teachers, that of each is."""
 
 
 @dataclass

@@ -213,7 +213,8 @@ class Feature(Logit):
         )
         self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
         compared = (0, *(layer for _, layer in self.pairs))
-        reads, targets = Needs(hidden_states=True), Needs(hidden_states=True, hidden_layers=compared)
+        reads = Needs(hidden_states=True)
+        targets = Needs(hidden_states=True, hidden_layers=compared, answers=spec.answers_throughout)
         if spec.attention_weight and spec.intermediate_share:
             heads = layers.head_count(student.model), layers.head_count(teacher.model)
             if heads[0] != heads[1]:
@@ -233,7 +234,7 @@ class Feature(Logit):
                     "All weights of the intermediate stage are 0: nothing would be learned in it.",
                     "Raise embedding_weight, hidden_weight or attention_weight, or set intermediate_share to 0.",
                 )
-            self.stages = (Stage("intermediate", spec.intermediate_share, judged=False), *self.stages)
+            self.stages = (Stage("intermediate", spec.intermediate_share, judged=spec.answers_throughout), *self.stages)
             if widths[0] != widths[1]:
                 self.projections = nn.ModuleDict(
                     {name: nn.Linear(*widths, bias=False) for name in ("embedding", "hidden")}
@@ -243,10 +244,12 @@ class Feature(Logit):
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """The parts of the stage."""
+        answers = stage == "prediction" or self.spec.answers_throughout
+        parts = super().parts(stage, student, teacher, batch) if answers else {}
         if stage == "prediction":
-            return super().parts(stage, student, teacher, batch)
+            return parts
         assert teacher is not None
-        parts, mask = {}, student.attention_mask
+        mask = student.attention_mask
         if self.spec.embedding_weight:
             value = losses.hidden_mse(
                 self._projected("embedding", student.hidden_states[0]), teacher.hidden_states[0], mask
@@ -329,17 +332,20 @@ class Relations(Logit):
             )
         self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
         if spec.intermediate_share:
-            self.stages = (Stage("intermediate", spec.intermediate_share, judged=False), *self.stages)
+            self.stages = (Stage("intermediate", spec.intermediate_share, judged=spec.answers_throughout), *self.stages)
         reads, targets = (
-            Needs(attention_layers=(layer,), attention_parts="qkv") for layer in (self.layer, self.teacher_layer)
+            Needs(attention_layers=(layer,), attention_parts="qkv", answers=spec.answers_throughout)
+            for layer in (self.layer, self.teacher_layer)
         )
         self.student_needs = {"intermediate": reads, "prediction": Needs()}
         self.teacher_needs = {"intermediate": targets, "prediction": self.teacher_needs["train"]}
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """The parts of the stage."""
+        answers = stage == "prediction" or self.spec.answers_throughout
+        parts = super().parts(stage, student, teacher, batch) if answers else {}
         if stage == "prediction":
-            return super().parts(stage, student, teacher, batch)
+            return parts
         assert teacher is not None and student.attention is not None and teacher.attention is not None
         mine, its = student.attention.taken, teacher.attention.taken
         values = {
@@ -349,7 +355,7 @@ class Relations(Logit):
             )
             for part in "qkv"
         }  # fmt: skip
-        return {f"{part}-{part}": Part(value, 1.0, "tokens") for part, value in values.items()}
+        return parts | {f"{part}-{part}": Part(value, 1.0, "tokens") for part, value in values.items()}
 
 
 def relation_heads(student_width: int, teacher_width: int) -> int:

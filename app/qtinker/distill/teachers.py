@@ -65,7 +65,7 @@ class Teachers:
     def outputs(self, indices: np.ndarray, batch: dict[str, Tensor], needs: Needs) -> Outputs:
         """What the teachers say to the training examples `indices`; the others only where an answer is asked for."""
         first = self.members[0].outputs(indices, batch, needs)
-        if first.logits is None or needs.hidden_states or needs.attention_layers:
+        if first.logits is None or not needs.answers:
             return first
         every = [first, *(member.outputs(indices, batch, Needs()) for member in self.members[1:])]
         known = [each.answer_mask for each in every if each.answer_mask is not None]
