@@ -87,7 +87,7 @@ by a quarter at the same bytes, so it is taken where there are examples; scale e
 torchao's SmoothQuant, a prototype, takes a quarter off the error of its dynamic INT8; OpenVINO's has about that error
 without calibration, so it is not here. NNCF's AWQ changes nothing here. torchao's GPTQ makes formats that need a
 kernel package and CUDA. bitsandbytes leaves embeddings float, so a file is more than half of the float one. Groups of
-64 would save 6% of the bytes for a third more error. A vocabulary trimmed to the training texts spells a few words of
+32 would take a quarter off the error for 6% more bytes. A vocabulary trimmed to the training texts spells a few words of
 the others anew: hence the changed answers; texts that were given to `trim` are answered bit for bit as before.
 """
 FAST = """## How fast and how small
