@@ -33,8 +33,15 @@ DEPTHS = {"half": "0,2,4", "third": "0,3"}
 """Layers of the teacher that make the student, counted from 0."""
 INITIALISATIONS = {"half from below": "0,1,2", "half with the last": "1,3,5", "half from above": "3,4,5"}
 """Other layers that a student of half the depth may be cut from."""
-METHODS = ("control", "logit", "patient", "feature", "relations", "best")
-"""`best` is the preset of that name."""
+METHODS: dict[str, dict[str, Any]] = {
+    "control": {},
+    "logit": {"method": "logit"},
+    "patient": {"method": "patient"},
+    "feature": {"method": "feature", "answers_throughout": True, "attention_weight": 0.02},
+    "relations": {"method": "relations", "answers_throughout": True},
+    "best": {"preset": "best"},
+}
+"""The settings of each row: schedules this short leave no steps for a first stage without answers."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -53,7 +60,7 @@ class Data:
     examples: int | None = None
     seeds: int = 3
     unlabelled: str | None = None
-    """A file whose other texts the preset Best learns from without their labels, at most twice `examples`."""
+    """A file whose other texts the preset Best learns from without their labels, at most as many as `examples`."""
     start: str | None = None
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
 
@@ -162,7 +169,7 @@ class Bench:
             return (
                 self._made(row.key, "finetune", settings | {"model": teacher["checkpoint"], "name": name}) is not None
             )
-        settings |= {"preset": "best"} if row.method == "best" else {"method": row.method}
+        settings |= METHODS[row.method]
         if row.method == "best" and chosen.unlabelled:
             settings["unlabelled"] = self._unlabelled(row.task)
         return self._made(row.key, "distill", settings | {"teacher": teacher["checkpoint"], "name": name}) is not None
@@ -188,9 +195,9 @@ class Bench:
 
     def _unlabelled(self, task: str) -> str:
         """A file with a part of the data set's texts; those that are learned with labels are left out by QTinker."""
-        source, most = self.data / str(DATA[task].unlabelled), 2 * (DATA[task].examples or 10**6)
+        source, most = self.data / str(DATA[task].unlabelled), DATA[task].examples or 10**6
         if self.small:
-            most = int(2 * SMALL["examples"])
+            most = int(SMALL["examples"])
         lines = source.read_text(encoding="utf-8").split("\n")
         if task == "wnut17" or len(lines) <= most + 1:
             return str(source)
@@ -241,7 +248,9 @@ class Bench:
 
         named = {key: value for key, value in settings.items() if key not in PATHS}
         if "method" in settings:
-            named["method"] = known[settings["method"]]().model_dump()
+            kind = known[settings["method"]]
+            given = {key: settings[key] for key in kind.model_fields if key in settings and key != "name"}
+            named["method"] = kind(**given).model_dump()
         if "preset" in settings:
             chosen = preset(settings["preset"]).settings
             given = {**chosen["method"]}

@@ -81,16 +81,16 @@ told on the others.
 
 {study}
 
-What follows from it: static INT8 has SmoothQuant in it (NNCF's, at its own strength), which more than halves the
-error, and wants examples of one's own, which do so again and more. GPTQ takes a tenth off the error of OpenVINO's 4-bit
+What follows from it: static INT8 has SmoothQuant in it (NNCF's, at its own strength), which more than halves the error,
+and wants examples of one's own, which do so again and more. GPTQ takes a tenth off the error of OpenVINO's 4-bit
 weights at the same bytes, so it is taken where there are examples; scale estimation adds little to it and takes as long
-again. `mixed` kept all layers in 4 bits, which gained half a point on the sentences that are told.
-torchao's SmoothQuant, a prototype, takes a quarter off the error of its dynamic INT8; OpenVINO's has about that error
-without calibration, so it is not here. NNCF's AWQ changes nothing here. torchao's GPTQ makes formats that need a
-kernel package and CUDA. bitsandbytes leaves embeddings float, so a file is more than half of the float one. Groups of
-32 would take a quarter off the error for 6% more bytes. A vocabulary trimmed to the training texts spells a few words of
-the others anew: hence the changed answers; texts that were given to `trim` are answered bit for bit as before, as the
-rows "to all texts" show.
+again. `mixed` kept all layers in 4 bits, which gained half a point on the sentences that are told. torchao's
+SmoothQuant, a prototype, takes a quarter off the error of its dynamic INT8; OpenVINO's has about that error without
+calibration, so it is not here. NNCF's AWQ changes nothing here. torchao's GPTQ makes formats that need a kernel package
+and CUDA. bitsandbytes leaves embeddings float, so a file is more than half of the float one. Groups of 32 would take a
+quarter off the error for 6% more bytes. A vocabulary trimmed to the training texts spells a few words of the others
+anew: hence the changed answers; texts that were given to `trim` are answered bit for bit as before, as the rows "to all
+texts" show.
 """
 FAST = """## How fast and how small
 

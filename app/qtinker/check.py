@@ -168,9 +168,12 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found
     if isinstance(method, PatientMethod | FeatureMethod):
         pairs = patient_pairs if isinstance(method, PatientMethod) else feature_pairs
         try:
-            pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
+            matched = pairs(method.layer_mapping, student=student.layers, teacher=teacher.layers)
         except QTinkerError as error:
             _add(found, "method.layer_mapping", error.message, error.fix)
+        else:
+            if isinstance(method, FeatureMethod) and method.intermediate_share and spec.student.model is None:
+                _cut(spec, [layer - 1 for _, layer in matched], found)
     keys = teacher.vocabulary_key, student.vocabulary_key
     different = bool(spec.student.model) and None not in keys and keys[0] != keys[1]
     if different and kind == "masked-lm":
@@ -189,6 +192,15 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found
         _feature(method, teacher, student, found)
     if isinstance(method, RelationsMethod):
         _relations(method, teacher, student, found)
+
+
+def _cut(spec: RunSpec, matched: list[int], found: Findings) -> None:
+    """A student cut from its teacher begins far from what it is to imitate if it was cut from other layers."""
+    if spec.student.layers and len(matched) == len(spec.student.layers) and spec.student.layers != matched:
+        layers = ",".join(map(str, matched))
+        _add(found, "student.layers", f"the student begins as layers {','.join(map(str, spec.student.layers))} of the "
+             f"teacher and imitates layers {layers}: a short training ends before it is there.",
+             f"Set it to {layers}, or train for more epochs.", level="warning")  # fmt: skip
 
 
 def _feature(method: FeatureMethod, teacher: Shape, student: Shape, found: Findings) -> None:

@@ -210,6 +210,19 @@ def test_different_vocabularies_under_feature(data, pair):
     assert found(spec(data, student={"model": "foreign"}, method={"name": "logit"})) == {}
 
 
+def test_a_student_cut_from_other_layers_than_it_imitates_is_told(data, pair):
+    # two of four layers: the paper's uniform mapping is to layers 2 and 4, which are 1 and 3 counted from 0
+    def told(layers, **method):
+        return found(spec(data, student={"model": None, "layers": layers}, method=method), level="warning")
+
+    warning = told("0,2", name="feature")["student.layers"]
+    assert "begins as layers 0,2 of the teacher and imitates layers 1,3" in warning and "Set it to 1,3" in warning
+    assert not found(spec(data, student={"model": None, "layers": "0,2"}, method={"name": "feature"}))
+    assert "student.layers" not in told("1,3", name="feature") | told("0,2", name="relations")
+    assert "student.layers" not in told("0,2", name="feature", layer_mapping="1:1,2:3")
+    assert "student.layers" not in told("0,2", name="feature", intermediate_share=0)
+
+
 def test_different_head_counts_under_feature(data, pair):
     make("heads", layers=2, heads=2)
     wanted = {"student": {"model": "heads"}, "method": {"name": "feature"}}
