@@ -151,6 +151,17 @@ def test_every_setting_has_a_field_on_the_page():
     assert settings - drawn == set()
 
 
+def test_cuts_offered_hold_the_layers_that_feature_imitates():
+    from qtinker.distill.mapping import feature_pairs
+    from qtinker.ui import choices
+
+    values = [value for _, value in choices.layer_choices(None, Texts())]  # a teacher of 12 layers
+    assert len(set(values)) == len(values) and {"0,2,4,6,8,10", "0,2,4,7,9,11"} <= set(values)
+    for keep in (6, 4, 3, 2):
+        imitated = [layer - 1 for _, layer in feature_pairs("uniform", student=keep, teacher=12)]
+        assert ",".join(map(str, imitated)) in values
+
+
 def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
     values = {
         "look.data": "sample", "look.student": "layers", "look.layers": "", "look.preset": "fast",

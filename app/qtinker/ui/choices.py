@@ -187,7 +187,8 @@ def gain_words(gain: float, t: Texts) -> str:
 
 
 def layer_choices(teacher: Model | None, t: Texts) -> list[tuple[str, str]]:
-    """Ways to cut a student from the teacher's layers: evenly spread halves, thirds, quarters."""
+    """Ways to cut a student from the teacher's layers: evenly spread halves, thirds, quarters; the first and last kept;
+    and the layers that the method feature imitates."""
     count = teacher.layers if teacher and teacher.layers else 12
     found: list[tuple[str, str]] = []
     for keep in sorted({count // 2, count // 3, count // 4, 2}, reverse=True):
@@ -199,6 +200,9 @@ def layer_choices(teacher: Model | None, t: Texts) -> list[tuple[str, str]]:
             if spread != even and keep > 2:
                 other = ",".join(map(str, spread))
                 found.append((t("choice.layers_ends", n=keep, of=count) + f"\n{other}", other))
+        if count % keep == 0:
+            upper = ",".join(str(layer + count // keep - 1) for layer in even)
+            found.append((t("choice.layers_upper", n=keep, of=count) + f"\n{upper}", upper))
     return found
 
 
