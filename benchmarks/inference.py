@@ -253,7 +253,7 @@ def report(done: dict[str, Any], sources: list[str], args: argparse.Namespace, p
     """The tables."""
     from qtinker.evaluate import cpu_features, cpu_name
 
-    words = [word for word in sys.argv[1:] if word]
+    words = [word for word in sys.argv[1:] if word and word != "--only-done"]
     for option, shown in (("--home", "DIR"), ("--data", "FILE"), ("--calibration", "FILE"), ("--model", "MODEL")):
         if option in words:
             words[words.index(option) + 1] = shown

@@ -94,6 +94,8 @@ def main() -> None:
 def report(done: dict[str, Any], *, trained: int) -> str:
     """The table."""
     words = list(sys.argv[1:])
+    if "--rows" in words:  # the table holds all that are done
+        del words[(at := words.index("--rows")) : at + 2]
     for option, shown in (("--home", "DIR"), ("--data", "FILE"), ("--calibration", "FILE"), ("--model", "MODEL")):
         words[words.index(option) + 1] = shown
     base = done.get("fp32", {}).get("bytes", 0)

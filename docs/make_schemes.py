@@ -87,10 +87,11 @@ weights at the same bytes, so it is taken where there are examples; scale estima
 again. `mixed` kept all layers in 4 bits, which gained half a point on the sentences that are told. torchao's
 SmoothQuant, a prototype, takes a quarter off the error of its dynamic INT8; OpenVINO's has about that error without
 calibration, so it is not here. NNCF's AWQ changes nothing here. torchao's GPTQ makes formats that need a kernel package
-and CUDA. bitsandbytes leaves embeddings float, so a file is more than half of the float one. Groups of 32 would take a
-quarter off the error for 6% more bytes. A vocabulary trimmed to the training texts spells a few words of the others
-anew: hence the changed answers; texts that were given to `trim` are answered bit for bit as before, as the rows "to all
-texts" show.
+and CUDA; its AWQ around INT8 weights was not done after five minutes of processor time, where others take seconds.
+bitsandbytes leaves embeddings float, so a file is more than half of the float one. Groups of 32 would take a quarter
+off the error for 6% more bytes. A vocabulary trimmed to the training texts spells a few words of the others anew: hence
+the changed answers; texts that were given to `trim` are answered bit for bit as before, as the rows "to all texts"
+show.
 """
 FAST = """## How fast and how small
 
