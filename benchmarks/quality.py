@@ -39,7 +39,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "patient": {"method": "patient"},
     "feature": {"method": "feature", "answers_throughout": True, "attention_weight": 0.02},
     "relations": {"method": "relations", "answers_throughout": True},
-    "best": {"preset": "best"},
+    "best": {"preset": "best", "control": False},
 }
 """The settings of each row: schedules this short leave no steps for a first stage without answers."""
 SEED = 42
@@ -83,6 +83,8 @@ DATA = {
 BEST_EPOCHS = 2
 """How many times the students' epochs the preset Best trains."""
 PATHS = ("data", "eval_data", "model", "teacher", "unlabelled")
+BESIDE = ("control",)
+"""Settings that change nothing about the student."""
 SMALL = {"examples": 600, "epochs": 1.0}
 
 
@@ -246,7 +248,7 @@ class Bench:
         from qtinker.presets import preset
         from qtinker.spec_methods import METHODS as known
 
-        named = {key: value for key, value in settings.items() if key not in PATHS}
+        named = {key: value for key, value in settings.items() if key not in PATHS + BESIDE}
         if "method" in settings:
             kind = known[settings["method"]]
             given = {key: settings[key] for key in kind.model_fields if key in settings and key != "name"}
