@@ -176,14 +176,14 @@ def study() -> str:
 
 def aware() -> str:
     """A table of benchmarks/results/quantization_aware.json: a line a student and engine."""
-    head = ["trained", "examples", "student", "engine", "packed in INT4", "same answers", "error of the logits"]
+    head = ["trained", "seed", "examples", "student", "engine", "packed in INT4", "same answers", "error of the logits"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for key, row in measured("quantization_aware").items():
-        bits, _, examples = key.split(" ")[:3]
+        bits, seed, examples = key.split(" ")[:3]
         trained = "rounded to INT4" if bits == "int4" else "as ever"
         for engine, packed in row["packed"].items():
             lines.append(
-                f"| {trained} | {int(examples):,} | {row['student']:.4f} | {engine} | {packed['accuracy']:.4f} | "
+                f"| {trained} | {seed} | {int(examples):,} | {row['student']:.4f} | {engine} | {packed['accuracy']:.4f} | "
                 f"{packed['agreement']:.1%} | {packed['logit_error']:.4f} |"
             )
     return "\n".join(lines)
