@@ -183,8 +183,8 @@ def aware() -> str:
         trained = "rounded to INT4" if bits == "int4" else "as ever"
         for engine, packed in row["packed"].items():
             lines.append(
-                f"| {trained} | {seed} | {int(examples):,} | {row['student']:.4f} | {engine} | {packed['accuracy']:.4f} | "
-                f"{packed['agreement']:.1%} | {packed['logit_error']:.4f} |"
+                f"| {trained} | {seed} | {int(examples):,} | {row['student']:.4f} | {engine} | "
+                f"{packed['accuracy']:.4f} | {packed['agreement']:.1%} | {packed['logit_error']:.4f} |"
             )
     return "\n".join(lines)
 
