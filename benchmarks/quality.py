@@ -14,6 +14,7 @@ benchmarks/results/quality.md and .json after each row (--small: into DIR).
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import importlib.util
 import json
@@ -200,12 +201,16 @@ class Bench:
         source, most = self.data / str(DATA[task].unlabelled), DATA[task].examples or 10**6
         if self.small:
             most = int(SMALL["examples"])
-        lines = source.read_text(encoding="utf-8").split("\n")
-        if task == "wnut17" or len(lines) <= most + 1:
+        if source.suffix not in (".csv", ".tsv"):
+            return str(source)
+        kind: dict[str, Any] = {} if source.suffix == ".csv" else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+        with source.open(encoding="utf-8", newline="") as stream:
+            head, *rows = csv.reader(stream, **kind)
+        if len(rows) <= most:
             return str(source)
         file = self.home / f"{task}-unlabelled-{most}{source.suffix}"
-        chosen = random.Random(SEED).sample(lines[1:], most)
-        file.write_text("\n".join([lines[0], *chosen]) + "\n", encoding="utf-8")
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream, **kind).writerows([head, *random.Random(SEED).sample(rows, most)])
         return str(file)
 
     def _made(self, key: str, verb: str, settings: dict[str, Any]) -> dict[str, Any] | None:
