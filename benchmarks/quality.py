@@ -290,7 +290,8 @@ def written(done: dict[str, Any], *, small: bool) -> str:
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. The teacher is all-MiniLM-L6-v2 "
         "(6 layers, 384 hidden units) finetuned on each data set (on RTE after STS-B: from the encoder itself it stays "
         "near chance); students are cut from it and trained as long as the control, which is the same student without "
-        "a teacher (preset Best: twice as long, on unlabelled texts too where there are more). In each cell: the "
+        "a teacher (preset Best: twice as long, on unlabelled texts too where there are more); `feature` (attention "
+        "weighing 0.02) and `relations` with their answers trained throughout. In each cell: the "
         "metric on the evaluation data, its share of the teacher's, and, where several seeds were trained, the least "
         "and greatest of them around the median.", "",
         "| | " + " | ".join(chosen.title for chosen in DATA.values()) + " |",
