@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from qtinker.distill.progress import fingerprint
 from qtinker.distill.state import StateFolder
 from qtinker.errors import InputError, RunFailed, RunStopped
+from qtinker.spec import TrainingSpec
+from qtinker.spec_methods import LogitMethod, PatientMethod
 from training_job import job
 
 pytestmark = pytest.mark.train
@@ -90,6 +93,29 @@ def test_a_finished_training_is_not_done_again(tmp_path, uninterrupted):
     model, result, events = job("logit", tmp_path)
     assert events == [] and result.steps == 13
     assert all(torch.equal(weight, expected[key]) for key, weight in tiny.weights(model).items())
+
+
+def test_a_state_from_before_a_setting_was_added_is_taken_up():
+    class Later(TrainingSpec):
+        added: int = 3
+
+    class LaterMethod(LogitMethod):
+        added: bool = False
+
+    class OtherDefault(TrainingSpec):
+        weight_decay: float = 0.5
+
+    def print_of(training, method):
+        return fingerprint(
+            training, method, tiny.encoded(8), task=tiny.task(), model=tiny.bert(1, 32).model, processes=1
+        )
+
+    before = print_of(TrainingSpec(), LogitMethod())
+    assert print_of(Later(), LaterMethod()) == before
+    assert print_of(Later(added=4), LaterMethod()) != before != print_of(Later(), LaterMethod(added=True))
+    # a run's file names every value: a default that was changed is told
+    assert print_of(OtherDefault(**TrainingSpec().model_dump()), LogitMethod()) != before
+    assert print_of(TrainingSpec(), PatientMethod()) != before
 
 
 def test_a_state_of_other_settings_is_refused(tmp_path):

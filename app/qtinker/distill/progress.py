@@ -56,11 +56,15 @@ class Progress:
 def fingerprint(
     training: TrainingSpec, method: Any, data: Encoded, *, task: Any, model: nn.Module, processes: int
 ) -> str:
-    """Hash of all that decides a training's result, to tell a resumed training from another one."""
+    """Hash of all that decides a training's result, to tell a resumed training from another one.
+
+    Settings at their defaults stay out: one that an update brings does not cut off the runs that were stopped before.
+    (A run's file names every value, so a default that an update changes does tell.)
+    """
     labels = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes()).hexdigest()
     content = [
-        training.model_dump(exclude={"threads", "device", "save_every"}),
-        method.model_dump() if method is not None else None,
+        training.model_dump(exclude={"threads", "device", "save_every"}, exclude_defaults=True),
+        [method.name, method.model_dump(exclude_defaults=True)] if method is not None else None,
         data.key,
         labels,
         task.to_meta(),
