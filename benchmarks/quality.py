@@ -203,7 +203,9 @@ class Bench:
             most = int(SMALL["examples"])
         if source.suffix not in (".csv", ".tsv"):
             return str(source)
-        kind: dict[str, Any] = {} if source.suffix == ".csv" else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+        kind: dict[str, Any] = {"lineterminator": "\n"}
+        if source.suffix == ".tsv":
+            kind |= {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
         with source.open(encoding="utf-8", newline="") as stream:
             head, *rows = csv.reader(stream, **kind)
         if len(rows) <= most:

@@ -17,7 +17,7 @@ from ..export import openvino_format
 from ..export.graph import HEAD_NAMES, quiet
 from ..runtime import extras
 from .layers import group_size, select_layers
-from .schemes import GROUP, Scheme
+from .schemes import Scheme
 
 CALIBRATION_ROWS = 300
 FEWEST_FOR_GPTQ = 32
@@ -94,6 +94,7 @@ def _mode(nncf: Any, scheme: Scheme, model: Any) -> tuple[Any, dict[str, Any]]:
         return modes.INT8_SYM, {}
     layers = select_layers(model)
     widths = [model.get_parameter(f"{name}.weight").shape[1] for name in layers.all]
-    size = group_size(widths, scheme.group or GROUP)
+    assert scheme.group
+    size = group_size(widths, scheme.group)
     mode = modes.NF4 if scheme.name == "nf4" else modes.INT4_ASYM
     return mode, {"group_size": size, "ratio": 1.0, "all_layers": True}

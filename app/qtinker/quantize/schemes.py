@@ -95,7 +95,7 @@ SCHEMES: dict[str, Scheme] = {
             group=GROUP,
             touches=f"{_LAYERS}: 4 bits a weight, packed, with a 2-byte scale and a 4-bit zero point for each group of "
             f"{GROUP} weights (fewer where {GROUP} does not divide the widths)",
-            keeps=_KEEPS + " (pooler and classifier are written in half precision)",
+            keeps=_KEEPS + " (pooler and classifier are written in half precision, by openvino all of these)",
             size="half a byte a weight + 2.5 bytes a group",
             needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate, but with "
             "--data FILE (32 rows or more) openvino's weights are chosen by GPTQ, which loses less at the same size",
@@ -157,7 +157,7 @@ SCHEMES: dict[str, Scheme] = {
             bits=4,
             group=GROUP,
             touches=f"{_LAYERS}: 4 bits a weight, sixteen values spread as a normal distribution is, a scale a group",
-            keeps=_KEEPS,
+            keeps=_KEEPS + " (written in half precision)",
             size="half a byte a weight + 2 bytes a group",
             needs="openvino; nothing to calibrate",
             suits="4 bits where weights are normally distributed and zero points are not wanted",
