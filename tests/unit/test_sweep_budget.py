@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from qtinker.compare import training
+from qtinker.compare.sweep import SweepWork
 from qtinker.spec_methods import METHODS
 
 
@@ -29,6 +30,12 @@ def test_a_rung_says_something_when_answers_were_trained_for_a_quarter(method, r
     assert [share for share in (0.25, 0.5, 1.0) if training.tells(sweep, "one", share)] == rungs
 
 
+def test_answers_trained_throughout_are_judged_at_every_rung():
+    sweep = work(one=entry())
+    sweep.run_spec = lambda name: SimpleNamespace(method=METHODS["relations"](answers_throughout=True))
+    assert [share for share in (0.25, 0.5, 1.0) if training.tells(sweep, "one", share)] == [0.25, 0.5, 1.0]
+
+
 def test_time_is_kept_for_finishing_the_best():
     # 60 s for a quarter of 100 operations: 180 s more for the rest, and 10 s beside; as long for the other's quarter
     best = entry(share=0.25, score=0.8, seconds=60.0, status="paused")
@@ -44,3 +51,17 @@ def test_time_is_kept_for_finishing_the_best():
     assert training.crowded_out(sweep, "best", 0.5) is None  # nobody crowds out itself
     sweep.spec.budget = None
     assert training.crowded_out(sweep, "other", 0.25) is None
+
+
+def test_a_budget_that_ended_before_a_candidate_says_so_though_others_were_skipped():
+    def told(*states):
+        entries = {str(number): {"status": state, "reason": state} for number, state in enumerate(states)}
+        sweep = SimpleNamespace(
+            entries=entries, sweep=SimpleNamespace(id="a-sweep"), state={"unfetched": [], "models": {}}
+        )
+        return SweepWork.nothing(sweep)
+
+    for states in (("out of time",), ("out of time", "refused")):
+        found = told(*states)
+        assert "budget was over" in found.message and "sweeps resume a-sweep --budget" in found.fix
+    assert "None of the 2 pairs could be trained" in told("out of time", "failed").message
