@@ -195,7 +195,33 @@ class Patient(Logit):
         return self.projections[str(layer)](states.float()) if len(self.projections) else states
 
 
-class Feature(Logit):
+class _TwoStages(Logit):
+    """A stage on the teacher's inside, with or without its answers beside, and then the answers alone."""
+
+    def two_stages(self, reads: Needs, targets: Needs) -> None:
+        """Set the stages and what each reads of student and teacher; no share of the first leaves it out."""
+        share, throughout = self.spec.intermediate_share, self.spec.answers_throughout
+        inside = (Stage("intermediate", share, judged=throughout),) if share else ()
+        self.stages = (*inside, Stage("prediction", 1.0 - share))
+        self.student_needs = {"intermediate": reads, "prediction": Needs()}
+        targets = dataclasses.replace(targets, answers=throughout)
+        self.teacher_needs = {"intermediate": targets, "prediction": self.teacher_needs["train"]}
+
+    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
+        """The parts of the stage."""
+        answers = stage == "prediction" or self.spec.answers_throughout
+        parts = super().parts(stage, student, teacher, batch) if answers else {}
+        if stage == "prediction":
+            return parts
+        assert teacher is not None
+        return parts | self.inside(student, teacher)
+
+    def inside(self, student: Outputs, teacher: Outputs) -> dict[str, Part]:
+        """The intermediate stage's own parts."""
+        raise NotImplementedError
+
+
+class Feature(_TwoStages):
     """Embeddings, hidden states and attention scores first, then the answer (TinyBERT, Jiao et al. 2020).
 
     The intermediate stage sums the losses of the matched layers, as the paper does; the prediction stage is the logit
@@ -211,10 +237,9 @@ class Feature(Logit):
             student=layers.layer_count(student.model),
             teacher=layers.layer_count(teacher.model),
         )
-        self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
         compared = (0, *(layer for _, layer in self.pairs))
         reads = Needs(hidden_states=True)
-        targets = Needs(hidden_states=True, hidden_layers=compared, answers=spec.answers_throughout)
+        targets = Needs(hidden_states=True, hidden_layers=compared)
         if spec.attention_weight and spec.intermediate_share:
             heads = layers.head_count(student.model), layers.head_count(teacher.model)
             if heads[0] != heads[1]:
@@ -234,22 +259,15 @@ class Feature(Logit):
                     "All weights of the intermediate stage are 0: nothing would be learned in it.",
                     "Raise embedding_weight, hidden_weight or attention_weight, or set intermediate_share to 0.",
                 )
-            self.stages = (Stage("intermediate", spec.intermediate_share, judged=spec.answers_throughout), *self.stages)
             if widths[0] != widths[1]:
                 self.projections = nn.ModuleDict(
                     {name: nn.Linear(*widths, bias=False) for name in ("embedding", "hidden")}
                 )
-        self.student_needs = {"intermediate": reads, "prediction": Needs()}
-        self.teacher_needs = {"intermediate": targets, "prediction": self.teacher_needs["train"]}
+        self.two_stages(reads, targets)
 
-    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
-        """The parts of the stage."""
-        answers = stage == "prediction" or self.spec.answers_throughout
-        parts = super().parts(stage, student, teacher, batch) if answers else {}
-        if stage == "prediction":
-            return parts
-        assert teacher is not None
-        mask = student.attention_mask
+    def inside(self, student: Outputs, teacher: Outputs) -> dict[str, Part]:
+        """Embeddings, hidden states and attention scores of the matched layers."""
+        parts, mask = {}, student.attention_mask
         if self.spec.embedding_weight:
             value = losses.hidden_mse(
                 self._projected("embedding", student.hidden_states[0]), teacher.hidden_states[0], mask
@@ -303,7 +321,7 @@ class Triple(Logit):
         return parts
 
 
-class Relations(Logit):
+class Relations(_TwoStages):
     """Query, key and value relations of one teacher layer first, then the answer (MiniLMv2, Wang et al. 2021).
 
     The student's last layer learns from the teacher's last (21 of 24, as the paper finds best for Large). The paper's
@@ -330,23 +348,14 @@ class Relations(Logit):
                 f"({widths[1]}).",
                 f"Use a divisor of {math.gcd(*widths)}, or leave relation_heads out.",
             )
-        self.stages = (Stage("prediction", 1.0 - spec.intermediate_share),)
-        if spec.intermediate_share:
-            self.stages = (Stage("intermediate", spec.intermediate_share, judged=spec.answers_throughout), *self.stages)
         reads, targets = (
-            Needs(attention_layers=(layer,), attention_parts="qkv", answers=spec.answers_throughout)
-            for layer in (self.layer, self.teacher_layer)
+            Needs(attention_layers=(layer,), attention_parts="qkv") for layer in (self.layer, self.teacher_layer)
         )
-        self.student_needs = {"intermediate": reads, "prediction": Needs()}
-        self.teacher_needs = {"intermediate": targets, "prediction": self.teacher_needs["train"]}
+        self.two_stages(reads, targets)
 
-    def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
-        """The parts of the stage."""
-        answers = stage == "prediction" or self.spec.answers_throughout
-        parts = super().parts(stage, student, teacher, batch) if answers else {}
-        if stage == "prediction":
-            return parts
-        assert teacher is not None and student.attention is not None and teacher.attention is not None
+    def inside(self, student: Outputs, teacher: Outputs) -> dict[str, Part]:
+        """Relations among queries, keys and values."""
+        assert student.attention is not None and teacher.attention is not None
         mine, its = student.attention.taken, teacher.attention.taken
         values = {
             part: losses.relation_kl(
@@ -355,7 +364,7 @@ class Relations(Logit):
             )
             for part in "qkv"
         }  # fmt: skip
-        return parts | {f"{part}-{part}": Part(value, 1.0, "tokens") for part, value in values.items()}
+        return {f"{part}-{part}": Part(value, 1.0, "tokens") for part, value in values.items()}
 
 
 def relation_heads(student_width: int, teacher_width: int) -> int:

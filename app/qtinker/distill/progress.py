@@ -59,7 +59,7 @@ def fingerprint(
     """Hash of all that decides a training's result, to tell a resumed training from another one.
 
     Settings at their defaults stay out: one that an update brings does not cut off the runs that were stopped before.
-    (A run's file names every value, so a default that an update changes does tell.)
+    (A run's file names every value that is not empty, so a default that an update changes does tell.)
     """
     labels = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes()).hexdigest()
     content = [
