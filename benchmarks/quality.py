@@ -30,19 +30,26 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "app"))
-DEPTHS = {"half": "0,2,4", "third": "0,3"}
-"""Layers of the teacher that make the student, counted from 0."""
-INITIALISATIONS = {"half from below": "0,1,2", "half with the last": "1,3,5", "half from above": "3,4,5"}
-"""Other layers that a student of half the depth may be cut from."""
+DEPTHS = {"half": "1,2,4", "third": "1,3"}
+"""Layers of the teacher that make the student, counted from 0; compared with others by --initialisation."""
+INITIALISATIONS = {
+    "half from below": "0,1,2", "half, every second": "0,2,4", "half with the last": "1,3,5",
+    "half from above": "3,4,5", "third from below": "0,1", "third, every third": "0,3", "third with the last": "2,5",
+}  # fmt: skip
+"""Other layers that a student of that depth may be cut from."""
 METHODS: dict[str, dict[str, Any]] = {
     "control": {},
     "logit": {"method": "logit"},
     "patient": {"method": "patient"},
-    "feature": {"method": "feature", "answers_throughout": True, "attention_weight": 0.02},
-    "relations": {"method": "relations", "answers_throughout": True},
+    "feature": {
+        "method": "feature", "answers_throughout": True, "intermediate_share": 0.3, "attention_weight": 0.002,
+        "hidden_weight": 0.1, "embedding_weight": 0.1,
+    },
+    "relations": {"method": "relations", "answers_throughout": True, "intermediate_share": 0.3},
     "best": {"preset": "best", "control": False},
-}
-"""The settings of each row: schedules this short leave no steps for a first stage without answers."""
+}  # fmt: skip
+"""The settings of each row: schedules this short leave no steps for a first stage without answers, and states weigh
+little beside them."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -57,32 +64,42 @@ class Data:
     metric: str
     teacher: tuple[float, float]
     student: tuple[float, float]
+    best: float
+    """Epochs of the preset Best, on the texts without labels too."""
     max_length: int
+    batch_size: int | None = None
+    """None: QTinker's own."""
     examples: int | None = None
     seeds: int = 3
     unlabelled: str | None = None
-    """A file whose other texts the preset Best learns from without their labels, at most as many as `examples`."""
+    """A file whose other texts the preset Best learns from without their labels."""
+    most_unlabelled: int | None = None
     start: str | None = None
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
 
 
 DATA = {
-    "sst2": Data("SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (2, 1e-4), 64, 6000, seeds=1,
-                 unlabelled="sst2/train.tsv"),
-    "rte": Data("RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (3, 1e-4), 96, start="stsb"),
-    "stsb": Data("STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (3, 1e-4), (2, 1e-4), 64, 4000,
-                 unlabelled="stsb/train.tsv"),
+    "sst2": Data(
+        "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (2, 1e-4), 4, 64, examples=6000, seeds=1,
+        unlabelled="sst2/train.tsv", most_unlabelled=20_000,
+    ),
+    "rte": Data(
+        "RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (4, 1e-4), 6, 96, batch_size=16, start="stsb",
+        unlabelled="stsb/train.tsv",
+    ),
+    "stsb": Data(
+        "STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (4, 1e-4), (3, 2e-4), 6, 64, batch_size=16,
+        unlabelled="rte/train.tsv",
+    ),
     "banking77": Data(
-        "Banking77", "banking77/train.csv", "banking77/test.csv", "accuracy", (5, 3e-4), (3, 3e-4), 48, 5000, seeds=1,
-        unlabelled="banking77/train.csv",
+        "Banking77", "banking77/train.csv", "banking77/test.csv", "accuracy", (5, 3e-4), (3, 3e-4), 6, 48,
+        examples=5000, seeds=1, unlabelled="banking77/train.csv", most_unlabelled=5000,
     ),
     "wnut17": Data(
-        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (3, 2e-4), 64,
+        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (3, 2e-4), 8, 64,
         unlabelled="wnut17/emerging.test.annotated",
     ),
-}  # fmt: skip
-BEST_EPOCHS = 2
-"""How many times the students' epochs the preset Best trains."""
+}
 PATHS = ("data", "eval_data", "model", "teacher", "unlabelled")
 BESIDE = ("control",)
 """Settings that change nothing about the student."""
@@ -164,15 +181,17 @@ class Bench:
         if teacher is None:
             return False
         epochs, rate = chosen.student
-        if row.method == "best":
-            epochs *= BEST_EPOCHS
-        settings = self._training(row.task, (epochs, rate), row.seed) | {"student_layers": row.layers}
+        how = (chosen.best if row.method == "best" else epochs, rate)
+        settings = self._training(row.task, how, row.seed) | {"student_layers": row.layers}
         name = row.key.replace(" ", "-")
         if row.method == "control":
             return (
                 self._made(row.key, "finetune", settings | {"model": teacher["checkpoint"], "name": name}) is not None
             )
         settings |= METHODS[row.method]
+        kept = [int(layer) + 1 for layer in row.layers.split(",")]
+        if row.method == "feature":
+            settings["layer_mapping"] = ",".join(f"{place}:{layer}" for place, layer in enumerate(kept, 1))
         if row.method == "best" and chosen.unlabelled:
             settings["unlabelled"] = self._unlabelled(row.task)
         return self._made(row.key, "distill", settings | {"teacher": teacher["checkpoint"], "name": name}) is not None
@@ -191,6 +210,7 @@ class Bench:
         settings = {
             "data": str(self.data / chosen.train), "eval_data": str(self.data / chosen.eval), "epochs": epochs,
             "learning_rate": rate, "seed": seed, "max_length": chosen.max_length, "max_examples": chosen.examples,
+            "batch_size": chosen.batch_size,
         }  # fmt: skip
         if self.small:
             settings |= {"max_examples": SMALL["examples"], "epochs": SMALL["epochs"]}
@@ -198,7 +218,7 @@ class Bench:
 
     def _unlabelled(self, task: str) -> str:
         """A file with a part of the data set's texts; those that are learned with labels are left out by QTinker."""
-        source, most = self.data / str(DATA[task].unlabelled), DATA[task].examples or 10**6
+        source, most = self.data / str(DATA[task].unlabelled), DATA[task].most_unlabelled or 10**6
         if self.small:
             most = int(SMALL["examples"])
         if source.suffix not in (".csv", ".tsv"):
@@ -256,6 +276,8 @@ class Bench:
         from qtinker.spec_methods import METHODS as known
 
         named = {key: value for key, value in settings.items() if key not in PATHS + BESIDE}
+        if "unlabelled" in settings:
+            named["unlabelled"] = Path(settings["unlabelled"]).name
         if "method" in settings:
             kind = known[settings["method"]]
             given = {key: settings[key] for key in kind.model_fields if key in settings and key != "name"}

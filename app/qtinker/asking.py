@@ -36,11 +36,12 @@ def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[
 
     def wanted(states: bool) -> tuple[list[list[str]], int]:
         found = [
-            teacher_cache.names_for(needs, states=states)
+            teacher_cache.names_for(needs, per_token=work.task.per_token, states=states)
             for needs in method.teacher_needs.values() if needs is not None
         ]  # fmt: skip
         names = list(dict.fromkeys(name for each in found if each for name in each))
-        arrays = [names if number == 0 else ["logits"] for number in range(len(texts))]
+        answers = [teacher_cache.LOGITS[work.task.per_token]]
+        arrays = [names if number == 0 else answers for number in range(len(texts))]
         each = zip(teaching.members, texts, arrays, strict=True)
         return arrays, sum(teacher_cache.size(member, encoded, own) for member, encoded, own in each)
 

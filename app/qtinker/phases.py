@@ -167,8 +167,8 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
 
 def teacher_outputs(work: Work) -> dict[str, Any]:
     """What the method asks of the teacher for every example, computed once and kept in the cache by content."""
-    if work.task.per_token:
-        work.say("The teacher answers token by token: it is asked as the training goes.")
+    if work.task.rewrites:
+        work.say("Other words are hidden in each epoch: the teacher is asked as the training goes.")
         return {"kept": []}
     student = build_student(work.spec.student, work.teacher(), task=work.task, seed=work.spec.training.seed)
     teaching = work.teaching(student)

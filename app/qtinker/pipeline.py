@@ -64,8 +64,8 @@ def plan(spec: RunSpec) -> list[Phase]:
 
 def asks_once(spec: RunSpec) -> bool:
     """Whether the teacher is asked once beforehand: where a stage of the method reads no more than can be kept."""
-    if spec.task.type in KINDS and KINDS[spec.task.type].per_token:
-        return False  # its answers are too many to keep
+    if spec.task.type in KINDS and KINDS[spec.task.type].form == "blocks":
+        return False  # other words are hidden in each epoch
     return spec.teacher is not None and (spec.method.asks_before or spec.teacher.cache_gb is not None)
 
 

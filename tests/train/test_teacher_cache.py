@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import task_data
 import tiny
 import torch
+from qtinker import checkpoint, data
 from qtinker.data import Examples, collate, encode
 from qtinker.distill import methods, teacher_cache
 from qtinker.distill.layers import Needs
@@ -13,7 +15,7 @@ from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import train
 from qtinker.errors import RunStopped
 from qtinker.home import cache_dir
-from qtinker.spec import TrainingSpec
+from qtinker.spec import DataSpec, TrainingSpec
 from qtinker.spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod, TripleMethod
 
 pytestmark = pytest.mark.train
@@ -138,6 +140,46 @@ def test_training_is_the_same_with_and_without(method, labels, tmp_path):
         ends.append(tiny.weights(student.model))
     for key, weight in ends[0].items():
         assert torch.allclose(weight, ends[1][key], atol=2e-5, rtol=0), key
+
+
+@pytest.mark.parametrize("vocabulary", ["one", "two"])
+@pytest.mark.parametrize("kind", ["token-classification", "question-answering"])
+def test_answers_of_every_token_are_those_that_the_teacher_gives(kind, vocabulary, tmp_path):
+    file = task_data.write(tmp_path, kind, 24)
+    dataset = data.load(DataSpec(train=str(file), max_length=12), seed=42)
+    loaded = task_data.model_for(kind, seed=1, layers=3)
+    student = task_data.model_for(kind, seed=2)
+    if kind == "token-classification":
+        loaded = checkpoint.load(saved(loaded, tmp_path), task=dataset.task, seed=1)
+    if vocabulary == "two":
+        student.tokenizer = tiny.tokenizer(tiny.WORDS[::-1])
+    mine, its = (encode(dataset.train, each.tokenizer, 12, cache=False) for each in (student, loaded))
+    other = {"encoded": its, "read_by_student": mine} if vocabulary == "two" else {}
+    teacher = Teacher(loaded, student=student, task=dataset.task, **other)
+    teacher.prepare(torch.device("cpu"), "fp32")
+    assert teacher.same_tokens == (vocabulary == "one")
+
+    indices = np.array([5, 0, 17, 3])
+    batch = collate(mine, indices, pad_token_id=student.tokenizer.pad_token_id)
+    asked = teacher.outputs(indices, batch, Needs())
+    teacher.cache, _ = filled(teacher, its, teacher_cache.names_for(Needs(), per_token=True))
+    loaded.model.forward = None  # must not be asked again
+    kept = teacher.outputs(indices, batch, Needs())
+    counts = batch["answer_mask"].bool()
+    assert kept.logits.shape == asked.logits.shape and counts.sum() > len(indices)
+    assert torch.allclose(kept.logits[counts], asked.logits[counts], atol=1e-5)
+    if asked.answer_mask is not None:
+        assert torch.equal(kept.answer_mask, asked.answer_mask)
+    classes = asked.logits.shape[-1]
+    assert teacher.cache.arrays["token-logits"].shape == (
+        int(its.lengths[teacher_cache.distinct(its)[1]].sum()),
+        classes,
+    )
+
+
+def saved(loaded, folder):
+    checkpoint.save(loaded.model, loaded.tokenizer, folder / "saved", meta={"name": "saved", "kind": "pretrained"})
+    return folder / "saved"
 
 
 def test_states_of_every_token_are_those_of_the_model(teacher):

@@ -45,15 +45,40 @@ def test_the_lists_are_the_published_ones():
         assert known[student].role in ("student", "both")
 
 
+def no_model(name):
+    raise AssertionError(f"asked for the depth of {name}")
+
+
 def test_custom_pairs_alone_or_beside_a_list():
     own = SweepSpec.parse({**DATA, "custom_pairs": ["a,b", "a, c@0-2"], "methods": "logit,patient"})
-    assert pairs.candidates(own) == [
+    assert pairs.candidates(own, depth=no_model) == [
         Candidate("a", "b", "logit"), Candidate("a", "b", "patient"), Candidate("a", "c@0-2", "logit"),
         Candidate("a", "c@0-2", "patient"),
     ]  # fmt: skip
     both = SweepSpec.parse({**DATA, "custom_pairs": ["a,b"], "mode": "quick"})
-    assert len(pairs.candidates(both)) == 4
-    assert len(pairs.candidates(SweepSpec.parse(DATA))) == 3
+    assert len(pairs.candidates(both, depth=no_model)) == 4
+    assert len(pairs.candidates(SweepSpec.parse(DATA), depth=no_model)) == 3
+
+
+def test_any_layers_stand_for_every_way_to_cut():
+    asked = SweepSpec.parse({**DATA, "custom_pairs": ["a,@any-2", "a,c@any-1"]})
+    depths = {"a": 4, "c": 3}
+    found = [each.student for each in pairs.candidates(asked, depth=depths.__getitem__)]
+    assert found == ["@0-1", "@0-2", "@0-3", "@1-2", "@1-3", "@2-3", "c@0", "c@1", "c@2"]
+    with pytest.raises(InputError, match=r"@any-2: a has 2 layers\. Keep between 1 and 1"):
+        pairs.candidates(asked, depth={"a": 2}.__getitem__)
+    for text in ("@any-", "@any-2-3", "@any", "@1-any"):
+        with pytest.raises(SpecError, match="layers are written as"):
+            SweepSpec.parse({**DATA, "custom_pairs": [f"a,{text}"]})
+
+
+def test_too_many_ways_are_a_choice_that_is_the_same_each_time():
+    ways = pairs.ways(12, 6)
+    assert ways == pairs.ways(12, 6) and len(set(ways)) == len(ways) == pairs.WAYS
+    assert ways[:2] == [(0, 2, 4, 6, 8, 10), (1, 3, 5, 7, 9, 11)]
+    assert {tuple(range(6)), tuple(range(6, 12))} < set(ways)
+    assert all(sorted(set(way)) == list(way) and len(way) == 6 for way in ways)
+    assert len(pairs.ways(6, 3)) == 20
 
 
 def test_a_student_is_a_model_layers_or_a_shape():

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
+import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import InputError
 from ..spec import SHAPE, RunSpec, StudentSpec
 from .spec import SweepSpec
 
@@ -29,6 +34,9 @@ _FIRST = (*BALANCED, ("gpt2", "tinybert-4l"))
 ALL = (*_FIRST, *((t, s) for t in TEACHERS for s in STUDENTS if (t, s) not in _FIRST))
 ITSELF = "@all"
 """The student of a candidate that is the finetuned teacher itself: it is quantized and nothing else."""
+WAYS = 20
+"""How many ways to cut `@any-3` stands for at most: three of six layers have as many."""
+_ANY = re.compile(r"(?P<model>.*)@any-(?P<keep>\d+)")
 MODES = {"quick": QUICK, "balanced": BALANCED, "all": ALL}
 
 
@@ -60,17 +68,48 @@ class Candidate:
         return [self.teacher, *([student] if student else [])]
 
 
-def candidates(spec: SweepSpec) -> list[Candidate]:
-    """The candidates of `compare`, in the order of the list; each once."""
+def candidates(spec: SweepSpec, *, depth: Callable[[str], int]) -> list[Candidate]:
+    """The candidates of `compare`, in the order of the list; each once.
+
+    Args:
+        depth: how many layers a model has; asked where a student is `@any-3`.
+    """
     pairs = [*MODES[spec.modes]] if spec.modes else []
     for text in spec.custom_pairs:
         teacher, _, student = text.partition(",")
-        pairs.append((teacher.strip(), student.strip()))
+        pairs += [(teacher.strip(), each) for each in cuts(student.strip(), teacher.strip(), depth=depth)]
     return [
         Candidate(teacher, student, method)
         for teacher, student in dict.fromkeys(pairs)
         for method in (spec.wanted_methods if student != ITSELF else ["none"])
     ]
+
+
+def cuts(student: str, teacher: str, *, depth: Callable[[str], int]) -> list[str]:
+    """The students that `@any-3` or `MODEL@any-3` stands for; any other text stands for itself.
+
+    Raises:
+        InputError: the model has no more layers than are to be kept.
+    """
+    match = _ANY.fullmatch(student)
+    if match is None:
+        return [student]
+    source, keep = match["model"] or teacher, int(match["keep"])
+    if not 0 < keep < (count := depth(source)):
+        raise InputError(f"{student}: {source} has {count} layers.", f"Keep between 1 and {count - 1} of them.")
+    return [f"{match['model']}@{'-'.join(map(str, way))}" for way in ways(count, keep)]
+
+
+def ways(count: int, keep: int) -> list[tuple[int, ...]]:
+    """Which of `count` layers to keep: every way, or the evenly spread, the lower, the upper ones and others by lot."""
+    if math.comb(count, keep) <= WAYS:
+        return list(itertools.combinations(range(count), keep))
+    even = [tuple(index * count // keep + shift for index in range(keep)) for shift in range(count // keep)]
+    found = dict.fromkeys([*even, tuple(range(keep)), tuple(range(count - keep, count))])
+    lot = random.Random(f"{keep} of {count}")
+    while len(found) < WAYS:
+        found[tuple(sorted(lot.sample(range(count), keep)))] = None
+    return list(found)[:WAYS]
 
 
 def student_spec(text: str) -> StudentSpec:

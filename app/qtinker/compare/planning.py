@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import check, registry
+from .. import catalog, check, registry, shapes
 from . import availability, bounds, pairs
 from .pairs import Candidate
 
@@ -56,10 +56,20 @@ def look_again(work: Any) -> None:
 def listed(work: Any) -> list[Candidate]:
     """The candidates: of the lists, or found by a search."""
     if work.spec.kind == "compare":
-        return pairs.candidates(work.spec)
+        return pairs.candidates(work.spec, depth=depth)
     from . import search
 
     return search.candidates(work)
+
+
+def depth(model: str) -> int:
+    """How many layers a model has, whether it is here or in the catalog.
+
+    Raises:
+        InputError: it is neither.
+    """
+    entry = catalog.find(model)
+    return entry.layers if entry is not None else shapes.read(registry.resolve(model)).layers
 
 
 def fetch(work: Any) -> None:

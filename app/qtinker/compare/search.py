@@ -17,7 +17,7 @@ from ..estimate import token_count
 from ..registry_page import size
 from ..shapes import Shape
 from . import bounds, planning, probe
-from .pairs import ITSELF, Candidate, student_spec
+from .pairs import ITSELF, Candidate, cuts, student_spec
 from .spec import TargetSpec
 
 SIZE_ROOM, TIME_ROOM = 1.03, 1.25
@@ -73,7 +73,9 @@ def candidates(work: Any) -> list[Candidate]:
     teacher = registry.resolve(spec.teacher)
     whole = shapes.read(teacher)
     names = (
-        [name for name in spec.students if name != ITSELF] if spec.students else trained_starts(work, teacher, whole)
+        [name for text in spec.students if text != ITSELF for name in cuts(text, spec.teacher, depth=planning.depth)]
+        if spec.students
+        else trained_starts(work, teacher, whole)
     )
     models = [model for name in names if (model := student_spec(name).model)]
     planning.at_hand(work, models, lacking="They are not tried.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, get_args
 
 import yaml
@@ -58,8 +59,8 @@ class SweepSpec(Whole):
     mode: Mode | None = setting(None, "Mode", "How many pairs of the published lists: quick 3, balanced 8, all 16.")
     custom_pairs: list[str] = setting(
         [], "Pairs", "Own pairs as teacher,student; a student is a model, MODEL@0-2-4 (some of its layers), @0-2-4 "
-        "(layers of the finetuned teacher), @all (the teacher itself, to be quantized) or a shape such as "
-        "L-2_H-128_A-2.",
+        "(layers of the finetuned teacher), @any-3 (any three of them: each way is a pair), @all (the teacher itself, "
+        "to be quantized) or a shape such as L-2_H-128_A-2.",
     )
     teacher: str | None = setting(None, "Teacher", "compress: the model to make smaller.")
     students: list[str] = setting(
@@ -166,7 +167,7 @@ def check_student(text: str) -> None:
     if text == "@all":  # the teacher itself
         return
     _, at, layers = text.partition("@")
-    if at and not all(part.isdecimal() for part in layers.split("-")):
-        raise ValueError(f"{text!r} is no student: layers are written as @0-2-4")
+    if at and not re.fullmatch(r"any-\d+|\d+(-\d+)*", layers, re.ASCII):
+        raise ValueError(f"{text!r} is no student: layers are written as @0-2-4, any three of them as @any-3")
     if text.startswith("L-") and not SHAPE.match(text):
         raise ValueError(f"{text!r} is no shape: write it as L-2_H-128_A-2")

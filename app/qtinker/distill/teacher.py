@@ -16,7 +16,7 @@ from . import precision as arithmetic
 from .aligned import Aligned
 from .device import moved
 from .layers import Attention, Needs, Outputs, head_count, run
-from .teacher_cache import TeacherCache, names_for, of_tokens
+from .teacher_cache import LOGITS, TeacherCache, names_for, of_tokens
 
 
 class Teacher:
@@ -82,15 +82,11 @@ class Teacher:
         Args:
             batch: the student's micro-batch of these examples, on the device.
         """
-        if (known := self._known(indices, batch, needs)) is not None:
-            return known
-        if self.encoded is None:
-            return self._run(batch, needs)
-        if self.aligned is None:
-            return self._run(self._collate(self.encoded, indices), needs)
-        own = self.aligned.own(indices)
-        out = self._run(self._collate(self.encoded, own), needs)
-        if out.logits is not None:
+        own = indices if self.aligned is None else self.aligned.own(indices)
+        out = self._known(own, batch, needs)
+        if out is None:
+            out = self._run(batch if self.encoded is None else self._collate(self.encoded, own), needs)
+        if self.aligned is not None and out.logits is not None:
             length = batch["input_ids"].shape[1]
             out.logits, out.answer_mask = self.aligned.answers(out.logits, own, indices, length)
         return out
@@ -101,8 +97,10 @@ class Teacher:
         Those of every token are flat, (tokens, D), without padding.
         """
         out = self._run(self._collate(encoded, indices), needs, own_order=True)
-        found = {"logits": out.logits, **{f"cls-{layer}": states for layer, states in out.cls_states.items()}}
         real = out.attention_mask.bool()
+        logits = out.logits[real] if self.task.per_token and out.logits is not None else out.logits
+        found = {LOGITS[self.task.per_token]: logits}
+        found |= {f"cls-{layer}": states for layer, states in out.cls_states.items()}
         for layer in needs.hidden_layers:
             found[f"hidden-{layer}"] = out.hidden_states[layer][real]
         for part, taken in (out.attention.taken if out.attention is not None else {}).items():
@@ -110,7 +108,7 @@ class Teacher:
         return {name: tensor.float().cpu().numpy() for name, tensor in found.items() if tensor is not None}
 
     def _known(self, indices: np.ndarray, batch: dict[str, Tensor], needs: Needs) -> Outputs | None:
-        names = names_for(needs, states=True)
+        names = names_for(needs, per_token=self.task.per_token, states=True)
         if names == ("logits",) and self.logits is not None:
             return Outputs(self._tensor(np.ascontiguousarray(self.logits[indices])), batch["attention_mask"])
         if self.cache is None or names is None or not set(names) <= set(self.cache.arrays):
@@ -128,7 +126,7 @@ class Teacher:
             }
             attention = Attention(head_count(self.loaded.model), parts)
         return Outputs(
-            self._ordered(taken["logits"]), batch["attention_mask"], attention=attention,
+            self._ordered(taken[LOGITS[self.task.per_token]]), batch["attention_mask"], attention=attention,
             cls_states={layer: taken[f"cls-{layer}"] for layer in needs.cls_layers},
             hidden_states={layer: taken[f"hidden-{layer}"] for layer in needs.hidden_layers},
         )  # fmt: skip

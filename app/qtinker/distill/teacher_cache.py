@@ -1,9 +1,10 @@
 """Teacher outputs computed once for each distinct example and kept in memory-mapped files.
 
 One folder for each teacher, tokenization and arithmetic, under `cache/teacher/`; one array for each kind of output:
-`logits` (C numbers an example, in the teacher's own order of labels), `cls-L`, the [CLS] state of layer L, and, where
-the user gives room for them, `hidden-L` and `q-L`, `k-L`, `v-L`, states and projections of every token. A second run,
-another method or another student finds them there. The folder may be deleted at any time.
+`logits` (C numbers an example, in the teacher's own order of labels) or `token-logits` (C numbers a token), `cls-L`,
+the [CLS] state of layer L, and, where the user gives room for them, `hidden-L` and `q-L`, `k-L`, `v-L`, states and
+projections of every token. A second run, another method or another student finds them there. The folder may be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ BATCH = 256
 TOKENS = {"cpu": 2048, "cuda": 65_536}
 """Positions asked at once, padding included, at most: more of short texts, fewer of long ones."""
 PARTS = "qkv"
+LOGITS = {False: "logits", True: "token-logits"}
+"""The array of answers: one an example, or (True) one a token."""
 SAVE_SECONDS = 20.0
 
 
@@ -68,17 +71,18 @@ class TeacherCache:
         return np.ascontiguousarray(self.arrays[name][self.rows[indices]])
 
 
-def names_for(needs: Needs, *, states: bool = False) -> tuple[str, ...] | None:
+def names_for(needs: Needs, *, per_token: bool = False, states: bool = False) -> tuple[str, ...] | None:
     """The arrays that hold what `needs` asks for; None where it asks for more than is kept.
 
     Args:
+        per_token: the task's answers are one a token.
         states: keep states and projections of every token, too.
     """
     every_token = needs.hidden_states or needs.attention_layers
     if every_token and (not states or (needs.hidden_states and not needs.hidden_layers)):
         return None
     return (
-        "logits",
+        LOGITS[per_token],
         *(f"cls-{layer}" for layer in needs.cls_layers),
         *(f"hidden-{layer}" for layer in needs.hidden_layers if needs.hidden_states),
         *(f"{part}-{layer}" for layer in needs.attention_layers for part in needs.attention_parts),
@@ -102,7 +106,7 @@ def needs_of(names: Sequence[str]) -> Needs:
 
 def of_tokens(name: str) -> bool:
     """Whether an array has a row for every token."""
-    return name.partition("-")[0] in ("hidden", *PARTS)
+    return name.partition("-")[0] in ("token", "hidden", *PARTS)
 
 
 def size(teacher: Teacher, encoded: Encoded, names: Sequence[str]) -> int:
@@ -294,12 +298,13 @@ def _width(teacher: Teacher, name: str) -> int:
     model = teacher.loaded.model
     if name.partition("-")[0] in PARTS:
         return attention_width(model)
-    return int(model.config.num_labels if name == "logits" else model.config.hidden_size)
+    return int(model.config.num_labels if name in LOGITS.values() else model.config.hidden_size)
 
 
 def _dtype(teacher: Teacher, name: str) -> np.dtype[Any]:
     """States of every token are many: in 16-bit arithmetic they are kept in 16 bits."""
-    return np.dtype("<f2" if of_tokens(name) and teacher.precision != "fp32" else "<f4")
+    states = of_tokens(name) and name not in LOGITS.values()
+    return np.dtype("<f2" if states and teacher.precision != "fp32" else "<f4")
 
 
 def in_words(size: int) -> str:

@@ -78,7 +78,7 @@ class Task:
 
     @property
     def per_token(self) -> bool:
-        """Whether the head answers token by token: such answers are asked as the training goes, not kept."""
+        """Whether the head answers token by token."""
         return KINDS[self.type].per_token
 
     @property

@@ -8,6 +8,7 @@ import gradio as gr
 
 from ..compare import pairs, quantities, store
 from ..errors import InputError
+from ..spec import SHAPE
 from . import choices, guard, page, sweep_views, tasks
 from .app import Shell
 from .handlers import safe
@@ -230,6 +231,7 @@ def checked_student(text: Any) -> str:
         check_student(student)
     except ValueError as error:
         raise InputError(str(error)) from None
-    if not student.startswith("@") and pairs.student_spec(student).model:
-        guard.model_name(student.partition("@")[0])
+    model = student.partition("@")[0]
+    if model and not SHAPE.match(model):
+        guard.model_name(model)
     return student
