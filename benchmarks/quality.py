@@ -48,8 +48,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "relations": {"method": "relations", "answers_throughout": True, "intermediate_share": 0.3},
     "best": {"preset": "best", "control": False},
 }  # fmt: skip
-"""The settings of each row: schedules this short leave no steps for a first stage without answers, and states weigh
-little beside them."""
+"""The settings of each row. In so few steps answers are trained from the first on, and states weigh little beside."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -80,23 +79,67 @@ class Data:
 
 DATA = {
     "sst2": Data(
-        "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (2, 1e-4), 4, 64, examples=6000, seeds=1,
-        unlabelled="sst2/train.tsv", most_unlabelled=20_000,
+        "SST-2",
+        "sst2/train.tsv",
+        "sst2/dev.tsv",
+        "accuracy",
+        (3, 1e-4),
+        (6, 2e-4),
+        6,
+        64,
+        examples=6000,
+        seeds=1,
+        unlabelled="sst2/train.tsv",
+        most_unlabelled=12_000,
     ),
     "rte": Data(
-        "RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (4, 1e-4), 6, 96, batch_size=16, start="stsb",
+        "RTE",
+        "rte/train.tsv",
+        "rte/dev.tsv",
+        "accuracy",
+        (4, 1e-4),
+        (6, 1e-4),
+        8,
+        96,
+        batch_size=16,
+        start="stsb",
         unlabelled="stsb/train.tsv",
     ),
     "stsb": Data(
-        "STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (4, 1e-4), (3, 2e-4), 6, 64, batch_size=16,
+        "STS-B",
+        "stsb/train.tsv",
+        "stsb/dev.tsv",
+        "pearson",
+        (4, 1e-4),
+        (6, 2e-4),
+        8,
+        64,
+        batch_size=16,
         unlabelled="rte/train.tsv",
     ),
     "banking77": Data(
-        "Banking77", "banking77/train.csv", "banking77/test.csv", "accuracy", (5, 3e-4), (3, 3e-4), 6, 48,
-        examples=5000, seeds=1, unlabelled="banking77/train.csv", most_unlabelled=5000,
+        "Banking77",
+        "banking77/train.csv",
+        "banking77/test.csv",
+        "accuracy",
+        (5, 3e-4),
+        (6, 3e-4),
+        8,
+        48,
+        examples=5000,
+        seeds=1,
+        unlabelled="banking77/train.csv",
+        most_unlabelled=5000,
     ),
     "wnut17": Data(
-        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (3, 2e-4), 8, 64,
+        "WNUT17",
+        "wnut17/wnut17train.conll",
+        "wnut17/emerging.dev.conll",
+        "f1",
+        (4, 2e-4),
+        (6, 2e-4),
+        10,
+        64,
         unlabelled="wnut17/emerging.test.annotated",
     ),
 }
@@ -176,34 +219,51 @@ class Bench:
 
     def do(self, row: Row) -> bool:
         """Make a row, and its teacher before; False where another process is at it."""
-        chosen = DATA[row.task]
         teacher = self._teacher(row.task)
         if teacher is None:
             return False
+        verb, settings = self._how(row)
+        settings["model" if verb == "finetune" else "teacher"] = teacher["checkpoint"]
+        return self._made(row.key, verb, settings, digest=self._digest(settings, row.task)) is not None
+
+    def _how(self, row: Row) -> tuple[str, dict[str, Any]]:
+        """What makes a row: a verb of QTinker and its settings, the teacher left out."""
+        chosen = DATA[row.task]
         epochs, rate = chosen.student
-        how = (chosen.best if row.method == "best" else epochs, rate)
-        settings = self._training(row.task, how, row.seed) | {"student_layers": row.layers}
-        name = row.key.replace(" ", "-")
+        settings = self._training(row.task, (chosen.best if row.method == "best" else epochs, rate), row.seed)
+        settings |= {"student_layers": row.layers, "name": row.key.replace(" ", "-")}
         if row.method == "control":
-            return (
-                self._made(row.key, "finetune", settings | {"model": teacher["checkpoint"], "name": name}) is not None
-            )
-        settings |= METHODS[row.method]
-        kept = [int(layer) + 1 for layer in row.layers.split(",")]
-        if row.method == "feature":
-            settings["layer_mapping"] = ",".join(f"{place}:{layer}" for place, layer in enumerate(kept, 1))
+            return "finetune", settings
+        if row.method == "feature":  # each layer imitates the one that it was cut from
+            kept = enumerate(row.layers.split(","), 1)
+            settings["layer_mapping"] = ",".join(f"{place}:{int(layer) + 1}" for place, layer in kept)
         if row.method == "best" and chosen.unlabelled:
             settings["unlabelled"] = self._unlabelled(row.task)
-        return self._made(row.key, "distill", settings | {"teacher": teacher["checkpoint"], "name": name}) is not None
+        return "distill", settings | METHODS[row.method]
 
     def _teacher(self, task: str) -> dict[str, Any] | None:
         start = DATA[task].start
         before = {"checkpoint": self.encoder} if start is None else self._teacher(start)
         if before is None:
             return None
-        return self._made(f"{task} teacher", "finetune", self._training(task, DATA[task].teacher, SEED) | {
-            "model": before["checkpoint"], "name": f"{task}-teacher",
-        })  # fmt: skip
+        settings = self._teaching(task) | {"model": before["checkpoint"]}
+        return self._made(f"{task} teacher", "finetune", settings, digest=self._digest(settings, start))
+
+    def _is_current(self, row: dict[str, Any]) -> bool:
+        """Whether a row on disk was made with the settings that it has now."""
+        task, *rest = row["key"].split(" ")
+        if rest == ["teacher"]:
+            return bool(row["settings"] == self._digest(self._teaching(task), DATA[task].start))
+        *words, method, seed = rest
+        depth = " ".join(words)
+        layers = {**DEPTHS, **INITIALISATIONS}.get(depth)
+        if layers is None or method not in METHODS:
+            return False
+        _, settings = self._how(Row(task, depth, method, int(seed), layers))
+        return bool(row["settings"] == self._digest(settings, task))
+
+    def _teaching(self, task: str) -> dict[str, Any]:
+        return self._training(task, DATA[task].teacher, SEED) | {"name": f"{task}-teacher"}
 
     def _training(self, task: str, how: tuple[float, float], seed: int) -> dict[str, Any]:
         chosen, (epochs, rate) = DATA[task], how
@@ -235,11 +295,11 @@ class Bench:
             csv.writer(stream, **kind).writerows([head, *random.Random(SEED).sample(rows, most)])
         return str(file)
 
-    def _made(self, key: str, verb: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+    def _made(self, key: str, verb: str, settings: dict[str, Any], *, digest: str) -> dict[str, Any] | None:
         import qtinker
         from filelock import FileLock, Timeout
 
-        file, digest = self.folder / f"{key}.json", self._digest(settings)
+        file = self.folder / f"{key}.json"
         try:
             with FileLock(file.with_suffix(".lock"), timeout=0):
                 if file.is_file() and (known := json.loads(file.read_text()))["settings"] == digest:
@@ -270,12 +330,18 @@ class Bench:
         self.write()
         return done
 
-    def _digest(self, settings: dict[str, Any]) -> str:
-        """What a row was made with, the defaults of its method or preset included, without this machine's paths."""
+    def _digest(self, settings: dict[str, Any], start: str | None) -> str:
+        """What a row was made with, the defaults of its method or preset included, without this machine's paths.
+
+        Args:
+            start: the data set whose teacher it begins from; None: the pretrained encoder.
+        """
         from qtinker.presets import preset
         from qtinker.spec_methods import METHODS as known
 
         named = {key: value for key, value in settings.items() if key not in PATHS + BESIDE}
+        if start is not None:
+            named["start"] = self._digest(self._teaching(start), DATA[start].start)
         if "unlabelled" in settings:
             named["unlabelled"] = Path(settings["unlabelled"]).name
         if "method" in settings:
@@ -295,7 +361,8 @@ class Bench:
         done = {}
         for file in sorted(self.folder.glob("*.json")):
             row = json.loads(file.read_text())
-            done[row["key"]] = {name: value for name, value in row.items() if name not in ("checkpoint", "key")}
+            if self._is_current(row):
+                done[row["key"]] = {name: value for name, value in row.items() if name not in ("checkpoint", "key")}
         out = self.home if self.small else ROOT / "benchmarks" / "results"
         out.mkdir(exist_ok=True)
         text = written(done, small=self.small)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -54,3 +55,18 @@ def test_every_task_has_a_row_before_any_has_a_second_seed(quality):
     assert keys[8:] == [f"stsb {depth} {name} 43" for depth in ("half", "third") for name in ("control", "logit")], (
         "the small sets alone have several seeds"
     )
+
+
+def test_a_row_made_with_other_settings_or_another_teacher_is_not_shown(quality, tmp_path, monkeypatch):
+    bench = object.__new__(quality.Bench)
+    bench.small, bench.data, bench.home, bench.folder = False, tmp_path, tmp_path, tmp_path
+    row = quality.Row("rte", "half", "logit", 43, quality.DEPTHS["half"])
+    made = {"key": row.key, "settings": bench._digest(bench._how(row)[1], "rte")}
+    teacher = {"key": "rte teacher", "settings": bench._digest(bench._teaching("rte"), "stsb")}
+    assert bench._is_current(made) and bench._is_current(teacher)
+    assert not bench._is_current(made | {"key": row.key.replace("43", "44")})
+    stsb = quality.DATA["stsb"]
+    monkeypatch.setitem(quality.DATA, "stsb", dataclasses.replace(stsb, student=(1, 1e-4)))
+    assert bench._is_current(made), "how STS-B's students are trained is no matter of RTE's"
+    monkeypatch.setitem(quality.DATA, "stsb", dataclasses.replace(stsb, teacher=(1, 1e-4)))
+    assert not bench._is_current(made) and not bench._is_current(teacher), "RTE's teacher begins as STS-B's"
