@@ -11,8 +11,7 @@ from .. import jobs, runs
 from ..errors import Problem, QTinkerError, RunFailed, SpecError
 from ..presets import presets
 from ..spec import METHODS, RunSpec
-from . import answers, choices, form, guard, page, tasks
-from .charts import bars, histogram
+from . import answers, choices, distil_views, form, guard, page, tasks
 from .format import duration, esc, number, percent, short_number, size
 from .handlers import words_of
 from .texts import Texts
@@ -97,7 +96,7 @@ class Logic:
             return [page.note(words_of(error, t), "bad"), *keep]
         known = found.get("available_columns") or [name for name in found["columns"].values() if name]
         boxes = [gr.Dropdown(choices=known) for _ in range(3)]
-        return [preview_html(found, t), *boxes]
+        return [distil_views.preview_html(found, t), *boxes]
 
     # --- models --------------------------------------------------------------------------------------------------
 
@@ -107,7 +106,7 @@ class Logic:
         model = choices.find(teacher)
         return [
             gr.Dropdown(choices=names), gr.Radio(choices=choices.student_choices(model, t)),
-            teacher_html(model, t) if model else gr.skip(), gr.Button(visible=bool(model and not model.here)),
+            distil_views.teacher_html(model, t) if model else gr.skip(), gr.Button(visible=bool(model and not model.here)),
             self.student_chosen(student, kind),
         ]  # fmt: skip
 
@@ -118,7 +117,7 @@ class Logic:
         kept = student if any(student == value for _, value in students) else None
         train_first = finetune if model is None else not model.trained
         return [
-            teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
+            distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
             gr.Radio(choices=students, value=kept), gr.Radio(choices=choices.layer_choices(model, t)),
         ]  # fmt: skip
 
@@ -182,7 +181,7 @@ class Logic:
             cuts = choices.layer_choices(model, self.t)
             values["student.layers"] = values["look.layers"] = cuts[0][1] if cuts else ""
         return [*[self._update(path, values, names, students, model) for path in self.paths],
-                teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here)),
+                distil_views.teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here)),
                 self.student_chosen(values["student.model"], values["look.student"])]  # fmt: skip
 
     def _update(self, path: str, values: dict[str, Any], names: Any, students: Any, model: Any) -> Any:
@@ -369,56 +368,3 @@ def model_names(names: str) -> list[str]:
 def data_sources(value: Any) -> list[str]:
     """Several data files that the page may read, separated by commas."""
     return [data_source(part) for part in str(value).split(",") if part.strip()]
-
-
-def teacher_html(model: choices.Model | None, t: Texts) -> str:
-    """What the chosen teacher is."""
-    if model is None:
-        return ""
-    facts = [
-        (t("models.parameters"), short_number(model.parameters)), (t("models.layers"), number(model.layers)),
-        (t("models.hidden"), number(model.hidden)), (t("models.size"), size(model.bytes)),
-    ]  # fmt: skip
-    if model.licence:
-        facts.append((t("models.licence"), model.licence))
-    state = t("distil.teacher_trained") if model.trained else t("distil.teacher_untrained")
-    about = f'<p class="qt-small qt-muted">{esc(model.about)}</p>' if model.about else ""
-    kind = "good" if model.trained else ""
-    return f"{page.facts(facts)}{about}<div style='margin-top:8px'>{page.note(state, kind)}</div>"
-
-
-def preview_html(found: dict[str, Any], t: Texts) -> str:
-    """Rows, balance, lengths, examples, and what is odd."""
-    classes, lengths = found["classes"], found["lengths"]
-    facts = [
-        (t("data.train"), number(found["train"])), (t("data.eval"), number(found["eval"])),
-        (t("data.classes"), number(len(classes))), (t("data.unlabelled"), number(found["unlabelled"])),
-        (t("data.median"), t(f"data.{lengths['unit']}", n=number(lengths["percentiles"].get("p50")))),
-        (t("data.longest"), t(f"data.{lengths['unit']}", n=number(lengths["percentiles"].get("max")))),
-    ]  # fmt: skip
-    total = sum(each["train"] for each in classes) or 1
-    rows = sorted(((c["label"], float(c["train"]), f"{number(c['train'])} · {percent(c['train'] / total, 0)}")
-                   for c in classes), key=lambda row: -row[1])  # fmt: skip
-    figures = [bars(rows, title=t("data.balance"))] if rows else []
-    if counts := lengths.get("histogram"):
-        shown = [(str(edge), int(count)) for edge, count in counts]
-        percentiles = lengths["percentiles"]
-        summary = t("data.lengths_summary", half=percentiles.get("p50"), most=percentiles.get("p95"))
-        figures.append(
-            histogram(shown, title=t("data.lengths", unit=t(f"data.unit_{lengths['unit']}")), summary=summary)
-        )
-    examples = [
-        [f'<span class="clip">{esc(each["text"])}</span>'
-         + (f'<span class="clip qt-muted">{esc(each["text_pair"])}</span>' if each.get("text_pair") else ""),
-         page.pill(str(each["label"])) if each["label"] is not None else ""]
-        for each in found["examples"]
-    ]  # fmt: skip
-    parts = [page.note(t.said(words), "warn") for words in found["warnings"]]
-    parts += [page.facts(facts), f'<div class="qt-charts">{"".join(figures)}</div>']
-    parts.append(page.table([(t("data.text"), False), (t("data.label"), False)], examples, label=t("data.examples")))
-    said = "".join(f"<li>{esc(t.said(words))}</li>" for words in found["findings"])
-    parts.append(
-        f'<details><summary class="qt-small">{esc(t("data.found"))}</summary>'
-        f'<ul class="qt-small qt-muted">{said}</ul></details>'
-    )
-    return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
