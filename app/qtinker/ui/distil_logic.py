@@ -106,7 +106,8 @@ class Logic:
         model = choices.find(teacher)
         return [
             gr.Dropdown(choices=names), gr.Radio(choices=choices.student_choices(model, t)),
-            distil_views.teacher_html(model, t) if model else gr.skip(), gr.Button(visible=bool(model and not model.here)),
+            distil_views.teacher_html(model, t) if model else gr.skip(),
+            gr.Button(visible=bool(model and not model.here)),
             self.student_chosen(student, kind),
         ]  # fmt: skip
 
