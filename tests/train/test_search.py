@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import task_data
 import tiny
-from qtinker import checkpoint, cli, registry
+from qtinker import api, checkpoint, cli, registry, runs
 from qtinker.compare import bounds, probe, search, store
 from qtinker.compare.spec import SweepSpec
 from qtinker.compare.sweep import SweepWork
@@ -98,3 +98,20 @@ def test_where_time_rules_out_the_teachers_layers_small_shapes_are_tried(teacher
     again.stopping = lambda: False
     assert {"@0", "@0-1", "@all"} < {each.student for each in search.candidates(again)}
     assert again.state["ruled_out"] == []
+
+
+@pytest.mark.parametrize("kind", ["regression", "question-answering"])
+def test_a_teacher_that_is_trained_for_the_task_is_not_trained_again(qtinker_home, tmp_path, kind):
+    task_data.encoder(qtinker_home / "bert_models" / "hub", "big", layers=2, seed=1)
+    data = task_data.write(tmp_path, kind, 60)
+    settings = {"data": str(data), "max_length": 32, "threads": 1, "precision": "fp32", "device": "cpu"}
+    api.finetune(model="big", name="teacher", epochs=1, **settings)
+    report = api.compare(custom_pairs=["teacher,@any-1", "big,@0"], schemes="none", epochs=1, teacher_epochs=1,
+                         download=False, **settings)  # fmt: skip
+    assert [row["student"] for row in report["points"]] == ["teacher-L0", "teacher-L1", "teacher-L0"]
+    assert any("teacher is trained for" in note and "as it is" in note for note in report["notes"])
+    trained = [run.spec().teacher for run in runs.list_runs() if run.spec().teacher]
+    assert [(each.model, each.finetune) for each in trained if each.model == "teacher"] == [("teacher", False)] * 2
+    assert [each.finetune for each in trained if each.model == "big"] == [True]
+    named = {row["name"]: row["checkpoint"] for row in report["teachers"]}
+    assert len(named) == 2, "each pair was measured beside its own teacher"

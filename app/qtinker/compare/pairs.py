@@ -122,8 +122,14 @@ def student_spec(text: str) -> StudentSpec:
     return StudentSpec(model=model or None, layers=[int(part) for part in layers.split("-")] if at else None)
 
 
-def run_spec(candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: int | None) -> RunSpec:
-    """The run that trains a candidate. Its teacher is finetuned where that was not done before with equal settings."""
+def run_spec(
+    candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: int | None, finetune: bool = True
+) -> RunSpec:
+    """The run that trains a candidate.
+
+    Args:
+        finetune: finetune the teacher where that was not done before with equal settings.
+    """
     data = spec.model_dump(mode="json", include={"data", "task", "training"}, exclude_none=True)
     data["name"] = name_of(f"{prefix}-{candidate.id}", 80)
     if candidate.student == ITSELF:
@@ -133,7 +139,7 @@ def run_spec(candidate: Candidate, spec: SweepSpec, *, prefix: str, eval_every: 
         data["training"]["eval_every"] = eval_every
     return RunSpec.parse({
         **data,
-        "teacher": {"model": candidate.teacher, "finetune": True, "epochs": spec.teacher_epochs,
+        "teacher": {"model": candidate.teacher, "finetune": finetune, "epochs": spec.teacher_epochs,
                     "learning_rate": spec.teacher_learning_rate},
         "student": student_spec(candidate.student).model_dump(exclude_none=True),
         "method": {"name": candidate.method},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .. import catalog, check, registry, shapes
+from ..kinds import KINDS
 from . import availability, bounds, pairs
 from .pairs import Candidate
 
@@ -62,6 +64,18 @@ def listed(work: Any) -> list[Candidate]:
     return search.candidates(work)
 
 
+def trained(work: Any, teacher: str) -> Path | None:
+    """The teacher's folder, where its head is trained for this kind of task and these labels."""
+    from .. import checkpoint
+    from ..runtime import base
+
+    path, task = registry.resolve(teacher), work.dataset.task
+    own = checkpoint.task_in(path)
+    if own is None or own["type"] != task.type or not checkpoint.has_trained_head(path):
+        return None
+    return path if sorted(base.labels_of(path)) == sorted(task.labels) else None
+
+
 def depth(model: str) -> int:
     """How many layers a model has, whether it is here or in the catalog.
 
@@ -112,6 +126,10 @@ def check_candidate(work: Any, name: str) -> None:
         work.entries[name] |= {"parameters": shape.parameters, "operations": bounds.operations(shape, 128)}
         return
     spec = check.anchored(work.run_spec(name))
+    assert spec.teacher is not None
+    if not spec.teacher.finetune:
+        words = KINDS[work.dataset.task.type].words
+        work.note(f"{candidate.teacher} is trained for {words} already: it teaches as it is.")
     if problems := [problem for problem in check.check(spec) if problem.level == "error"]:
         work.close(name, "refused", f"{problems[0].message} {problems[0].fix}".strip())
         return

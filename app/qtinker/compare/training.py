@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .. import api, checkpoint, registry, runs, worker
+from .. import api, runs, worker
 from ..errors import InputError, QTinkerError, RunStopped, SpecError
-from . import halving, pairs
+from . import halving, pairs, planning
 from .quantities import in_words
 from .sweep import OPEN
 
@@ -169,12 +169,7 @@ def known_teacher(work: Any, teacher: str) -> Path | None:
     for entry in work.entries.values():
         if entry["teacher"] == teacher and entry.get("teacher_path"):
             return Path(entry["teacher_path"])
-    path = registry.resolve(teacher)
-    if not checkpoint.has_trained_head(path):
-        return None
-    from ..runtime import base
-
-    return path if sorted(base.labels_of(path)) == sorted(work.dataset.task.labels) else None
+    return planning.trained(work, teacher)
 
 
 def _trained(work: Any, report: dict[str, Any]) -> dict[str, Any]:
