@@ -30,8 +30,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "app"))
-DEPTHS = {"half": "1,2,4", "third": "1,3"}
-"""Layers of the teacher that make the student, counted from 0; compared with others by --initialisation."""
+DEPTHS = {"half": "0,1,4", "third": "1,4"}
+"""Layers of the teacher that make the student, counted from 0: among the best ways to cut STS-B's teacher, by
+`compare --custom-pairs TEACHER,@any-3` (docs/methods.md)."""
 INITIALISATIONS = {
     "half from below": "0,1,2", "half, every second": "0,2,4", "half with the last": "1,3,5",
     "half from above": "3,4,5", "third from below": "0,1", "third, every third": "0,3", "third with the last": "2,5",

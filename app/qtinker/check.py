@@ -185,9 +185,10 @@ def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found
              f"context, and {teacher.name} and {student.name} cut contexts into different windows.",
              "Use the method 'logit', or a student with the teacher's vocabulary.")  # fmt: skip
     elif method.token_by_token and different:
+        others = "'logit'" if kind == "question-answering" else "'logit' or 'patient'"
         _add(found, "method.name", f"the method {method.name!r} compares token by token, and {teacher.name} and "
-             f"{student.name} have different vocabularies.", "Use the method 'logit' or 'patient', or a student "
-             "with the teacher's vocabulary.")  # fmt: skip
+             f"{student.name} have different vocabularies.",
+             f"Use the method {others}, or a student with the teacher's vocabulary.")  # fmt: skip
     if isinstance(method, FeatureMethod) and method.intermediate_share:
         _feature(method, teacher, student, found)
     if isinstance(method, RelationsMethod):

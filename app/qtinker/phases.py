@@ -305,7 +305,7 @@ def evaluate(work: Work) -> dict[str, Any]:
     )  # fmt: skip
     for text in report.warnings:
         work.say(text, level="warning")
-    if (rows := len(work.dataset.eval)) < FEW_ROWS:
+    if (rows := int(work.dataset.eval.labelled.sum())) < FEW_ROWS:
         work.say(
             f"Only {rows} examples were measured on: one of them is {100 / max(rows, 1):.1f} points.", level="warning"
         )

@@ -168,6 +168,9 @@ def test_answers_of_every_token_are_those_that_the_teacher_gives(kind, vocabular
     counts = batch["answer_mask"].bool()
     assert kept.logits.shape == asked.logits.shape and counts.sum() > len(indices)
     assert torch.allclose(kept.logits[counts], asked.logits[counts], atol=1e-5)
+    if kind == "question-answering":  # a softmax over all places: padding must be as unlikely as the teacher says
+        assert torch.allclose(kept.logits.softmax(1), asked.logits.softmax(1), atol=1e-6)
+        assert len(set(mine.lengths[indices].tolist())) > 1
     if asked.answer_mask is not None:
         assert torch.equal(kept.answer_mask, asked.answer_mask)
     classes = asked.logits.shape[-1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from qtinker.checkpoint import PADDED
 from qtinker.data import collate, encode
 from qtinker.distill.layers import Needs
 from qtinker.distill.teacher import Teacher
@@ -34,6 +35,14 @@ def test_probabilities_are_averaged():
     assert mean[0].tolist() == pytest.approx([11 / 16, 5 / 16])
     # a weight of 0 leaves the other's answer
     assert average(answers, [1.0, 0.0], task=task("classification")).softmax(-1)[0, 0].item() == pytest.approx(3 / 4)
+
+
+def test_places_in_a_context_are_averaged_as_probabilities():
+    # starts (3/4, 1/4, 0) and (1/2, 0, 1/2) of three tokens: the mean is (5/8, 1/8, 1/4); ends alike
+    answers = [torch.tensor([3 / 4, 1 / 4, 0.0]), torch.tensor([1 / 2, 0.0, 1 / 2])]
+    logits = [each.log().clamp(min=PADDED)[None, :, None].expand(1, 3, 2) for each in answers]
+    mean = average(logits, [0.5, 0.5], task=task("question-answering")).softmax(1)
+    assert mean[0, :, 0].tolist() == pytest.approx([5 / 8, 1 / 8, 1 / 4]) and torch.equal(mean[..., 0], mean[..., 1])
 
 
 def test_labels_that_do_not_exclude_each_other_and_values():

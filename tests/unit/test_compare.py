@@ -63,11 +63,15 @@ def test_custom_pairs_alone_or_beside_a_list():
 def test_any_layers_stand_for_every_way_to_cut():
     asked = SweepSpec.parse({**DATA, "custom_pairs": ["a,@any-2", "a,c@any-1"]})
     depths = {"a": 4, "c": 3}
-    found = [each.student for each in pairs.candidates(asked, depth=depths.__getitem__)]
+    found = sorted(each.student for each in pairs.candidates(asked, depth=depths.__getitem__))
     assert found == ["@0-1", "@0-2", "@0-3", "@1-2", "@1-3", "@2-3", "c@0", "c@1", "c@2"]
     with pytest.raises(InputError, match=r"@any-2: a has 2 layers\. Keep between 1 and 1"):
         pairs.candidates(asked, depth={"a": 2}.__getitem__)
-    for text in ("@any-", "@any-2-3", "@any", "@1-any"):
+    with pytest.raises(InputError, match=r"a has 1 layer\. Take it whole"):
+        pairs.candidates(asked, depth={"a": 1}.__getitem__)
+    unknown = pairs.candidates(asked, depth=lambda name: None)
+    assert [(each.student, each.models) for each in unknown] == [("@any-2", ["a"]), ("c@any-1", ["a", "c"])]
+    for text in ("@any-", "@any-0", "@any-2-3", "@any", "@1-any"):
         with pytest.raises(SpecError, match="layers are written as"):
             SweepSpec.parse({**DATA, "custom_pairs": [f"a,{text}"]})
 
@@ -78,7 +82,7 @@ def test_too_many_ways_are_a_choice_that_is_the_same_each_time():
     assert ways[:2] == [(0, 2, 4, 6, 8, 10), (1, 3, 5, 7, 9, 11)]
     assert {tuple(range(6)), tuple(range(6, 12))} < set(ways)
     assert all(sorted(set(way)) == list(way) and len(way) == 6 for way in ways)
-    assert len(pairs.ways(6, 3)) == 20
+    assert len(set(pairs.ways(6, 3))) == 20 and pairs.ways(6, 3)[:3] == [(0, 2, 4), (1, 3, 5), (0, 1, 2)]
 
 
 def test_a_student_is_a_model_layers_or_a_shape():

@@ -54,6 +54,31 @@ def test_scores_without_a_known_name_commas_and_gaps(tmp_path):
     assert "training examples have no label: only a teacher's answers teach them" in "".join(loaded.warnings)
 
 
+@pytest.mark.parametrize("digits", [1, 3])
+def test_decimal_commas_are_numbers_and_no_lists(tmp_path, digits):
+    values = [f'"{i % 50 / 10:.{digits}f}"'.replace(".", ",") for i in range(120)]
+    assert kind_of(scored(tmp_path, values=values)).task_type == "regression"
+    stars = [f'"{i % 5 + 1},0"' for i in range(60)]
+    assert kind_of(scored(tmp_path, name="label", values=stars)).task_type == "classification"
+    several = [f'"{",".join(str(n) for n in range(i % 3, 3))}"' for i in range(60)]  # 0,1,2 and 1,2 and 2
+    assert kind_of(scored(tmp_path, name="labels", values=several)).task_type == "multi-label"
+
+
+def test_numbers_with_gaps_in_words_are_numbers(tmp_path):
+    values = [f"{i / 10}" if i % 5 else "nan" for i in range(60)]
+    for more in ({}, {"task": "regression"}):
+        loaded = data.load(DataSpec(train=scored(tmp_path, values=values)), seed=0, **more)
+        assert loaded.task.type == "regression" and loaded.train.labelled.mean() == pytest.approx(0.8, abs=0.1)
+
+
+def test_one_and_the_same_number_to_measure_on_is_said(tmp_path):
+    held = tmp_path / "held"
+    held.mkdir()
+    loaded = data.load(DataSpec(train=scored(tmp_path), eval=scored(held, values=["2.5"] * 20)), seed=0,
+                       task="regression")  # fmt: skip
+    assert any("the same: how well answers follow them" in warning for warning in loaded.warnings)
+
+
 def test_words_are_no_scores(tmp_path):
     path = scored(tmp_path, name="label", values=["good", "bad"] * 20)
     with pytest.raises(InputError, match=r"no numbers, such as 'good'.*--task classification"):
@@ -124,6 +149,15 @@ def test_conll_columns(tmp_path):
         data.load(DataSpec(train=path), seed=0, task="classification")
     with pytest.raises(InputError, match=r"line 2: 'alone' has no tag"):
         data.load(DataSpec(train=written(tmp_path / "b.conll", "word O\nalone\n")), seed=0)
+    with pytest.raises(InputError, match=r"line 2: 'Acme' has 3 columns where the first line has 4"):
+        data.load(DataSpec(train=written(tmp_path / "b.conll", "EU NNP B-NP B-ORG\nAcme NN B-NP\n")), seed=0)
+
+
+def test_what_is_said_about_the_text_is_no_word_of_it(tmp_path):
+    text = "# doc0\nEU B-ORG\n# O\n\n#\tO\nRome\tB-LOC\n\n# sent_id = 3\na\tO\n\nb\t\tO\n\n"
+    loaded = data.load(DataSpec(train=written(tmp_path / "c.conll", text * 10)), seed=0)
+    texts = {*loaded.train.texts, *loaded.eval.texts}
+    assert texts == {"EU #", "# Rome", "a", "b"} and loaded.task.labels == ("O", "B-LOC", "B-ORG")
 
 
 def test_tokens_and_tags_in_lists(tmp_path):
@@ -178,6 +212,9 @@ def test_squads_json(tmp_path):
     assert every.pairs[0][13:17] == "fine"
     with pytest.raises(InputError, match=r"question 1: the answer 'great' is not in its context at character 3"):
         kind_of(squad(tmp_path, [question("what", 3, "great")]))
+    one = {"context": "1812 came and in 1812 it went", "qas": [question("when", 16, "1812")]}
+    path = written(tmp_path / "near.json", json.dumps({"data": [{"paragraphs": [one]}]}))
+    assert kind_of(path, eval=path).train.labels.tolist() == [[17, 21]], "the nearest place, not the first"
     table = csv_of(tmp_path / "c.csv", "text,label", ["some text here,a", "other text here,b"])
     with pytest.raises(InputError, match=r"no questions with contexts.*--task classification"):
         data.load(DataSpec(train=table), seed=0, task="question-answering")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import random
 import re
@@ -36,6 +35,8 @@ ITSELF = "@all"
 """The student of a candidate that is the finetuned teacher itself: it is quantized and nothing else."""
 WAYS = 20
 """How many ways to cut `@any-3` stands for at most: three of six layers have as many."""
+Depth = Callable[[str], int | None]
+"""How many layers a model has; None where it is not known."""
 _ANY = re.compile(r"(?P<model>.*)@any-(?P<keep>\d+)")
 MODES = {"quick": QUICK, "balanced": BALANCED, "all": ALL}
 
@@ -68,12 +69,8 @@ class Candidate:
         return [self.teacher, *([student] if student else [])]
 
 
-def candidates(spec: SweepSpec, *, depth: Callable[[str], int]) -> list[Candidate]:
-    """The candidates of `compare`, in the order of the list; each once.
-
-    Args:
-        depth: how many layers a model has; asked where a student is `@any-3`.
-    """
+def candidates(spec: SweepSpec, *, depth: Depth) -> list[Candidate]:
+    """The candidates of `compare`, in the order of the list; each once."""
     pairs = [*MODES[spec.modes]] if spec.modes else []
     for text in spec.custom_pairs:
         teacher, _, student = text.partition(",")
@@ -85,8 +82,8 @@ def candidates(spec: SweepSpec, *, depth: Callable[[str], int]) -> list[Candidat
     ]
 
 
-def cuts(student: str, teacher: str, *, depth: Callable[[str], int]) -> list[str]:
-    """The students that `@any-3` or `MODEL@any-3` stands for; any other text stands for itself.
+def cuts(student: str, teacher: str, *, depth: Depth) -> list[str]:
+    """The students that `@any-3` or `MODEL@any-3` stands for; any other text, or of an unknown model, for itself.
 
     Raises:
         InputError: the model has no more layers than are to be kept.
@@ -95,19 +92,21 @@ def cuts(student: str, teacher: str, *, depth: Callable[[str], int]) -> list[str
     if match is None:
         return [student]
     source, keep = match["model"] or teacher, int(match["keep"])
-    if not 0 < keep < (count := depth(source)):
-        raise InputError(f"{student}: {source} has {count} layers.", f"Keep between 1 and {count - 1} of them.")
+    count = depth(source)
+    if count is None:
+        return [student]
+    if not 0 < keep < count:
+        fix = f"Keep between 1 and {count - 1} of them." if count > 1 else "Take it whole."
+        raise InputError(f"{student}: {source} has {count} layer{'s' if count > 1 else ''}.", fix)
     return [f"{match['model']}@{'-'.join(map(str, way))}" for way in ways(count, keep)]
 
 
 def ways(count: int, keep: int) -> list[tuple[int, ...]]:
-    """Which of `count` layers to keep: every way, or the evenly spread, the lower, the upper ones and others by lot."""
-    if math.comb(count, keep) <= WAYS:
-        return list(itertools.combinations(range(count), keep))
+    """Which of `count` layers to keep: the evenly spread, the lower, the upper ones, then others in an order by lot."""
     even = [tuple(index * count // keep + shift for index in range(keep)) for shift in range(count // keep)]
     found = dict.fromkeys([*even, tuple(range(keep)), tuple(range(count - keep, count))])
     lot = random.Random(f"{keep} of {count}")
-    while len(found) < WAYS:
+    while len(found) < min(WAYS, math.comb(count, keep)):
         found[tuple(sorted(lot.sample(range(count), keep)))] = None
     return list(found)[:WAYS]
 
@@ -116,6 +115,8 @@ def student_spec(text: str) -> StudentSpec:
     """The student that a text names: MODEL, MODEL@0-2-4, @0-2-4 or L-2_H-128_A-2."""
     if text == ITSELF:
         return StudentSpec()
+    if match := _ANY.fullmatch(text):  # of a model that is not here
+        return StudentSpec(model=match["model"] or None)
     if SHAPE.match(text):
         return StudentSpec(shape=text)
     model, at, layers = text.partition("@")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import catalog, check, registry, shapes
+from ..errors import QTinkerError
 from ..kinds import KINDS
 from . import availability, bounds, pairs
 from .pairs import Candidate
@@ -76,14 +77,15 @@ def trained(work: Any, teacher: str) -> Path | None:
     return path if sorted(base.labels_of(path)) == sorted(task.labels) else None
 
 
-def depth(model: str) -> int:
-    """How many layers a model has, whether it is here or in the catalog.
-
-    Raises:
-        InputError: it is neither.
-    """
+def depth(model: str) -> int | None:
+    """How many layers a model has; None where it is neither here nor in the catalog."""
     entry = catalog.find(model)
-    return entry.layers if entry is not None else shapes.read(registry.resolve(model)).layers
+    if entry is not None:
+        return entry.layers
+    try:
+        return shapes.read(registry.resolve(model)).layers
+    except QTinkerError:
+        return None
 
 
 def fetch(work: Any) -> None:

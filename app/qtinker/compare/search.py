@@ -90,7 +90,7 @@ def candidates(work: Any) -> list[Candidate]:
     itself = [start for start in able if start.name == ITSELF]
     fitting = [start for start in able if start.name != ITSELF]
     tokens = token_count(work.dataset.train, spec.data.max_length)
-    fitting.sort(key=lambda start: (start.random, -bounds.operations(start.shape, tokens), start.name))
+    fitting.sort(key=lambda start: (start.random, -bounds.operations(start.shape, tokens)))
     work.state["allowed"] = {start.name: start.fitting(spec.target) for start in able}
     ruled_out = [start for start in considered if start not in able]
     work.state["ruled_out"] = [_ruled_out(start, spec.target) for start in ruled_out]
@@ -99,10 +99,12 @@ def candidates(work: Any) -> list[Candidate]:
         tried = counts.get(len(ruled_out), f"{len(considered) - len(ruled_out)} of {len(considered)}")
         rest = "; the others were not trained." if 0 < len(ruled_out) < len(considered) else "."
         work.note(f"{tried} students can keep to {spec.target.limits}, as far as shapes and random weights tell{rest}")
+    both = [(start, method) for start in fitting for method in spec.wanted_methods]
+    if spec.students:  # every start that was asked for, before any is tried in a second way
+        both = [(start, method) for method in spec.wanted_methods for start in fitting]
     chosen = [
         Candidate(spec.teacher, start.name, method)
-        for start in fitting
-        for method in spec.wanted_methods
+        for start, method in both
         if spec.methods or _suits(method, start, whole)
     ]
     if len(chosen) > spec.candidates:

@@ -167,7 +167,7 @@ def check_student(text: str) -> None:
     if text == "@all":  # the teacher itself
         return
     _, at, layers = text.partition("@")
-    if at and not re.fullmatch(r"any-\d+|\d+(-\d+)*", layers, re.ASCII):
+    if at and not re.fullmatch(r"any-[1-9]\d*|\d+(-\d+)*", layers, re.ASCII):
         raise ValueError(f"{text!r} is no student: layers are written as @0-2-4, any three of them as @any-3")
     if text.startswith("L-") and not SHAPE.match(text):
         raise ValueError(f"{text!r} is no shape: write it as L-2_H-128_A-2")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError
+from .labels import clean_label
 from .names import LABEL_NAMES, OTHER_NAMES, PAIR_NAMES, TEXT_NAMES
 from .table import RawTable
 
@@ -136,7 +137,7 @@ def _given(table: RawTable, name: str | None) -> str | None:
 def _shape(table: RawTable, name: str) -> _Shape:
     if name in table.listed:
         return _Shape(0, 0, 0, 0)
-    cells = [cell.strip() for cell in table.head(name, _SAMPLE) if cell and cell.strip()]
+    cells = [cell for cell in map(clean_label, table.head(name, _SAMPLE)) if cell is not None]
     count = len(cells) or 1
     return _Shape(
         filled=len(cells),
@@ -198,11 +199,12 @@ def _find_label(
         if named or (len(lists) == 1 and kind == "multi-label"):
             return (named or lists)[0], "by name" if named else "the only column of lists"
     if kind == "regression":
-        free = {name: shape for name, shape in free.items() if shape.numeric > 0.9}
+        least = {name: 0.5 if name.lower() in LABEL_NAMES else 0.9 for name in free}  # what is no number is told later
+        free = {name: shape for name, shape in free.items() if shape.numeric > least[name]}
         by_name = {name.lower(): name for name in free}
     # A name is enough where the column is unlike text; "answer" or "title" full of sentences is no label.
     acceptable: list[Callable[[str], bool]] = [
-        lambda name: free[name].like_label or free[name].numeric > 0.9,
+        lambda name: free[name].like_label or free[name].numeric > 0.9 or kind == "regression",
         lambda name: name.lower() in LABEL_NAMES[:8],
     ]
     for test in acceptable:

@@ -45,14 +45,22 @@ def read_conll(path: Path, file: IO[str]) -> RawTable:
 def _sentences(path: Path, file: IO[str]) -> Iterator[tuple[list[str], list[str]]]:
     words: list[str] = []
     tags: list[str] = []
+    columns = 0
     for number, line in enumerate(file, 1):
         fields = _fields(line)
-        if fields and _is_remark(fields):
+        if fields and _is_remark(fields, begins=not words):
             continue
         if fields and len(fields) < 2:
             raise InputError(
                 f"{path}, line {number}: {fields[0]!r} has no tag.",
                 "Each line needs a word and its tag (O where there is none), apart by a tab or a space.",
+            )
+        width = line.count("\t") + 1 if "\t" in line else len(fields)  # a column between may be empty
+        columns = columns or width
+        if fields and width < columns:
+            raise InputError(
+                f"{path}, line {number}: {fields[0]!r} has {width} columns where the first line has {columns}.",
+                "Give each word as many columns as the first; the last one is its tag (O where there is none).",
             )
         if fields:
             words.append(fields[0])
@@ -72,5 +80,8 @@ def _fields(line: str) -> list[str]:
     return [field.strip() for field in line.split("\t") if field.strip()] if "\t" in line else line.split()
 
 
-def _is_remark(fields: list[str]) -> bool:
-    return fields[0] == "-DOCSTART-" or (fields[0] == "#" and len(fields) > 2) or fields[0] == "#id"
+def _is_remark(fields: list[str], *, begins: bool = True) -> bool:
+    """Whether a line is about the text: a number sign among the words of a sentence (`begins` not) is one of them."""
+    if fields[0] in ("-DOCSTART-", "#id"):
+        return True
+    return fields[0] == "#" and (len(fields) > 2 or (begins and len(fields) == 2 and not TAG.fullmatch(fields[-1])))

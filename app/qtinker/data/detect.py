@@ -7,7 +7,7 @@ from ..kinds import KINDS
 from ..spec import DataSpec
 from . import several
 from .columns import Columns, find_columns
-from .labels import looks_like_scores
+from .labels import looks_like_scores, with_points
 from .table import RawTable
 
 WORD_COLUMNS = (
@@ -82,9 +82,11 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
     if columns.label in table.listed:
         return "multi-label", [f"task: multi-label (lists of labels in {columns.label!r})"]
     cells = table.head(columns.label, _SAMPLE)
-    if looks_like_scores(cells):
+    points = with_points(cells)
+    if looks_like_scores(points or cells):
         return "regression", [f"task: regression ({columns.label!r} holds numbers that are no classes)"]
-    if delimiter := several.find_delimiter(cells):
+    whole = points is not None and all(float(cell).is_integer() for cell in points if cell is not None)
+    if not whole and (delimiter := several.find_delimiter(cells)):
         return "multi-label", [
             f"task: multi-label ({columns.label!r} holds several labels, separated by "
             f"{several.delimiter_words(delimiter)}; if these are one each: --task classification)"

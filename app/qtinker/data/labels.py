@@ -15,6 +15,7 @@ from .examples import NO_LABEL
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _MISSING = frozenset({"", "nan", "null", "<na>"})
 _MOST_SCORES = 20
+_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
 _GENERIC = re.compile(r"LABEL_\d+")
 
 
@@ -67,6 +68,15 @@ def looks_like_scores(cells: Iterable[str | None]) -> bool:
     names = {value for value in canonical(cells) if value is not None}
     numeric = bool(names) and all(_NUMBER.fullmatch(name) for name in names)
     return numeric and len(names) > _MOST_SCORES and any("." in name for name in names)
+
+
+def with_points(cells: Iterable[str | None]) -> list[str | None] | None:
+    """Numbers with a decimal comma, with a point instead, missing ones None; None where the cells are others."""
+    cleaned = [clean_label(cell) for cell in cells]
+    present = [cell for cell in cleaned if cell is not None]
+    if not any("," in cell for cell in present) or not all(_COMMA.fullmatch(cell) for cell in present):
+        return None
+    return [None if cell is None else cell.replace(",", ".") for cell in cleaned]
 
 
 def label_set(values: Sequence[str | None], source: str) -> LabelSet:

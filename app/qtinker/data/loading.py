@@ -239,6 +239,8 @@ def _about_labels(
     unmeasured = int((~held.labelled).sum())
     if unmeasured:
         out.append(f"{unmeasured:,} of {len(held):,} evaluation examples have no label and don't count.")
+    if kind == "regression" and len(set(held.labels[held.labelled].tolist())) == 1:
+        out.append("All numbers of the evaluation data are the same: how well answers follow them can't be measured.")
     counts, in_eval = label_counts(train, names), label_counts(held, names)
     single = [names[i] for i in np.flatnonzero(counts == 1)]
     if single:
@@ -277,7 +279,10 @@ def _usable(train: Examples, held: Examples, source: str, *, split: bool) -> Non
         raise InputError("No training example is left.", "Give more data.")
     if not held.labelled.any():
         why = "too few labelled examples to split some off" if split else "none of its examples has a label"
-        raise InputError(f"There is nothing to evaluate on in {source}: {why}.", "Give labelled --eval-data.")
+        fix = "Give labelled --eval-data."
+        if train.form == "blocks":
+            why, fix = "too few paragraphs to split some off", "Part the text into more of them, or give --eval-data."
+        raise InputError(f"There is nothing to evaluate on in {source}: {why}.", fix)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from ..errors import InputError
@@ -72,11 +73,11 @@ def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, in
         return (0, 0), [""]
     begin, text = starts[0], texts[0]
     if context[begin : begin + len(text)] != text:
-        found = context.find(text)
-        if found < 0 or not text:
+        places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)] if text else []
+        if not places:
             raise InputError(
                 f"{where}: the answer {text[:60]!r} is not in its context at character {begin}.",
                 "Correct answer_start: it counts characters from 0.",
             )
-        begin = found
+        begin = min(places, key=lambda place: abs(place - begin))
     return (begin, begin + len(text)), list(dict.fromkeys(texts))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .. import model_folder
+from .. import checkpoint, model_folder
 from ..data import Encoded
 from ..errors import RunStopped
 from ..home import cache_dir
@@ -55,12 +55,13 @@ class TeacherCache:
     """int64 [G + 1]: where the tokens of each place begin, in arrays of every token."""
 
     def take_tokens(self, name: str, indices: np.ndarray) -> np.ndarray:
-        """Outputs of every token of the examples `indices`, padded with zeros: (B, L, D)."""
+        """Outputs of every token of the examples `indices`: (B, L, D), padded with zeros, answers as a model's are."""
         assert self.offsets is not None
         places = self.rows[indices]
         lengths = self.offsets[places + 1] - self.offsets[places]
         array = self.arrays[name]
-        out = np.zeros((len(indices), int(lengths.max(initial=0)), array.shape[1]), array.dtype)
+        padding = checkpoint.PADDED if name in LOGITS.values() else 0
+        out = np.full((len(indices), int(lengths.max(initial=0)), array.shape[1]), padding, array.dtype)
         for number, (place, length) in enumerate(zip(places, lengths, strict=True)):
             start = int(self.offsets[place])
             out[number, :length] = array[start : start + length]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ..checkpoint import PADDED
 from ..data import Encoded, Examples
 from ..distill import losses
 from .base import Task, array, no_examples
@@ -62,6 +63,10 @@ class QuestionAnswering(Task):
         student, teacher = (each.transpose(1, 2).flatten(0, 1) for each in (student_logits, teacher_logits))
         return losses.soft_target_kl(student, teacher, temperature=temperature)
 
+    def average(self, answers: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+        """Of the averaged probabilities of the places: where one teacher sees no answer, the others' count."""
+        return (answers.log_softmax(-2) + shares.log()).logsumexp(0).clamp(min=PADDED)
+
     def rows(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """Logits of starts and ends of each window, [B, 2, L]; NaN where no answer can be."""
         mask = batch["answer_mask"].bool().to(logits.device)
@@ -87,6 +92,8 @@ class QuestionAnswering(Task):
             row, column = np.unravel_index(int(sums.argmax()), sums.shape)
             if sums[row, column] > answers[example, 2]:
                 answers[example] = starts[best[0][row]], ends[best[1][column]], sums[row, column]
+        none = np.isneginf(answers[:, 2])  # a context without a token
+        answers[none, 2] = empty[none]
         if self.unanswerable:
             answers[empty > answers[:, 2], :2] = 0
         return answers
