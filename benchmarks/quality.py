@@ -30,9 +30,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "app"))
-DEPTHS = {"half": "0,1,4", "third": "1,4"}
-"""Layers of the teacher that make the student, counted from 0: among the best ways to cut STS-B's teacher, by
-`compare --custom-pairs TEACHER,@any-3` (docs/methods.md)."""
+DEPTHS = {"half": "1,2,4", "third": "1,4"}
+"""Layers of the teacher that make the student, counted from 0, where a data set names no others."""
 INITIALISATIONS = {
     "half from below": "0,1,2", "half, every second": "0,2,4", "half with the last": "1,3,5",
     "half from above": "3,4,5", "third from below": "0,1", "third, every third": "0,3", "third with the last": "2,5",
@@ -74,76 +73,34 @@ class Data:
     unlabelled: str | None = None
     """A file whose other texts the preset Best learns from without their labels."""
     most_unlabelled: int | None = None
+    half: str | None = None
+    """Other layers for students of half the depth."""
     start: str | None = None
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
 
 
 DATA = {
     "sst2": Data(
-        "SST-2",
-        "sst2/train.tsv",
-        "sst2/dev.tsv",
-        "accuracy",
-        (3, 1e-4),
-        (6, 2e-4),
-        6,
-        64,
-        examples=6000,
-        seeds=1,
-        unlabelled="sst2/train.tsv",
-        most_unlabelled=12_000,
+        "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (6, 2e-4), 6, 64,
+        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000,
     ),
     "rte": Data(
-        "RTE",
-        "rte/train.tsv",
-        "rte/dev.tsv",
-        "accuracy",
-        (4, 1e-4),
-        (6, 1e-4),
-        8,
-        96,
-        batch_size=16,
-        start="stsb",
-        unlabelled="stsb/train.tsv",
+        "RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (6, 1e-4), 8, 96,
+        batch_size=16, start="stsb", unlabelled="stsb/train.tsv", half="0,1,4",
     ),
     "stsb": Data(
-        "STS-B",
-        "stsb/train.tsv",
-        "stsb/dev.tsv",
-        "pearson",
-        (4, 1e-4),
-        (6, 2e-4),
-        8,
-        64,
-        batch_size=16,
-        unlabelled="rte/train.tsv",
+        "STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (4, 1e-4), (6, 2e-4), 8, 64,
+        batch_size=16, unlabelled="rte/train.tsv", half="0,1,4",
     ),
     "banking77": Data(
-        "Banking77",
-        "banking77/train.csv",
-        "banking77/test.csv",
-        "accuracy",
-        (5, 3e-4),
-        (6, 3e-4),
-        8,
-        48,
-        examples=5000,
-        seeds=1,
-        unlabelled="banking77/train.csv",
-        most_unlabelled=5000,
+        "Banking77", "banking77/train.csv", "banking77/test.csv", "accuracy", (5, 3e-4), (6, 3e-4), 8, 48,
+        examples=5000, seeds=1, unlabelled="banking77/train.csv", most_unlabelled=5000,
     ),
     "wnut17": Data(
-        "WNUT17",
-        "wnut17/wnut17train.conll",
-        "wnut17/emerging.dev.conll",
-        "f1",
-        (4, 2e-4),
-        (6, 2e-4),
-        10,
-        64,
+        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (6, 2e-4), 10, 64,
         unlabelled="wnut17/emerging.test.annotated",
     ),
-}
+}  # fmt: skip
 PATHS = ("data", "eval_data", "model", "teacher", "unlabelled")
 BESIDE = ("control",)
 """Settings that change nothing about the student."""
@@ -195,14 +152,19 @@ def wanted(args: argparse.Namespace) -> list[Row]:
     for number, seed in enumerate(args.seeds[:1] if args.small else args.seeds):
         for depth in args.depths:
             for method in args.rows:
-                rows += [
-                    Row(task, depth, method, seed, DEPTHS[depth]) for task in args.only if number < DATA[task].seeds
-                ]
+                tasks = [task for task in args.only if number < DATA[task].seeds]
+                rows += [Row(task, depth, method, seed, kept(task, depth)) for task in tasks]
     if args.initialisation:
         rows += [
             Row(task, name, "logit", SEED, layers) for name, layers in INITIALISATIONS.items() for task in args.only
         ]
     return rows
+
+
+def kept(task: str, depth: str) -> str:
+    """The teacher's layers that make a student of a depth."""
+    own = DATA[task].half if depth == "half" else None
+    return own or {**DEPTHS, **INITIALISATIONS}[depth]
 
 
 class Bench:
@@ -257,10 +219,9 @@ class Bench:
             return bool(row["settings"] == self._digest(self._teaching(task), DATA[task].start))
         *words, method, seed = rest
         depth = " ".join(words)
-        layers = {**DEPTHS, **INITIALISATIONS}.get(depth)
-        if layers is None or method not in METHODS:
+        if depth not in {**DEPTHS, **INITIALISATIONS} or method not in METHODS:
             return False
-        _, settings = self._how(Row(task, depth, method, int(seed), layers))
+        _, settings = self._how(Row(task, depth, method, int(seed), kept(task, depth)))
         return bool(row["settings"] == self._digest(settings, task))
 
     def _teaching(self, task: str) -> dict[str, Any]:
@@ -393,14 +354,15 @@ def written(done: dict[str, Any], *, small: bool) -> str:
         "| epochs of teacher, students | " + " | ".join(_epochs(chosen, small) for chosen in DATA.values()) + " |",
         "| **teacher, 6 layers** | " + " | ".join(_cell(done, f"{task} teacher", task) for task in DATA) + " |",
     ]  # fmt: skip
-    for depth, layers in {**DEPTHS, **INITIALISATIONS}.items():
+    for depth in {**DEPTHS, **INITIALISATIONS}:
         shown = [
             f"| {method} | " + " | ".join(cells) + " |"
             for method in METHODS
             if any(cells := [_cell(done, f"{task} {depth} {method}", task) for task in DATA])
         ]
         if shown:
-            lines += [f"| **{depth}: layers {layers.replace(',', ', ')}** |" + " |" * len(DATA), *shown]
+            layers = " | ".join(kept(task, depth).replace(",", ", ") for task in DATA)
+            lines += [f"| **{depth}: layers** | {layers} |", *shown]
     return "\n".join([*lines, ""])
 
 

@@ -41,7 +41,8 @@ def test_a_cell_is_the_median_its_retention_and_the_spread(quality):
     assert "| logit |  | 0.7600, 95.0% (0.7000 to 0.7800, 3 seeds) |" in text
     assert "| control | 0.8100, 90.0% |" in text
     assert "| **teacher, 6 layers** | 0.9000 | 0.8000 |" in text
-    assert "| **half from below: layers 0, 1, 2** |" in text and "third" not in text.partition("evaluation data")[2]
+    assert "| **half: layers** | 1, 2, 4 | 0, 1, 4 | 0, 1, 4 | 1, 2, 4 | 1, 2, 4 |" in text
+    assert "| **half from below: layers** | 0, 1, 2 |" in text and "third" not in text.partition("evaluation data")[2]
 
 
 def test_every_task_has_a_row_before_any_has_a_second_seed(quality):
@@ -60,7 +61,7 @@ def test_every_task_has_a_row_before_any_has_a_second_seed(quality):
 def test_a_row_made_with_other_settings_or_another_teacher_is_not_shown(quality, tmp_path, monkeypatch):
     bench = object.__new__(quality.Bench)
     bench.small, bench.data, bench.home, bench.folder = False, tmp_path, tmp_path, tmp_path
-    row = quality.Row("rte", "half", "logit", 43, quality.DEPTHS["half"])
+    row = quality.Row("rte", "half", "logit", 43, quality.kept("rte", "half"))
     made = {"key": row.key, "settings": bench._digest(bench._how(row)[1], "rte")}
     teacher = {"key": "rte teacher", "settings": bench._digest(bench._teaching("rte"), "stsb")}
     assert bench._is_current(made) and bench._is_current(teacher)
