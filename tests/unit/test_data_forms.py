@@ -214,7 +214,9 @@ def test_squads_json(tmp_path):
         kind_of(squad(tmp_path, [question("what", 3, "great")]))
     one = {"context": "1812 came and in 1812 it went", "qas": [question("when", 16, "1812")]}
     path = written(tmp_path / "near.json", json.dumps({"data": [{"paragraphs": [one]}]}))
-    assert kind_of(path, eval=path).train.labels.tolist() == [[17, 21]], "the nearest place, not the first"
+    found = kind_of(path, eval=path)
+    assert found.train.labels.tolist() == [[17, 21]], "the nearest place, not the first"
+    assert any("1 answers of" in warning and "the nearest place" in warning for warning in found.warnings)
     table = csv_of(tmp_path / "c.csv", "text,label", ["some text here,a", "other text here,b"])
     with pytest.raises(InputError, match=r"no questions with contexts.*--task classification"):
         data.load(DataSpec(train=table), seed=0, task="question-answering")

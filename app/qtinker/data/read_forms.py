@@ -204,18 +204,23 @@ def _questions(table: RawTable, spec: DataSpec) -> tuple[Examples, Columns, int]
     )  # fmt: skip
     cells = [table.values(lower[name]) if name in lower else [None] * table.rows
              for name in ("question", "context", "answers")]  # fmt: skip
-    questions, contexts, spans, answers = [], [], [], []
+    questions, contexts, spans, answers, beside = [], [], [], [], 0
     for number, (question, context, cell) in enumerate(zip(*cells, strict=True), 1):
         if not (question or "").strip() or not (context or "").strip():
             continue
         assert question is not None and context is not None
-        span, rights = answer_of(cell, context, f"{table.source}, question {number}")
+        span, rights, moved = answer_of(cell, context, f"{table.source}, question {number}")
+        beside += moved
         questions.append(question.strip())
         contexts.append(context)
         spans.append((NO_LABEL, NO_LABEL) if span is None else span)
         answers.append(rights)
     if not questions:
         raise InputError(f"{table.source} holds no questions.", "Give a file in SQuAD's form.")
+    if beside:
+        columns.warnings.append(
+            f"{beside:,} answers of {table.source} do not stand where answer_start says: the nearest place was taken."
+        )
     examples = Examples(
         questions, contexts, np.asarray(spans, np.int64), "spans", answers, spec.stride or 0
     )  # fmt: skip

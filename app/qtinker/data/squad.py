@@ -47,8 +47,9 @@ def read_squad(source: str, content: dict[str, Any]) -> RawTable:
     return RawTable(source, builder.finish(), findings=["format: SQuAD JSON"], listed={"answers"})
 
 
-def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, int] | None, list[str]]:
-    """Where the first answer stands in the context, in characters, and all right answers; None without a label.
+def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, int] | None, list[str], bool]:
+    """Where the first answer stands in the context, in characters, all right answers, and whether
+    it was found beside the place that is given (the nearest one counts); None without a label.
 
     No answer at all (SQuAD 2.0) is (0, 0) and [""].
 
@@ -56,7 +57,7 @@ def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, in
         InputError: the cell is no list of answers, or an answer does not stand where it says.
     """
     if cell is None or not cell.strip():
-        return None, []
+        return None, [], False
     try:
         content = json.loads(cell)
         if isinstance(content, dict):
@@ -70,8 +71,8 @@ def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, in
             'Write {"text": ["..."], "answer_start": [12]}, as SQuAD does.',
         ) from None
     if not texts:
-        return (0, 0), [""]
-    begin, text = starts[0], texts[0]
+        return (0, 0), [""], False
+    begin, text, moved = starts[0], texts[0], False
     if context[begin : begin + len(text)] != text:
         places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)] if text else []
         if not places:
@@ -79,5 +80,5 @@ def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, in
                 f"{where}: the answer {text[:60]!r} is not in its context at character {begin}.",
                 "Correct answer_start: it counts characters from 0.",
             )
-        begin = min(places, key=lambda place: abs(place - begin))
-    return (begin, begin + len(text)), list(dict.fromkeys(texts))
+        begin, moved = min(places, key=lambda place: abs(place - begin)), True
+    return (begin, begin + len(text)), list(dict.fromkeys(texts)), moved
