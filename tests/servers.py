@@ -198,9 +198,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         end = mishap.number if mishap.kind in ("cut", "stall") else len(body)
+        request.sent = len(body[:end])  # before the client can have it all and look
         self.wfile.write(body[:end])
         self.wfile.flush()
-        request.sent = len(body[:end])
         if mishap.kind == "stall":
             storage.stalled.set()
             storage.closing.wait(60)
