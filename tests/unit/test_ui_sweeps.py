@@ -61,7 +61,7 @@ def test_ticked_pairs_become_a_command(started):
 
 def test_every_way_to_cut_an_own_teacher_is_offered_and_taken(started):
     offered = {value: label for label, value in sweep_page.student_options("bert-base-uncased", Texts())}
-    assert offered["@any-6"] == "any 6 of its 12 layers: every way is tried" and "@any-4" in offered
+    assert offered["@any-6"] == "any 6 of its 12 layers: up to 20 ways are tried" and "@any-4" in offered
     sweep_page.begin_pairs("sample", "", "", "", ["logit"], [], "bert-tiny", ["@any-1", "bert-mini@any-2"],
                            [], [], [], [])  # fmt: skip
     assert started[0][1][-2:] == ["bert-tiny,@any-1", "bert-tiny,bert-mini@any-2"]

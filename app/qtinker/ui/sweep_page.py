@@ -126,7 +126,7 @@ def student_options(teacher: str | None, t: Texts) -> list[tuple[str, str]]:
         return []
     found = [(label.split("\n")[0], "@" + value.replace(",", "-")) for label, value in choices.layer_choices(model, t)]
     keeps = sorted({model.layers // 2, model.layers // 3} - {0, model.layers}, reverse=True) if model.layers else []
-    found += [(t("sweep.any_layers", n=keep, of=model.layers), f"@any-{keep}") for keep in keeps]
+    found += [(t("sweep.any_layers", n=keep, of=model.layers, most=pairs.WAYS), f"@any-{keep}") for keep in keeps]
     found += [(label.split("\n")[0], name) for label, name in choices.student_choices(model, t)]
     return found + [(shape, shape) for shape in choices.SHAPES[:2]]
 
