@@ -115,7 +115,11 @@ class Row:
     depth: str
     method: str
     seed: int
-    layers: str
+
+    @property
+    def layers(self) -> str:
+        """The teacher's layers that make it."""
+        return kept(self.task, self.depth)
 
     @property
     def key(self) -> str:
@@ -153,11 +157,9 @@ def wanted(args: argparse.Namespace) -> list[Row]:
         for depth in args.depths:
             for method in args.rows:
                 tasks = [task for task in args.only if number < DATA[task].seeds]
-                rows += [Row(task, depth, method, seed, kept(task, depth)) for task in tasks]
+                rows += [Row(task, depth, method, seed) for task in tasks]
     if args.initialisation:
-        rows += [
-            Row(task, name, "logit", SEED, layers) for name, layers in INITIALISATIONS.items() for task in args.only
-        ]
+        rows += [Row(task, name, "logit", SEED) for name in INITIALISATIONS for task in args.only]
     return rows
 
 
@@ -198,8 +200,9 @@ class Bench:
         if row.method == "control":
             return "finetune", settings
         if row.method == "feature":  # each layer imitates the one that it was cut from
-            kept = enumerate(row.layers.split(","), 1)
-            settings["layer_mapping"] = ",".join(f"{place}:{int(layer) + 1}" for place, layer in kept)
+            settings["layer_mapping"] = ",".join(
+                f"{place}:{int(layer) + 1}" for place, layer in enumerate(row.layers.split(","), 1)
+            )
         if row.method == "best" and chosen.unlabelled:
             settings["unlabelled"] = self._unlabelled(row.task)
         return "distill", settings | METHODS[row.method]
@@ -221,7 +224,7 @@ class Bench:
         depth = " ".join(words)
         if depth not in {**DEPTHS, **INITIALISATIONS} or method not in METHODS:
             return False
-        _, settings = self._how(Row(task, depth, method, int(seed), kept(task, depth)))
+        _, settings = self._how(Row(task, depth, method, int(seed)))
         return bool(row["settings"] == self._digest(settings, task))
 
     def _teaching(self, task: str) -> dict[str, Any]:

@@ -263,7 +263,24 @@ def test_the_best_answer_over_all_windows():
     assert none[0, :2].tolist() == [0, 0]  # 4 + 4 at [CLS] is more than 5
 
 
+def test_a_context_without_a_token_has_no_answer_and_a_finite_score():
+    from qtinker.tasks import QuestionAnswering
+
+    examples = Examples(["is it"], [" "], None, "spans", [[]], stride=2)
+    encoded = data.encode(examples, tiny.tokenizer(), 10, cache=False)
+    rows = np.full((len(encoded), 2, 10), np.nan, np.float32)
+    rows[:, :, 0] = 1.5  # at [CLS]
+    answers = QuestionAnswering().settle(rows, np.ones(len(rows)), encoded, examples)
+    assert answers.tolist() == [[0, 0, 3]]
+
+
 # --- running text ------------------------------------------------------------------------------------------------
+
+
+def test_one_paragraph_cant_be_split(tmp_path):
+    path = written(tmp_path / "one.txt", "the movie was good but the plot " * 40)
+    with pytest.raises(InputError, match=r"too few paragraphs to split some off.*Part the text"):
+        data.load(DataSpec(train=path), seed=0, task="masked-lm")
 
 
 def test_paragraphs_of_plain_text(tmp_path):

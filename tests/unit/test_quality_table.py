@@ -61,7 +61,7 @@ def test_every_task_has_a_row_before_any_has_a_second_seed(quality):
 def test_a_row_made_with_other_settings_or_another_teacher_is_not_shown(quality, tmp_path, monkeypatch):
     bench = object.__new__(quality.Bench)
     bench.small, bench.data, bench.home, bench.folder = False, tmp_path, tmp_path, tmp_path
-    row = quality.Row("rte", "half", "logit", 43, quality.kept("rte", "half"))
+    row = quality.Row("rte", "half", "logit", 43)
     made = {"key": row.key, "settings": bench._digest(bench._how(row)[1], "rte")}
     teacher = {"key": "rte teacher", "settings": bench._digest(bench._teaching("rte"), "stsb")}
     assert bench._is_current(made) and bench._is_current(teacher)

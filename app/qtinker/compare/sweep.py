@@ -199,10 +199,10 @@ class SweepWork:
     def run_spec(self, name: str) -> Any:
         """The run of a candidate. It is evaluated at each quarter, so that candidates can be compared there."""
         every = -(-self.total_steps // 4) if self.spec.halving else None
-        candidate, kind = self.candidate(name), KINDS[self.dataset.task.type]
-        # Labels with names are compared by the run itself; a masked language model reads the data's texts first.
-        as_it_is = not kind.named and kind.form != "blocks" and planning.trained(self, candidate.teacher) is not None
-        return pairs.run_spec(candidate, self.spec, prefix=self.prefix, eval_every=every, finetune=not as_it_is)
+        finetune = self.entries[name].get("finetune", True)
+        return pairs.run_spec(
+            self.candidate(name), self.spec, prefix=self.prefix, eval_every=every, finetune=finetune
+        )  # fmt: skip
 
     def close(self, name: str, status: str, reason: str | None, *, quiet: bool = False, **more: Any) -> None:
         """A candidate comes to nothing more, and why; `quiet` where that was told before."""

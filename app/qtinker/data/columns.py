@@ -199,8 +199,9 @@ def _find_label(
         if named or (len(lists) == 1 and kind == "multi-label"):
             return (named or lists)[0], "by name" if named else "the only column of lists"
     if kind == "regression":
-        least = {name: 0.5 if name.lower() in LABEL_NAMES else 0.9 for name in free}  # what is no number is told later
-        free = {name: shape for name, shape in free.items() if shape.numeric > least[name]}
+        free = {  # of a column with such a name, what is no number is told later
+            name: shape for name, shape in free.items() if shape.numeric > (0.5 if name.lower() in LABEL_NAMES else 0.9)
+        }
         by_name = {name.lower(): name for name in free}
     # A name is enough where the column is unlike text; "answer" or "title" full of sentences is no label.
     acceptable: list[Callable[[str], bool]] = [

@@ -15,7 +15,7 @@ from .examples import NO_LABEL
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _MISSING = frozenset({"", "nan", "null", "<na>"})
 _MOST_SCORES = 20
-_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
+_COMMA = re.compile(r"[-+]?\d+,\d+")
 _GENERIC = re.compile(r"LABEL_\d+")
 
 
@@ -73,10 +73,14 @@ def looks_like_scores(cells: Iterable[str | None]) -> bool:
 def with_points(cells: Iterable[str | None]) -> list[str | None] | None:
     """Numbers with a decimal comma, with a point instead, missing ones None; None where the cells are others."""
     cleaned = [clean_label(cell) for cell in cells]
-    present = [cell for cell in cleaned if cell is not None]
-    if not any("," in cell for cell in present) or not all(_COMMA.fullmatch(cell) for cell in present):
-        return None
-    return [None if cell is None else cell.replace(",", ".") for cell in cleaned]
+    pointed = [None if cell is None else with_point(cell) for cell in cleaned]
+    numbers = all(_NUMBER.fullmatch(cell) for cell in pointed if cell is not None)
+    return pointed if numbers and pointed != cleaned else None
+
+
+def with_point(cell: str) -> str:
+    """A number with a decimal comma, with a point instead; anything else as it is."""
+    return cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
 
 
 def label_set(values: Sequence[str | None], source: str) -> LabelSet:

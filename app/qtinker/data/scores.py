@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import InputError
-from .labels import clean_label
+from .labels import clean_label, with_point
 
-_COMMA = re.compile(r"[-+]?\d+,\d+")
 BINS = 10
 
 
@@ -25,7 +23,7 @@ def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
         if cell is None:
             continue
         try:
-            value = float(cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell)
+            value = float(with_point(cell))
         except ValueError:
             value = float("inf")
         if not np.isfinite(value):
