@@ -210,6 +210,22 @@ def test_different_vocabularies_under_feature(data, pair):
     assert found(spec(data, student={"model": "foreign"}, method={"name": "logit"})) == {}
 
 
+def test_different_vocabularies_where_answers_are_places_in_a_context(pair, tmp_path):
+    make("foreign", layers=2, words=[*WORDS[:-1], "movie"])
+    answer = {"id": "1", "question": "how", "answers": [{"text": "good", "answer_start": 2}]}
+    paragraphs = [{"context": f"a good film number {number}", "qas": [answer]} for number in range(60)]
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps({"data": [{"title": "x", "paragraphs": paragraphs}]}))
+
+    def told(method):
+        teacher = {"model": "teacher", "finetune": True}
+        return found(spec(path, teacher=teacher, student={"model": "foreign"}, method={"name": method}))
+
+    assert "different windows. Use the method 'logit', or" in told("patient")["method.name"]
+    assert "different vocabularies. Use the method 'logit', or" in told("relations")["method.name"]
+    assert told("logit") == {}
+
+
 def test_a_student_cut_from_other_layers_than_it_imitates_is_told(data, pair):
     # two of four layers: the paper's uniform mapping is to layers 2 and 4, which are 1 and 3 counted from 0
     def told(layers, **method):
