@@ -75,6 +75,8 @@ class Data:
     most_unlabelled: int | None = None
     half: str | None = None
     """Other layers for students of half the depth."""
+    third: str | None = None
+    """Other layers for students of a third of the depth."""
     start: str | None = None
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
 
@@ -98,7 +100,7 @@ DATA = {
     ),
     "wnut17": Data(
         "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (6, 2e-4), 10, 64,
-        unlabelled="wnut17/emerging.test.annotated",
+        unlabelled="wnut17/emerging.test.annotated", half="0,1,4", third="0,4",
     ),
 }  # fmt: skip
 PATHS = ("data", "eval_data", "model", "teacher", "unlabelled")
@@ -165,8 +167,8 @@ def wanted(args: argparse.Namespace) -> list[Row]:
 
 def kept(task: str, depth: str) -> str:
     """The teacher's layers that make a student of a depth."""
-    own = DATA[task].half if depth == "half" else None
-    return own or {**DEPTHS, **INITIALISATIONS}[depth]
+    own = {"half": DATA[task].half, "third": DATA[task].third}
+    return own.get(depth) or {**DEPTHS, **INITIALISATIONS}[depth]
 
 
 class Bench:
