@@ -41,7 +41,7 @@ def test_a_cell_is_the_median_its_retention_and_the_spread(quality):
     assert "| logit |  | 0.7600, 95.0% (0.7000 to 0.7800, 3 seeds) |" in text
     assert "| control | 0.8100, 90.0% |" in text
     assert "| **teacher, 6 layers** | 0.9000 | 0.8000 |" in text
-    assert "| **half: layers** | 1, 2, 4 | 0, 1, 4 | 0, 1, 4 | 1, 2, 4 | 1, 2, 4 |" in text
+    assert "| **half: layers** | 1, 2, 4 | 0, 1, 4 | 0, 1, 4 | 1, 2, 4 | 0, 1, 4 |" in text
     assert "| **half from below: layers** | 0, 1, 2 |" in text and "third" not in text.partition("evaluation data")[2]
 
 
@@ -71,3 +71,23 @@ def test_a_row_made_with_other_settings_or_another_teacher_is_not_shown(quality,
     assert bench._is_current(made), "how STS-B's students are trained is no matter of RTE's"
     monkeypatch.setitem(quality.DATA, "stsb", dataclasses.replace(stsb, teacher=(1, 1e-4)))
     assert not bench._is_current(made) and not bench._is_current(teacher), "RTE's teacher begins as STS-B's"
+
+
+def test_rows_of_another_machine_count_where_the_teacher_came_out_the_same(quality, tmp_path, monkeypatch):
+    def looked_for(teacher):
+        bench = object.__new__(quality.Bench)
+        bench.small, bench.data, bench.home = False, tmp_path, tmp_path
+        bench.folder = tmp_path / str(teacher)
+        bench.folder.mkdir()
+        bench.known = {"stsb teacher": row(pearson=0.8), "stsb half control 42": row(pearson=0.7)}
+        monkeypatch.setattr(
+            bench, "_teacher", lambda task: {"checkpoint": "somewhere", "metrics": {"pearson": teacher}}
+        )
+        monkeypatch.setattr(bench, "_made", lambda *_, **__: {})
+        assert bench.do(quality.Row("stsb", "half", "control", 42)) and bench.do(
+            quality.Row("stsb", "half", "logit", 42)
+        )
+        return [file.name for file in bench.folder.iterdir()]
+
+    assert looked_for(0.8) == ["stsb half control 42.json"]
+    assert looked_for(0.81) == []
