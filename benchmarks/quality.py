@@ -214,10 +214,9 @@ class Bench:
         settings |= {"student_layers": row.layers, "name": row.key.replace(" ", "-")}
         if row.method == "control":
             return "finetune", settings
-        if row.method == "feature":  # each layer imitates the one that it was cut from
-            settings["layer_mapping"] = ",".join(
-                f"{place}:{int(layer) + 1}" for place, layer in enumerate(row.layers.split(","), 1)
-            )
+        if row.method in ("patient", "feature"):  # each layer imitates the one that it was cut from
+            pairs = [f"{place}:{int(layer) + 1}" for place, layer in enumerate(row.layers.split(","), 1)]
+            settings["layer_mapping"] = ",".join(pairs[:-1] if row.method == "patient" else pairs)
         if row.method == "best" and chosen.unlabelled:
             settings["unlabelled"] = self._unlabelled(row.task)
         return "distill", settings | METHODS[row.method]
