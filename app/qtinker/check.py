@@ -201,7 +201,7 @@ def _cut(spec: RunSpec, matched: list[int], found: Findings) -> None:
         layers = ",".join(map(str, matched))
         _add(found, "student.layers", f"the student begins as layers {','.join(map(str, spec.student.layers))} of the "
              f"teacher and imitates layers {layers}: a short training ends before it is there.",
-             f"Set it to {layers}, or train for more epochs.", level="warning")  # fmt: skip
+             f"Set it to {layers}, the layer mapping to cut, or train for more epochs.", level="warning")  # fmt: skip
 
 
 def _feature(method: FeatureMethod, teacher: Shape, student: Shape, found: Findings) -> None:

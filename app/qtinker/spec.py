@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from .spec_base import Part, Whole, setting
-from .spec_methods import METHODS, LogitMethod, Method
+from .spec_methods import METHODS, FeatureMethod, LogitMethod, Method, PatientMethod
 
 SPEC_VERSION: Literal[1] = 1
 SHAPE = re.compile(r"^L-(?P<layers>\d+)_H-(?P<hidden>\d+)_A-(?P<heads>\d+)$")
@@ -296,7 +296,20 @@ class RunSpec(Whole):
             raise ValueError("name a student (or a teacher to cut it from): there is nothing to train")
         if self.teacher is not None and not (self.student.model or self.student.layers or self.student.shape):
             raise ValueError("name a student: a model, the teacher's layers to keep, or a shape")
+        if isinstance(self.method, PatientMethod | FeatureMethod) and self.method.layer_mapping == "cut":
+            self.method = self.method.model_copy(update={"layer_mapping": self._pairs_as_cut()})
         return self
+
+    def _pairs_as_cut(self) -> list[tuple[int, int]]:
+        """Each student layer with the teacher's layer that it began as; Patient KD leaves the last one out."""
+        if self.student.model or not self.student.layers:
+            raise ValueError("the layer mapping 'cut' is for students cut from their teacher: give student_layers "
+                             "without a student model, or another mapping")  # fmt: skip
+        pairs = [(place, layer + 1) for place, layer in enumerate(self.student.layers, 1)]
+        if isinstance(self.method, PatientMethod) and len(pairs) == 1:
+            raise ValueError("the layer mapping 'cut' leaves the last layer out, and the student has no other: use "
+                             "pairs such as 1:2, or the method 'logit'")  # fmt: skip
+        return pairs[:-1] if isinstance(self.method, PatientMethod) else pairs
 
     def to_yaml(self, *, full: bool = False) -> str:
         """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""

@@ -68,17 +68,17 @@ class SoftTargets(Part):
         return self
 
 
-LayerMapping = Union[Literal["skip", "last", "uniform"], list[tuple[int, int]]]
+LayerMapping = Union[Literal["skip", "last", "uniform", "cut"], list[tuple[int, int]]]
 
 
 def parse_layer_mapping(value: Any) -> Any:
-    """`skip`, `last`, `uniform`, or pairs student:teacher as text, "1:2,2:4"; numbers count from 1."""
-    if not isinstance(value, str) or value in ("skip", "last", "uniform"):
+    """`skip`, `last`, `uniform`, `cut`, or pairs student:teacher as text, "1:2,2:4"; numbers count from 1."""
+    if not isinstance(value, str) or value in ("skip", "last", "uniform", "cut"):
         return value
     pairs = re.findall(r"(\d+):(\d+)", value)
     if not pairs or re.sub(r"\d+:\d+|[\s,]", "", value):
         raise ValueError(
-            f"{value!r} is no layer mapping: use skip, last, uniform or student:teacher pairs such as 1:2,2:4"
+            f"{value!r} is no layer mapping: use skip, last, uniform, cut or student:teacher pairs such as 1:2,2:4"
         )
     return [(int(student), int(teacher)) for student, teacher in pairs]
 
@@ -102,7 +102,8 @@ class PatientMethod(SoftTargets):
         "paper", "Form of beta", "Sum over hidden units (paper) or mean (reference code).", level="advanced"
     )
     layer_mapping: LayerMapping = setting(
-        "skip", "Layer mapping", "skip, last, or student:teacher pairs counted from 1, for example 1:2,2:4."
+        "skip", "Layer mapping", "skip, last, cut (each layer imitates the one that it was cut from), or "
+        "student:teacher pairs counted from 1, for example 1:2,2:4.",
     )
     _parse = field_validator("layer_mapping", mode="before")(parse_layer_mapping)
 
@@ -150,7 +151,8 @@ class FeatureMethod(TwoStages):
     hidden_weight: float = setting(1.0, "Hidden-state weight", "Weight of the hidden-state losses.", ge=0)
     attention_weight: float = setting(1.0, "Attention weight", "Weight of the attention-score losses.", ge=0)
     layer_mapping: LayerMapping = setting(
-        "uniform", "Layer mapping", "uniform (student m to teacher m*N/M), last, or pairs counted from 1."
+        "uniform", "Layer mapping", "uniform (student m to teacher m*N/M), last, cut (each layer imitates the one that "
+        "it was cut from), or pairs counted from 1.",
     )
     intermediate_share: float = setting(
         0.5, "Intermediate stage", "Share of the epochs for embeddings, hidden states and attention; the rest is "

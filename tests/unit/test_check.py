@@ -237,6 +237,20 @@ def test_a_student_cut_from_other_layers_than_it_imitates_is_told(data, pair):
     assert "student.layers" not in told("1,3", name="feature") | told("0,2", name="relations")
     assert "student.layers" not in told("0,2", name="feature", layer_mapping="1:1,2:3")
     assert "student.layers" not in told("0,2", name="feature", intermediate_share=0)
+    assert "student.layers" not in told("0,2", name="feature", layer_mapping="cut")
+
+
+def test_imitating_the_layers_that_one_was_cut_from(data):
+    def pairs(method, **student):
+        return spec(data, student={"model": None, **student}, method={"name": method, "layer_mapping": "cut"})
+
+    assert pairs("feature", layers="0,2,3").method.layer_mapping == [(1, 1), (2, 3), (3, 4)]
+    assert pairs("patient", layers="0,2,3").method.layer_mapping == [(1, 1), (2, 3)], "Patient KD leaves out the last"
+    for student in ({"model": "small"}, {"model": "small", "layers": "0,1"}, {"shape": "L-2_H-32_A-2"}):
+        with pytest.raises(SpecError, match="'cut' is for students cut from their teacher: give student_layers"):
+            pairs("feature", **student)
+    with pytest.raises(SpecError, match="'cut' leaves the last layer out, and the student has no other"):
+        pairs("patient", layers="1")
 
 
 def test_different_head_counts_under_feature(data, pair):

@@ -88,3 +88,15 @@ def test_candidates_have_names_of_their_own():
     spec = pairs.run_spec(Candidate("t", "@0-2", "patient"), SweepSpec.parse(DATA), prefix="s1", eval_every=7)
     assert (spec.name, spec.method.name, spec.training.eval_every) == ("s1-teacher-L0-2-from-t-patient", "patient", 7)
     assert spec.teacher.finetune
+
+
+def test_students_cut_from_their_teacher_imitate_the_layers_that_they_begin_as():
+    def mapping(student, method):
+        spec = pairs.run_spec(Candidate("t", student, method), SweepSpec.parse(DATA), prefix="s1", eval_every=None)
+        return spec.method.layer_mapping
+
+    assert mapping("@0-2-5", "feature") == [(1, 1), (2, 3), (3, 6)]
+    assert mapping("@0-2-5", "patient") == [(1, 1), (2, 3)]
+    assert mapping("@3", "feature") == "uniform", "one layer imitates what the method says"
+    assert mapping("other@0-2-5", "feature") == "uniform", "another model's layers are numbered otherwise"
+    assert mapping("other", "patient") == "skip"

@@ -33,6 +33,8 @@ _FIRST = (*BALANCED, ("gpt2", "tinybert-4l"))
 ALL = (*_FIRST, *((t, s) for t in TEACHERS for s in STUDENTS if (t, s) not in _FIRST))
 ITSELF = "@all"
 """The student of a candidate that is the finetuned teacher itself: it is quantized and nothing else."""
+CUT_MAPPED = ("patient", "feature")
+"""Methods that compare layer by layer: a student cut from its teacher imitates the layers that it begins as."""
 WAYS = 20
 """How many ways to cut `@any-3` stands for at most: three of six layers have as many."""
 Depth = Callable[[str], int | None]
@@ -138,12 +140,15 @@ def run_spec(
         return RunSpec.parse({**data, "student": {"model": candidate.teacher}})
     if eval_every and "eval_every" not in data["training"]:
         data["training"]["eval_every"] = eval_every
+    student, method = student_spec(candidate.student), {"name": candidate.method}
+    if candidate.method in CUT_MAPPED and not student.model and len(student.layers or []) > 1:
+        method["layer_mapping"] = "cut"
     return RunSpec.parse({
         **data,
         "teacher": {"model": candidate.teacher, "finetune": finetune, "epochs": spec.teacher_epochs,
                     "learning_rate": spec.teacher_learning_rate},
-        "student": student_spec(candidate.student).model_dump(exclude_none=True),
-        "method": {"name": candidate.method},
+        "student": student.model_dump(exclude_none=True),
+        "method": method,
         "control": spec.control,
     })  # fmt: skip
 

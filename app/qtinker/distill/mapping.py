@@ -65,7 +65,7 @@ def _named(mapping: str, *, student: int, teacher: int, upto: int) -> Pairs:
         return tuple((k, teacher - student + k) for k in range(1, upto + 1))
     if mapping in ("skip", "uniform"):
         return tuple((k, (2 * k * teacher + student) // (2 * student)) for k in range(1, upto + 1))
-    raise InputError(f"'{mapping}' is no layer mapping.", "Use skip, last, uniform or pairs such as 1:2,2:4.")
+    raise InputError(f"'{mapping}' is no layer mapping.", "Use skip, last, uniform, cut or pairs such as 1:2,2:4.")
 
 
 def _explicit(pairs: Sequence[tuple[int, int]], *, student: int, teacher: int) -> Pairs:
