@@ -64,7 +64,7 @@ def run(spec: SpecLike, *, on_event: OnEvent = None, own_process: bool = False) 
     """
     from . import worker
 
-    together.join(cpu=as_spec(spec).training.device == "cpu")
+    together.join(as_spec(spec).training.device)
     run = _runs.open(together.from_main(lambda: create_run(spec).id))
     return worker.execute(run, emit=on_event, own_process=own_process)
 
@@ -154,7 +154,7 @@ def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = Fal
     from . import worker
 
     found = _runs.open(run_id)
-    together.join(cpu=found.spec().training.device == "cpu")
+    together.join(found.spec().training.device)
 
     def free() -> None:
         _jobs.withdraw(found.id)

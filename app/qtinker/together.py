@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import QTinkerError, RunFailed
+from .errors import InputError, QTinkerError, RunFailed
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 T = TypeVar("T")
 
@@ -26,12 +29,38 @@ def is_main() -> bool:
     return count() == 1 or int(os.environ["RANK"]) == 0
 
 
-def join(*, cpu: bool = False) -> None:
-    """Find the other processes, before the first `from_main`; `cpu` where the run is to use no GPU."""
-    if count() > 1:
-        from accelerate import PartialState
+def join(device: str = "auto") -> None:
+    """Find the other processes, before the first `from_main`; `device` is where the run is to train.
 
-        PartialState(cpu=True) if cpu else PartialState()
+    Raises:
+        InputError: there are GPUs on this machine, and fewer than processes.
+    """
+    if count() > 1:
+        state(device)
+
+
+def state(device: str) -> PartialState:
+    """accelerate's view of the processes. Several that find no GPU train on the processor, whatever the launcher said.
+
+    Raises:
+        InputError: there are GPUs on this machine, and fewer than processes.
+    """
+    import torch
+    from accelerate import PartialState
+
+    if device == "cpu":
+        return PartialState(cpu=True)
+    if count() > 1:
+        kind = torch.accelerator.current_accelerator(check_available=True)
+        gpus = 0 if kind is None or kind.type in ("cpu", "mps") else torch.accelerator.device_count()
+        if not gpus:
+            return PartialState(cpu=True)
+        if (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > gpus:
+            raise InputError(
+                f"{here} processes were started on this machine, which has {gpus} GPU{'s' if gpus > 1 else ''}.",
+                f"Start {gpus}, or train on the processor: --device cpu.",
+            )
+    return PartialState()
 
 
 def from_main(work: Callable[[], T]) -> T:

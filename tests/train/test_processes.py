@@ -24,7 +24,7 @@ def test_two_processes_end_where_one_does(name, tmp_path):
     """Feature has projections, counts tokens and pairs, and has two stages; some labels are missing."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*launch, str(Path(__file__).with_name("training_job.py")), name, str(tmp_path), "share"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:3000]
     first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
@@ -52,8 +52,10 @@ def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
     (tmp_path / "data.csv").write_text("text,label\n" + rows)
     command = ["-m", "qtinker", "distill", "--teacher", "teacher", "--student", "student", "--json", "--control",
                "--data", str(tmp_path / "data.csv"), "--method", "patient", "--layer-mapping", "1:1", "--epochs", "2",
-               "--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--lr", "1e-4"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tiny.ROOT / "app")}
+               "--batch-size", "8", "--precision", "fp32", "--lr", "1e-4"]  # fmt: skip
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tiny.ROOT / "app"), "CUDA_VISIBLE_DEVICES": ""
+    }  # fmt: skip
     reports = []
     for launch in (["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], []):
         done = subprocess.run(

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast, broadcast_object_list, reduce
 from torch import Tensor, nn
 
+from .. import together
 from ..errors import InputError
 
 
@@ -21,7 +21,7 @@ class Processes:
     """Who trains: how many processes, which of them this one is, and what they tell each other."""
 
     def __init__(self, device: str = "auto") -> None:
-        self._state = PartialState(cpu=True) if device == "cpu" else PartialState()
+        self._state = together.state(device)
         self.count, self.rank = self._state.num_processes, self._state.process_index
         self.is_main = self._state.is_main_process
         self.device = self._state.device if self.count > 1 else pick_device(device)
