@@ -1,22 +1,25 @@
 """Where QTinker keeps what it makes: one home folder with bert_models/, runs/ and cache/.
 
-The home is $QTINKER_HOME; else the checkout this file lies in; else ~/qtinker (pip installs).
+The home is $QTINKER_HOME; else the checkout that this file lies in, or whose environment (.venv) it is installed in;
+else ~/qtinker.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_PLACES = Path(__file__).resolve().parents[2], Path(sys.prefix).resolve().parent
 
 
 def home() -> Path:
     """The folder that holds everything; read anew on each call, so tests and subprocesses can move it."""
     if moved := os.environ.get("QTINKER_HOME"):
         return Path(moved).expanduser().resolve()
-    if (_CHECKOUT / "requirements.txt").is_file() and (_CHECKOUT / "app" / "__main__.py").is_file():
-        return _CHECKOUT
+    for place in _PLACES:
+        if all((place / name).is_file() for name in ("requirements.txt", "app/__main__.py", "app/qtinker/home.py")):
+            return place
     return Path.home() / "qtinker"
 
 

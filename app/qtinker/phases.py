@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import checkpoint, data, model_folder, pipeline, registry
+from . import chance, checkpoint, data, model_folder, pipeline, registry
 from .answers import answer
 from .asking import ask
 from .checkpoint import Loaded
@@ -23,6 +23,7 @@ from .errors import InputError, RunStopped
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
 from .quantize.qat import rounding
+from .report import ModelReport
 from .spec import RunSpec, StudentSpec, TrainingSpec
 from .work import Work
 
@@ -251,6 +252,7 @@ def control_start(work: Work) -> StudentSpec:
     source = model_folder.read_meta(work.teacher_path).get("source") or {}
     name = source.get("model")
     if isinstance(name, str) and (registry.find(name) is not None or Path(name).is_dir()):
+        work.say(f"The control begins as the same layers of {name}, which the teacher was finetuned from.")
         return StudentSpec(model=name, layers=spec.student.layers)
     work.say(
         "The control starts from the finetuned teacher's layers, as the student does: what the teacher was finetuned "
@@ -305,11 +307,34 @@ def evaluate(work: Work) -> dict[str, Any]:
     )  # fmt: skip
     for text in report.warnings:
         work.say(text, level="warning")
+    warn_of_chance(work, report.models)
     if (rows := int(work.dataset.eval.labelled.sum())) < FEW_ROWS:
         work.say(
             f"Only {rows} examples were measured on: one of them is {100 / max(rows, 1):.1f} points.", level="warning"
         )
     return {"models": report.to_dict()["models"]}
+
+
+def warn_of_chance(work: Work, measured: list[ModelReport]) -> None:
+    """Say which of teacher and trained model have learned nothing that shows: nobody should go on with them."""
+    task, held, spec, done = work.task, work.dataset.eval, work.spec, work.record.done
+    base = chance.baseline(task, held, task.metric)
+    if base is None:
+        return
+    trained = "The student" if spec.teacher else "The model"
+    path = Path((done.get("distill") or done["finetune"])["path"])
+    roles = {path: trained, **({Path(work.teacher_path): "The teacher"} if spec.teacher else {})}
+    count = int(held.labelled.sum())
+    for each in measured:
+        score, who = each.metrics.get(task.metric), roles.get(Path(each.path))
+        if who is None or score is None or not chance.at_chance(score, base, count, kind=task.type):
+            continue
+        text = chance.warning(who, score, base, task.metric)
+        if who == "The teacher":
+            fix = "Retention over it says nothing. Finetune it with more epochs or a higher learning rate."
+        else:
+            fix = "More epochs or a higher learning rate (--epochs, --lr) may help."
+        work.say(f"{text} {fix}", level="warning")
 
 
 PHASES: dict[str, Callable[[Work], dict[str, Any]]] = {

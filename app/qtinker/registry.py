@@ -155,7 +155,7 @@ def _unknown(name: str, entries: list[RegistryEntry]) -> InputError:
     close = [lowered[hit] for hit in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.5)]
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
     return InputError(
-        f"There is no model {name!r}: no registry name, no catalog name, no folder.",
+        f"There is no model {name!r}: no name in {models_dir()} or the catalog, no folder.",
         f"{hint}See what there is: python3 app models",
     )
 

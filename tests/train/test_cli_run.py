@@ -81,6 +81,19 @@ def test_from_model_to_answers(material, qtinker_home):
     assert {entry["name"] for entry in run("models")["models"]} >= {"teacher", "small", "small-control"}
 
 
+def test_a_model_that_learned_nothing_is_told(material):
+    """A training too short to learn anything: teacher and student answer the same always, and the run says so."""
+    data = ["--data", material["train"], "--eval-data", material["eval"], "--max-length", "16", "--max-steps", "1",
+            "--lr", "1e-9"]  # fmt: skip
+    told = run("finetune", material["model"], *data, "--name", "teacher")["warnings"]
+    (line,) = [text for text in told if "too little" in text]
+    assert line.startswith("The model (accuracy 0.") and "than giving the same answer always (0." in line
+    told = run("distill", "--teacher", "teacher", "--student-layers", "0", *data)["warnings"]
+    lines = [text for text in told if "too little" in text]
+    assert [text.split(" (")[0] for text in lines] == ["The teacher", "The student"]
+    assert "Retention over it says nothing" in lines[0] and "(--epochs, --lr)" in lines[1]
+
+
 def test_an_untrained_teacher_is_refused_in_one_line(material):
     error = run(
         "distill", "--teacher", material["model"], "--student-layers", "0", "--data", material["train"], status=2

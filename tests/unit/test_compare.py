@@ -6,12 +6,11 @@ import csv
 import io
 import re
 from html.parser import HTMLParser
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from qtinker import api, cli, run_writer, runs, tasks
+from qtinker import api, chance, cli, run_writer, runs, tasks
 from qtinker.compare import advice, findings, halving, html, quantities, report, store, target
 from qtinker.compare.front import front
 from qtinker.compare.spec import SweepSpec, TargetSpec
@@ -324,26 +323,25 @@ def test_slower_points_are_one_finding_a_scheme(result):
 
 
 def test_what_giving_the_same_answer_always_scores():
-    def work(task, held, metric):
-        return SimpleNamespace(dataset=SimpleNamespace(task=task, eval=held), metric=metric)
-
     labels = np.array([0, 0, 0, 1, NO_LABEL])
     texts = [f"text {n}" for n in range(5)]
     two = tasks.SequenceClassification(("a", "b"))
-    assert findings.baseline(work(two, Examples(texts, None, labels), "accuracy")) == 0.75
-    assert findings.baseline(work(two, Examples(texts, None, labels), "macro_f1")) == pytest.approx(3 / 7)
+    assert chance.baseline(two, Examples(texts, None, labels), "accuracy") == 0.75
+    assert chance.baseline(two, Examples(texts, None, labels), "macro_f1") == pytest.approx(3 / 7)
     several = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [np.nan] * 3], np.float32)
     held = Examples(texts, None, several)
     # The first label always: 3 right of 4 said and 5 true; the first two: 5 right of 8 said.
-    assert findings.baseline(work(tasks.MultiLabel(("a", "b", "c")), held, "micro_f1")) == pytest.approx(10 / 13)
+    assert chance.baseline(tasks.MultiLabel(("a", "b", "c")), held, "micro_f1") == pytest.approx(10 / 13)
     number = Examples(texts, None, np.arange(5, dtype=np.float32))
-    assert findings.baseline(work(tasks.Regression(), number, "pearson")) == 0.0
+    assert chance.baseline(tasks.Regression(), number, "pearson") == 0.0
 
 
 def test_a_teacher_at_chance_is_told_from_one_that_has_learned():
-    assert findings.at_chance(0.53, 0.51, 872) and not findings.at_chance(0.55, 0.51, 872)
-    assert findings.at_chance(0.15, 0.0, 100) and not findings.at_chance(0.25, 0.0, 100)
-    assert findings.at_chance(1.0, 1.0, 50) and not findings.at_chance(0.5, None, 50)
+    assert chance.at_chance(0.53, 0.51, 872) and not chance.at_chance(0.55, 0.51, 872)
+    assert chance.at_chance(0.15, 0.0, 100) and not chance.at_chance(0.25, 0.0, 100)
+    assert chance.at_chance(1.0, 1.0, 50) and not chance.at_chance(0.5, None, 50)
+    tags = {"kind": "token-classification"}
+    assert chance.at_chance(0.0, 0.0, 100, **tags) and not chance.at_chance(0.02, 0.0, 100, **tags)
 
 
 def test_retention_over_a_teacher_at_chance_is_not_given(result):

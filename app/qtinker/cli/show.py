@@ -92,7 +92,9 @@ def shorten(text: str, length: int = 100) -> str:
 
 def run(report: Data) -> None:
     """What a finished run came to."""
-    metrics = {who: found for who, found in (report.get("metrics") or {}).items() if found}
+    alone = "teacher" not in report  # finetuned
+    roles = {"student": "model" if alone else "student"}
+    metrics = {roles.get(who, who): found for who, found in (report.get("metrics") or {}).items() if found}
     if metrics:
         names = list(dict.fromkeys(name for found in metrics.values() for name in found))
         rows = [[who, *(number(found.get(name)) for name in names)] for who, found in metrics.items()]

@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 Data = dict[str, Any]
 SLOWER = 1.05
 """Nearer to its float model's time is the clock's noise."""
-
-
-def baseline(work: Any) -> float | None:
-    """The score of a model that answers the same always, the commonest; None for metrics where that says little.
-
-    No correlation with anything for numbers; for several labels an example the best of so many of the commonest.
-    """
-    task, held = work.dataset.task, work.dataset.eval
-    if not held.labelled.any():
-        return None
-    if task.type == "regression":
-        return 0.0
-    if task.type == "classification":
-        counts = np.bincount(held.labels[held.labelled], minlength=len(task.labels))
-        same = np.zeros((len(held), len(task.labels)), np.float32)
-        same[:, int(counts.argmax())] = 1.0
-        return float(task.metrics(same, held.labels)[work.metric])
-    if task.type == "multi-label":
-        order = np.argsort(-np.nansum(held.labels, axis=0), kind="stable")
-        answers = (np.isin(np.arange(len(order)), order[:kept]) for kept in range(1, len(order) + 1))
-        return float(max(task.metrics(np.tile(each, (len(held), 1)), held.labels)[work.metric] for each in answers))
-    return None
-
-
-def at_chance(score: float, base: float | None, count: int) -> bool:
-    """Whether a score on so many examples is not clearly above the baseline: by two standard errors of it."""
-    if base is None:
-        return False
-    share = min(max(base, 0.0), 1.0)
-    spread = share * (1 - share) if share > 0 else 1.0  # of a correlation that is none: 1 / sqrt(count)
-    return score <= base + 2 * math.sqrt(spread / max(count, 1))
 
 
 def findings(result: Data) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import model_folder, runs
+from .. import chance, model_folder, runs
 from . import advice, findings, html, report, target
 from .front import front
 from .pairs import Candidate, short, student_name
@@ -18,8 +18,9 @@ def make(work: Any) -> Data:
     from . import points as measuring
 
     spec, metric = work.spec, work.metric
-    base = findings.baseline(work)
-    count = int(work.dataset.eval.labelled.sum())
+    task, held = work.dataset.task, work.dataset.eval
+    base = chance.baseline(task, held, metric)
+    count = int(held.labelled.sum())
     teachers: dict[str, Data] = {}
     rows: list[Data] = []
     for name, entry in work.entries.items():
@@ -28,10 +29,8 @@ def make(work: Any) -> Data:
         key = entry["teacher_key"]
         group = runs.read_json(work.sweep.measured / f"{key}.json")
         whole = _figures(group[key], metric)
-        chance = findings.at_chance(whole["score"], base, count)
-        teachers.setdefault(
-            key, {"id": key, "name": short(entry["teacher"]), "front": False, "chance": chance, **whole}
-        )
+        low = chance.at_chance(whole["score"], base, count, kind=task.type)
+        teachers.setdefault(key, {"id": key, "name": short(entry["teacher"]), "front": False, "chance": low, **whole})
         for scheme in (None, *spec.wanted_schemes):
             point = name if scheme is None else f"{name}-{scheme}"
             if point not in group:

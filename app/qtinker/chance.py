@@ -1,0 +1,59 @@
+"""What a model scores that has learned nothing, and whether another is clearly better. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .data.examples import Examples
+
+
+def baseline(task: Any, held: Examples, metric: str) -> float | None:
+    """The score of a model that answers the same always, the commonest; None for metrics where that says little.
+
+    No correlation with anything for numbers, no name found for tags; for several labels an example the best of so many
+    of the commonest.
+
+    Args:
+        task: `tasks.Task`.
+    """
+    if not held.labelled.any():
+        return None
+    if task.type == "regression" or (task.type == "token-classification" and metric != "accuracy"):
+        return 0.0
+    if task.type == "classification":
+        counts = np.bincount(held.labels[held.labelled], minlength=len(task.labels))
+        same = np.zeros((len(held), len(task.labels)), np.float32)
+        same[:, int(counts.argmax())] = 1.0
+        return float(task.metrics(same, held.labels)[metric])
+    if task.type == "multi-label":
+        order = np.argsort(-np.nansum(held.labels, axis=0), kind="stable")
+        answers = (np.isin(np.arange(len(order)), order[:kept]) for kept in range(1, len(order) + 1))
+        return float(max(task.metrics(np.tile(each, (len(held), 1)), held.labels)[metric] for each in answers))
+    return None
+
+
+def at_chance(score: float, base: float | None, count: int, *, kind: str = "classification") -> bool:
+    """Whether a score on so many examples is not clearly above the baseline: by two standard errors of it.
+
+    Args:
+        kind: the task's type; of tags any name that is found shows that something was learned.
+    """
+    if base is None:
+        return False
+    if kind == "token-classification":
+        return score <= base
+    share = min(max(base, 0.0), 1.0)
+    spread = share * (1 - share) if share > 0 else 1.0  # of a correlation that is none: 1 / sqrt(count)
+    return score <= base + 2 * math.sqrt(spread / max(count, 1))
+
+
+def warning(who: str, score: float, base: float, metric: str) -> str:
+    """The sentence about a model that is at chance."""
+    better = "no better" if score <= base else "not clearly better"
+    return (
+        f"{who} ({metric.replace('_', '-')} {score:.4f}) is {better} than giving the same answer always ({base:.4f}): "
+        "it has learned too little."
+    )
