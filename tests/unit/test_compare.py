@@ -56,6 +56,9 @@ def test_quantities_as_people_write_them():
     assert [quantities.byte_count(text) for text in ("20MB", "1.5 kB", "1KiB", "7")] == [20_000_000, 1500, 1024, 7]
     assert [quantities.milliseconds(text) for text in ("5ms", "0.01s", "3")] == [5, 10, 3]
     assert [quantities.share(text) for text in ("97%", "0.97")] == [0.97, 0.97]
+    for text in ("150%", "97", 97):
+        with pytest.raises(ValueError, match=f"{text} is more than the whole: write it as 0.97 or 97%"):
+            quantities.share(text)
     assert [quantities.in_words(value) for value in (5, 45, 600, 7500)] == ["5.0 s", "45 s", "10 min", "2 h 5 min"]
 
 

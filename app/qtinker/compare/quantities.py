@@ -44,18 +44,21 @@ def milliseconds(value: Any) -> Any:
 
 
 def share(value: Any) -> Any:
-    """A share from "97%" or "0.97"; what is no text is passed on.
+    """A share from "97%" or "0.97"; what is neither text nor number is passed on.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is no share, or more than the whole.
     """
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        raise ValueError(f"{value!r} is no share: write it as 0.97 or 97%") from None
+    found = value
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            found = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            raise ValueError(f"{value!r} is no share: write it as 0.97 or 97%") from None
+    if isinstance(found, int | float) and found > 1:
+        raise ValueError(f"{value} is more than the whole: write it as 0.97 or 97%")
+    return found
 
 
 def _scaled(value: str, units: dict[str, Any], example: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 from ..console import number, table
@@ -83,7 +84,9 @@ def verdict(result: Data) -> list[str]:
     lines = [f"Nothing fits the target ({wanted(result)})."]
     if result["nearest"] in points:
         near = points[result["nearest"]]
-        lines.append(f"Nearest is {near['id']} ({_described(near, result)}): {result['misses']}.")
+        lines.append(
+            f"Nearest is {near['id']} ({_described(near, result)}): {result['misses']}. It is in {near['checkpoint']}."
+        )
     elif result.get("misses"):
         lines.append(result["misses"])
     return lines
@@ -113,7 +116,10 @@ def to_text(result: Data) -> str:
         parts += ["", *lines]
     if result["advice"]:
         parts += ["", "Recommended, from these figures:"]
-        parts += [f"  {each['for']}: {each['point']}\n      {each['reason']}" for each in result["advice"]]
+        parts += [
+            f"  {each['for']}: {each['point']}\n      {each['reason']}\n      As a model: {_model(each, result)}"
+            for each in result["advice"]
+        ]
     if left := left_out(result):
         parts += ["", "Not in the table:", *[f"  {', '.join(names)} ({what}): {why}" for names, what, why in left]]
     parts += ["", *[f"- {line}" for line in result["findings"]]] if result["findings"] else []
@@ -135,7 +141,9 @@ def to_markdown(result: Data) -> str:
     if result["advice"]:
         lines += ["## Recommendations", ""]
         lines += [
-            f"- **{each['for']}**: {escape(each['point'])}. {escape(each['reason'])}" for each in result["advice"]
+            f"- **{each['for']}**: {escape(each['point'])}. {escape(each['reason'])} As a model: "
+            f"{escape(_model(each, result))}."
+            for each in result["advice"]
         ]
         lines.append("")
     if left := left_out(result):
@@ -192,6 +200,11 @@ def where(result: Data) -> str:
         f"Python {env.get('python')}, {versions}. Times are of the model alone, one example at a time (p50, p95) and "
         "in batches of 32 (examples/s)."
     )
+
+
+def _model(advised: Data, result: Data) -> str:
+    """The name by which other verbs know what is recommended."""
+    return Path(next(row["checkpoint"] for row in result["points"] if row["id"] == advised["point"])).name
 
 
 def _described(row: Data, result: Data) -> str:

@@ -40,7 +40,7 @@ def make(work: Any) -> Data:
                 "id": point, "candidate": name, "teacher": short(entry["teacher"]),
                 "student": student_name(entry["student"]), "method": entry["method"], "scheme": scheme or "float",
                 **found,
-                "retention": None if chance or whole["score"] <= 0 else found["score"] / whole["score"],
+                "retention": None if low or whole["score"] <= 0 else found["score"] / whole["score"],
                 "control": entry.get("control"), "training_seconds": entry.get("training_seconds"),
                 "run": entry["run"], "teacher_figures": {each: whole[each] for each in ("bytes", "latency_ms")},
             })  # fmt: skip

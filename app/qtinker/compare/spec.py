@@ -30,7 +30,7 @@ class TargetSpec(Part):
     )
     min_retention: float | None = setting(
         None, "Least retention", "Share of the teacher's metric that must be kept: 0.97 or 97%.",
-        option="--min-retention", gt=0, le=2,
+        option="--min-retention", gt=0, le=1,
     )
     _size = field_validator("max_size", mode="before")(quantities.byte_count)
     _latency = field_validator("max_latency", mode="before")(quantities.milliseconds)

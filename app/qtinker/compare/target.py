@@ -44,10 +44,10 @@ def best(points: Sequence[Point], target: TargetSpec) -> Point | None:
 
 
 def nearest(points: Sequence[Point], target: TargetSpec) -> Point | None:
-    """The point whose worst miss is smallest; of equals the one that answers better."""
+    """The point whose worst miss is smallest; of equals the one that answers better, then the smaller."""
     if not points:
         return None
-    return min(points, key=lambda p: (max(excess(p, target).values(), default=0.0), -p["score"], p["id"]))
+    return min(points, key=lambda p: (max(excess(p, target).values(), default=0.0), -p["score"], p["bytes"], p["id"]))
 
 
 def misses(point: Point, target: TargetSpec) -> str:

@@ -13,6 +13,8 @@ from .format import esc
 from .texts import LANGUAGES, Texts
 
 PAGES = ("distil", "runs", "models", "quantize", "compare", "sweep", "guide")
+SHOWN_AS = {"find": "sweep", "measure": "compare"}
+"""Pages whose name on the tab is another than their address's."""
 LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" fill="#0f766e"/>'
     '<circle cx="13" cy="14" r="7.2" fill="none" stroke="#fff" stroke-width="2.6"/>'
@@ -96,6 +98,7 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
     def first(request: gr.Request) -> list[Any]:
         """The tab that the address names."""
         wanted = request.query_params.get("tab", PAGES[0])
+        wanted = SHOWN_AS.get(wanted, wanted)
         wanted = wanted if wanted in PAGES else PAGES[0]
         return [gr.Tabs(selected=wanted), *[gr.Timer(active=wanted == owner) for owner in shell.timers]]
 

@@ -182,7 +182,9 @@ def speed_up(teacher: Model | None, student: Model) -> float | None:
 
 
 def gain_words(gain: float, t: Texts) -> str:
-    """About so many times faster."""
+    """About so many times faster, or slower."""
+    if gain < 0.95:
+        return t("choice.slower", n=f"{1 / gain:.1f}")
     return t("choice.faster", n=f"{gain:.0f}" if gain >= 10 else f"{gain:.1f}")
 
 

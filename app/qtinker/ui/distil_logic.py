@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .. import jobs, runs
-from ..errors import Problem, QTinkerError, RunFailed, SpecError
+from ..errors import InputError, Problem, QTinkerError, RunFailed, SpecError
 from ..presets import presets
 from ..spec import METHODS, RunSpec
 from . import answers, choices, distil_views, form, guard, page, tasks
@@ -64,8 +64,12 @@ class Logic:
     # --- data ----------------------------------------------------------------------------------------------------
 
     def uploaded(self, path: str) -> list[Any]:
-        """An upload is moved to where runs find it again."""
-        return [guard.keep_upload(path), gr.File(value=None)]
+        """An upload is moved to where runs find it again; one that is refused takes the file before it away too."""
+        try:
+            return [guard.keep_upload(path), gr.File(value=None)]
+        except InputError as error:
+            gr.Warning(esc(words_of(error, self.t)), duration=12, title=self.t("error.title"))
+            return ["", gr.File(value=None)]
 
     def preview(
         self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str, task: str
@@ -162,12 +166,10 @@ class Logic:
         model = choices.find(teacher)
         if "teacher.finetune" not in values and model:
             values["teacher.finetune"] = not model.trained
+        if (chosen := query.get("preset", "")) in offered_presets():
+            values |= {"look.preset": chosen, **preset_values(chosen)}
         if query.get("method") in METHODS:
             values["method.name"] = query["method"]
-        if (chosen := query.get("preset", "")) in offered_presets():
-            values |= {"look.preset": chosen} | {
-                path: value for path, value in preset_values(chosen).items() if not path.startswith("method.")
-            }
         students = choices.student_choices(model, self.t)
         student = values.get("student.model") or query.get("student")
         values.setdefault("control", True)

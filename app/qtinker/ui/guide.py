@@ -10,7 +10,7 @@ import gradio as gr
 from .. import catalog
 from . import choices, page, sweep_views
 from .app import Shell
-from .distil_logic import preset_words
+from .distil_logic import preset_values, preset_words
 from .format import esc, short_number, size
 from .handlers import safe
 from .texts import Texts
@@ -27,7 +27,6 @@ class Advice:
 
     teacher: str
     student: str
-    method: str
     preset: str
     reasons: tuple[str, ...]
 
@@ -36,8 +35,8 @@ def advise(goal: str, amount: str, labels: str, language: str) -> Advice:
     """The recommendation; every name is in the catalog (a test holds it).
 
     The reasons: a task-tuned pretrained student beats a larger random one; Google's miniatures differ from BERT-Base
-    in width, where feature methods need learned projections, so the logit loss is the sound default; little data
-    wants a teacher that is not too large for it, and more passes.
+    in width, which relations don't mind, so the presets that begin with them suit every pair; little data wants a
+    teacher that is not too large for it, and more passes.
     """
     reasons = [f"goal_{goal}", f"amount_{amount}", f"labels_{labels}", f"language_{language}"]
     if language == "en":
@@ -46,11 +45,8 @@ def advise(goal: str, amount: str, labels: str, language: str) -> Advice:
     else:
         teacher = "bert-chinese" if language == "zh" else "bert-multilingual-cased"
         student = "layers"
-    method = "logit"
-    if student == "layers":
-        method = "patient" if labels != "none" else "logit"
     preset = "best" if goal == "quality" or amount == "few" else "balanced"
-    return Advice(teacher, student, method, preset, tuple(reasons))
+    return Advice(teacher, student, preset, tuple(reasons))
 
 
 def build(shell: Shell) -> None:
@@ -102,10 +98,11 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
     advice = advise(goal, amount, labels, language)
     teacher = choices.find(advice.teacher) or choices.find(getattr(catalog.find(advice.teacher), "name", None))
     student = choices.find(advice.student) if advice.student != "layers" else None
+    method = preset_values(advice.preset)["method.name"]
     facts = [
         (t("distil.teacher"), advice.teacher),
         (t("distil.student"), advice.student if student else t("guide.layers")),
-        (t("distil.method"), t.get(f"method.{advice.method}", advice.method).split("\n")[0]),
+        (t("distil.method"), t.get(f"method.{method}", method).split("\n")[0]),
         (t("distil.preset"), preset_words(advice.preset, t).split("\n")[0]),
     ]
     if student:
@@ -113,7 +110,7 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
         if gain := choices.speed_up(teacher, student):
             facts.append((t("distil.speed_up"), choices.gain_words(gain, t)))
     reasons = "".join(f"<li>{esc(t(f'guide.why_{reason}'))}</li>" for reason in advice.reasons)
-    query = {"tab": "distil", "teacher": advice.teacher, "method": advice.method, "preset": advice.preset}
+    query = {"tab": "distil", "teacher": advice.teacher, "preset": advice.preset}
     if student:
         query["student"] = advice.student
     address = "?" + urlencode(query)
