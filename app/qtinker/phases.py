@@ -61,6 +61,9 @@ def prepare(work: Work) -> dict[str, Any]:
             work.say(text)
         for text in work.dataset.warnings:
             work.say(text, level="warning")
+        group = "distilled" if spec.teacher else "finetuned"
+        if spec.name and (name := registry.unique_name(group, spec.name)) != spec.name:
+            work.say(f"There is a model {spec.name} already: this one will be {name}.", level="warning")
     return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
             "train": len(work.dataset.train), "unlabelled": work.dataset.unlabelled, "variants": made,
             "eval": len(work.dataset.eval)}  # fmt: skip

@@ -92,6 +92,9 @@ def test_a_model_that_learned_nothing_is_told(material):
     lines = [text for text in told if "too little" in text]
     assert [text.split(" (")[0] for text in lines] == ["The teacher", "The student"]
     assert "Retention over it says nothing" in lines[0] and "(--epochs, --lr)" in lines[1]
+    again = run("finetune", material["model"], *data, "--name", "teacher")
+    assert "There is a model teacher already: this one will be teacher-2." in again["warnings"]
+    assert Path(again["checkpoint"]).name == "teacher-2"
 
 
 def test_an_untrained_teacher_is_refused_in_one_line(material):

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .. import jobs, runs
+from ..data.sample_phrases import TOPICS
 from ..errors import InputError, Problem, QTinkerError, RunFailed, SpecError
 from ..presets import presets
 from ..spec import METHODS, RunSpec
@@ -161,7 +162,8 @@ class Logic:
         teacher = values.get("teacher.model") or query.get("teacher")
         if teacher not in known:
             here = [value for _, value in names if (found := choices.find(value)) and found.here]
-            teacher = here[0] if here else ("bert-base-uncased" if "bert-base-uncased" in known else None)
+            usual = "bert-base-uncased" if "bert-base-uncased" in known else None
+            teacher = min(here, key=_strangeness) if here else usual
         values["teacher.model"] = teacher
         model = choices.find(teacher)
         if "teacher.finetune" not in values and model:
@@ -348,6 +350,16 @@ class Logic:
             parts.append(page.facts(facts))
             parts.append(f'<p class="qt-small qt-muted">{esc(t("distil.estimate_note"))}</p>')
         return '<div class="qt-stack">' + "".join(parts) + "</div>"
+
+
+def _strangeness(teacher: str) -> int:
+    """How far a teacher that is here is from fitting the bundled sample, with which the page opens."""
+    model = choices.find(teacher)
+    if model is None or model.entry is None or model.entry.broken:
+        return 3
+    if not model.trained:
+        return 1  # it is finetuned first, on whatever data
+    return 0 if set(model.entry.labels) == set(TOPICS) else 2
 
 
 def practice() -> str:
