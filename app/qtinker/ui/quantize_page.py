@@ -117,7 +117,7 @@ def _install_card(shell: Shell, drawn: list[Any]) -> None:
         gr.HTML(page.title(t("quantize.extras"), t("quantize.extras_lead")))
         for extra in missing:
             gr.HTML(
-                f'<p class="qt-small">{esc(t("quantize.extra_brings", names=", ".join(extras.packages(extra))))}</p>'
+                f'<p class="qt-small">{esc(t("quantize.extra_brings", name=extra, names=", ".join(extras.packages(extra))))}</p>'
             )
             starter = Starter(
                 shell, f"extra-{extra}", verb="extras", label=t("quantize.extra_install", name=extra),
@@ -196,12 +196,12 @@ def lacking_formats(t: Texts) -> list[tuple[str, str]]:
 
 
 def lacking_html(lacking: Iterable[tuple[str, str]], t: Texts) -> str:
-    """What is not offered, with the command that installs it; a note for each extra."""
+    """What is not offered, and the button that installs it; a note for each extra."""
     by_extra: dict[str, list[str]] = {}
     for extra, words in lacking:
         by_extra.setdefault(extra, []).append(words)
     return "".join(
-        page.note(t("quantize.install", names="; ".join(names), command=extras.install_command(extra)))
+        page.note(t("quantize.install", names="; ".join(names), extra=extra))
         for extra, names in by_extra.items()
     )
 
