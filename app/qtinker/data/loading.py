@@ -155,7 +155,7 @@ def load_examples(
         if KINDS[kind].form in ("blocks", "spans") and not len(split_off) and len(train) > 1:
             kept, split_off = np.arange(len(train) - 1), np.array([len(train) - 1])
         held, train = train.select(split_off), train.select(kept)
-        by = "by class, " if KINDS[kind].form in ("texts", "words") else ""
+        by = "by class, " if KINDS[kind].form in ("texts", "words") else "by "
         findings.append(f"evaluation data: {len(held):,} of {len(keys):,} examples split off {by}seed {seed}")
         strata, keys = read.strata[kept], keys[kept]
     else:

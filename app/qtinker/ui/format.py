@@ -24,7 +24,7 @@ def number(value: float | int | None, digits: int = 3) -> str:
         return f"{int(value):,}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    if abs(value) >= 100:
+    if abs(value) >= 10:
         return f"{value:.1f}"
     return f"{value:.{digits}g}" if abs(value) < 0.1 else f"{value:.{digits}f}".rstrip("0").rstrip(".")
 
