@@ -139,8 +139,13 @@ def _teacher_head(spec: RunSpec, teacher: Shape, kind: str | None, found: Findin
     )
     if not teacher.trained and not guesses and not spec.teacher.finetune:
         _add(found, "teacher.model", f"{teacher.name} has no trained head: it would teach noise.",
-             f"Train it first: python3 app finetune --model {spec.teacher.model} --data {spec.data.train} "
-             "(or add --finetune-teacher).")  # fmt: skip
+             f"{finetuning(spec, spec.teacher.model)} (or add --finetune-teacher).")  # fmt: skip
+
+
+def finetuning(spec: RunSpec, model: str) -> str:
+    """The command that gives a teacher its head, as a fix."""
+    task = "" if spec.task.type == "auto" else f" --task {spec.task.type}"
+    return f"Train it first: python3 app finetune {model} --data {spec.data.train}{task}"
 
 
 def _further_teachers(spec: RunSpec, teacher: Shape, found: Findings) -> None:
@@ -152,7 +157,7 @@ def _further_teachers(spec: RunSpec, teacher: Shape, found: Findings) -> None:
             continue
         if not shape.trained:
             _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
-                 f"Train it first: python3 app finetune --model {name} --data {spec.data.train}")  # fmt: skip
+                 finetuning(spec, name))  # fmt: skip
         elif teacher.trained and sorted(teacher.labels) != sorted(shape.labels):
             _add(found, "teacher.also", f"{name} was trained for other labels than {spec.teacher.model}.",
                  "Take teachers of one task.")  # fmt: skip

@@ -15,6 +15,7 @@ import torch
 from . import chance, checkpoint, data, model_folder, pipeline, registry
 from .answers import answer
 from .asking import ask
+from .check import finetuning
 from .checkpoint import Loaded
 from .data.asked import asked
 from .distill.students import build_student
@@ -106,8 +107,7 @@ def untrained(spec: RunSpec) -> InputError:
     assert spec.teacher is not None
     return InputError(
         f"The teacher {spec.teacher.model} has no trained head: it would teach noise.",
-        f"Train it first: python3 app finetune --model {spec.teacher.model} --data {spec.data.train} "
-        "(or add --finetune-teacher).",
+        f"{finetuning(spec, spec.teacher.model)} (or add --finetune-teacher).",
     )
 
 

@@ -295,7 +295,8 @@ class RunSpec(Whole):
         if self.teacher is None and not (self.student.model or self.student.shape):
             raise ValueError("name a student (or a teacher to cut it from): there is nothing to train")
         if self.teacher is not None and not (self.student.model or self.student.layers or self.student.shape):
-            raise ValueError("name a student: a model, the teacher's layers to keep, or a shape")
+            raise ValueError("name a student: a model (student), the teacher's layers to keep (student_layers), or a "
+                             "shape (student_shape)")  # fmt: skip
         if isinstance(self.method, PatientMethod | FeatureMethod) and self.method.layer_mapping == "cut":
             self.method = self.method.model_copy(update={"layer_mapping": self._pairs_as_cut()})
         return self

@@ -156,7 +156,7 @@ def test_an_untrained_teacher_is_refused_with_the_command(home, models):
         api.distill(spec(models, teacher={"model": "big"}))
     (problem,) = caught.value.problems
     assert problem.field == "teacher.model"
-    assert f"python3 app finetune --model big --data {models / 'train.csv'}" in problem.fix
+    assert f"python3 app finetune big --data {models / 'train.csv'}" in problem.fix
     assert not runs.list_runs()
 
 

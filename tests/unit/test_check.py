@@ -132,7 +132,7 @@ def test_an_untrained_teacher(data):
     make("small", layers=2)
     problems = found(spec(data))
     assert list(problems) == ["teacher.model"]
-    assert f"python3 app finetune --model teacher --data {data}" in problems["teacher.model"]
+    assert f"python3 app finetune teacher --data {data}" in problems["teacher.model"]
     assert found(spec(data, teacher={"finetune": True})) == {}
 
 

@@ -81,6 +81,27 @@ def test_max_examples(tmp_path):
     assert "10 of 90 training examples used (max_examples)" in loaded.findings
 
 
+def test_a_misspelt_label_is_told(tmp_path):
+    labels = ["positive"] * 9 + ["negative"] * 9 + ["postive", "else"]
+    train = written(tmp_path / "train.csv", [(f"text {number}", label) for number, label in enumerate(labels)])
+    held = written(tmp_path / "eval.csv", [("new", "positive"), ("newer", "negative")])
+    warnings = data.load(DataSpec(train=train, eval=held), seed=0).warnings
+    assert "'postive' looks like 'positive' misspelt." in warnings
+    assert not any("'else' looks like" in line for line in warnings)
+
+
+@pytest.mark.parametrize("end", ["", '{"text": "b', '{"text": "b", "label": 1},'])
+def test_a_json_file_that_was_cut_is_told(tmp_path, end):
+    path = tmp_path / "cut.json"
+    path.write_text('[{"text": "a", "label": 0},' + end)
+    with pytest.raises(InputError) as error:
+        data.load(DataSpec(train=str(path)), seed=0)
+    assert (
+        "is not valid JSON" in error.value.message
+        and error.value.fix == "It ends in the middle: fetch or save it again, whole."
+    )
+
+
 def test_odd_data_is_reported(tmp_path):
     train = written(
         tmp_path / "train.csv",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -245,6 +246,11 @@ def _about_labels(
     single = [names[i] for i in np.flatnonzero(counts == 1)]
     if single:
         out.append(f"Only one training example of: {_some(single)}.")
+        common = [names[i] for i in np.flatnonzero(counts > 1)]
+        out += [
+            f"{name!r} looks like {close[0]!r} misspelt."
+            for name in single if (close := difflib.get_close_matches(name, common, n=1, cutoff=0.8))
+        ][:3]  # fmt: skip
     if fresh:
         if unseen := [names[i] for i in np.flatnonzero((counts == 0) & (in_eval > 0))]:
             out.append(f"In the evaluation data but never in training: {_some(unseen)}.")

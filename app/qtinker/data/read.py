@@ -222,7 +222,12 @@ def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
     try:
         content = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}.", "Give a list of objects, or JSONL.") from None
+        fix = "Give a list of objects, or JSONL."
+        if isinstance(error, json.JSONDecodeError) and (
+            "Unterminated" in error.msg or error.pos + 1 >= len(error.doc.rstrip())
+        ):
+            fix = "It ends in the middle: fetch or save it again, whole."
+        raise InputError(f"{path} is not valid JSON: {error}.", fix) from None
     if is_squad(content):
         return read_squad(str(path), content)
     if isinstance(content, dict):

@@ -111,7 +111,8 @@ SCHEMES: dict[str, Scheme] = {
             bits=4,
             group=GROUP,
             touches=f"{_LAYERS}, as int4-weight-only; those whose rounding costs most stay in half precision, found by "
-            "measuring each on your evaluation data, until the result loses no more than half a point there (or --max-loss)",
+            "measuring each on your evaluation data, until the result loses no more than half a point there "
+            "(or --max-loss)",
             keeps=_KEEPS + " (pooler and classifier are written in half precision)",
             size="half a byte a weight + 2.5 bytes a group; 2 bytes a weight of the layers that stay",
             needs="labelled examples, by --data FILE (without labels, the share of changed answers counts as the loss)",

@@ -116,9 +116,8 @@ def _install_card(shell: Shell, drawn: list[Any]) -> None:
     with gr.Column(elem_classes="qt-card", elem_id="qt-extras"):
         gr.HTML(page.title(t("quantize.extras"), t("quantize.extras_lead")))
         for extra in missing:
-            gr.HTML(
-                f'<p class="qt-small">{esc(t("quantize.extra_brings", name=extra, names=", ".join(extras.packages(extra))))}</p>'
-            )
+            brings = t("quantize.extra_brings", name=extra, names=", ".join(extras.packages(extra)))
+            gr.HTML(f'<p class="qt-small">{esc(brings)}</p>')
             starter = Starter(
                 shell, f"extra-{extra}", verb="extras", label=t("quantize.extra_install", name=extra),
                 begin=lambda extra=extra: begin_install(extra), done=lambda task: t("quantize.extra_done"),
@@ -201,8 +200,7 @@ def lacking_html(lacking: Iterable[tuple[str, str]], t: Texts) -> str:
     for extra, words in lacking:
         by_extra.setdefault(extra, []).append(words)
     return "".join(
-        page.note(t("quantize.install", names="; ".join(names), extra=extra))
-        for extra, names in by_extra.items()
+        page.note(t("quantize.install", names="; ".join(names), extra=extra)) for extra, names in by_extra.items()
     )
 
 
