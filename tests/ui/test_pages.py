@@ -115,6 +115,8 @@ def test_the_guide_fills_in_the_distil_page(trained_server, visit):
     page.wait_for_selector("#qt-verdict .qt-note")
     assert page.input_value("#f-teacher-model input").startswith("bert-base-uncased")
     page.wait_for_selector("#f-student-model label.selected:has-text('bert-mini')")
+    page.wait_for_selector("#f-look-preset label.selected:has-text('Balanced')")
+    page.wait_for_selector("#f-method-name label.selected:has-text('Relations')")
     assert page.is_visible("#qt-do-teacher"), "a teacher that is not here can be downloaded in place"
 
 
@@ -179,6 +181,18 @@ def test_a_file_is_uploaded_looked_at_and_its_columns_chosen(trained_server, vis
     page.click("#f-data-label_column input")
     page.click("[role=option]:has-text('part')")
     page.wait_for_selector("#qt-preview .qt-bars li:nth-child(3)")
+    held, more = tmp_path / "held.csv", tmp_path / "more.txt"
+    held.write_text("text,verdict,part\n" + rows.replace("thing", "matter"))
+    more.write_text("\n".join(f"some other thing {n}" for n in range(30)))
+    for which, file in (("eval", held), ("unlabelled", more)):
+        with page.expect_file_chooser() as chooser:
+            page.click(f"#qt-upload-{which}")
+        chooser.value.set_files(file)
+        page.wait_for_function(
+            f"document.querySelector('#f-data-{which} input, #f-data-{which} textarea').value.includes('{file.stem}')"
+        )
+    if SHOTS:
+        page.screenshot(path=SHOTS / "distil-uploads-1280.png", full_page=True)
     page.fill("#f-data-train input, #f-data-train textarea", "data/nothing.csv")
     page.wait_for_selector("#qt-preview .bad >> text=no data file")
     page.wait_for_selector("#qt-note-data .bad")
@@ -187,4 +201,12 @@ def test_a_file_is_uploaded_looked_at_and_its_columns_chosen(trained_server, vis
     broken.write_bytes(b"\x00\x01\x02" * 500)
     page.set_input_files("#qt-upload input[type=file]", broken)
     page.wait_for_selector("#qt-preview .bad")
+    page.set_input_files("#qt-upload input[type=file]", mine)
+    page.wait_for_selector("#qt-preview .qt-bars li:nth-child(3)")
+    (tmp_path / "empty.csv").write_bytes(b"")
+    page.set_input_files("#qt-upload input[type=file]", tmp_path / "empty.csv")
+    page.wait_for_selector("text='empty.csv' is empty")
+    page.wait_for_function("!document.querySelector('#f-data-train input, #f-data-train textarea').value")
+    page.wait_for_selector("#qt-note-data .bad")
+    assert page.is_disabled("#qt-start"), "the file before it is not what was just given"
     assert "Traceback" not in page.inner_text("body")

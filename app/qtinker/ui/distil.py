@@ -57,7 +57,7 @@ def build(shell: Shell) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=8, min_width=320):
             with gr.Column(elem_classes="qt-card"):
-                upload, preview = _data(fields, t)
+                upload, preview, further = _data(fields, t)
                 notes["data"] = gr.HTML(elem_id="qt-note-data")
             with gr.Column(elem_classes="qt-card"):
                 about_teacher, fetch_teacher, practice = _teacher(shell, fields, t)
@@ -80,6 +80,7 @@ def build(shell: Shell) -> None:
         fields,
         t,
         upload=upload,
+        further=further,
         preview=preview,
         about_teacher=about_teacher,
         notes=notes,
@@ -93,7 +94,7 @@ def build(shell: Shell) -> None:
     )
 
 
-def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
+def _data(fields: Fields, t: Texts) -> tuple[Any, Any, dict[str, Any]]:
     gr.HTML(page.step(1, t("distil.data"), t("distil.data_lead")))
     fields.add("look.data", gr.Radio(
         [(t("distil.sample"), "sample"), (t("distil.upload"), "upload"), (t("distil.path"), "path")], value="sample",
@@ -123,7 +124,16 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any]:
         with gr.Row():
             for path in DATA_MORE:
                 fields.add(path, form.field(path, t, min_width=180))
-    return upload, preview
+        with gr.Row():
+            further = {
+                path: gr.UploadButton(
+                    t(f"distil.upload_{path.split('.')[1]}"), file_types=list(guard.DATA_ENDINGS), size="sm",
+                    file_count="multiple" if path == "data.unlabelled" else "single",
+                    elem_id="qt-upload-" + path.split(".")[1],
+                )
+                for path in ("data.eval", "data.unlabelled")
+            }  # fmt: skip
+    return upload, preview, further
 
 
 def _teacher(shell: Shell, fields: Fields, t: Texts) -> tuple[Any, Starter, Starter]:
@@ -229,6 +239,7 @@ def _bind(
     t: Texts,
     *,
     upload: Any,
+    further: dict[str, Any],
     preview: Any,
     about_teacher: Any,
     notes: dict[str, Any],
@@ -268,6 +279,8 @@ def _bind(
     )  # fmt: skip
 
     upload.upload(safe(t)(logic.uploaded), [upload], [at["data.train"], upload], **QUIET)
+    for path, button in further.items():
+        button.upload(safe(t)(logic.further_data), [button], [at[path]], **QUIET)
     data_inputs = [at[path] for path in distil_logic.PREVIEWED]
     looks = safe(t)(logic.preview)
     looked = [preview, at["data.text_column"], at["data.text_pair_column"], at["data.label_column"]]

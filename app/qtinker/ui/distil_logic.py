@@ -72,6 +72,10 @@ class Logic:
             gr.Warning(esc(words_of(error, self.t)), duration=12, title=self.t("error.title"))
             return ["", gr.File(value=None)]
 
+    def further_data(self, paths: str | list[str]) -> str:
+        """Uploads of evaluation data or of texts without labels, as their field names them."""
+        return ",".join(guard.keep_upload(path) for path in ([paths] if isinstance(paths, str) else paths))
+
     def preview(
         self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str, task: str
     ) -> list[Any]:
