@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import gradio as gr
 
 from ..compare import pairs, quantities, store
-from ..errors import InputError
+from ..errors import InputError, QTinkerError
 from ..spec import SHAPE
 from . import choices, guard, page, sweep_views, tasks
 from .app import Shell
@@ -20,6 +21,7 @@ POLL_SECONDS = 2.0
 SCHEMES = ("int8-dynamic", "int8-weight-only", "int4-weight-only", "bf16")
 METHODS = ("logit", "patient", "relations")
 MODES = ("quick", "balanced", "all")
+RESUMABLE = ("stopped", "interrupted", "failed", "new")
 
 
 def build(shell: Shell) -> None:
@@ -81,7 +83,7 @@ def build(shell: Shell) -> None:
         return [
             gr.Dropdown(choices=teachers, value=one if one in names else None),
             gr.Dropdown(choices=teachers, value=other if other in names else first),
-            gr.Dropdown(choices=found, value=kept), sweep_views.html(kept or "", t),
+            gr.Dropdown(choices=found, value=kept), *outcome(kept, t),
         ]  # fmt: skip
 
     def opened(request: gr.Request) -> list[Any]:
@@ -93,24 +95,37 @@ def build(shell: Shell) -> None:
         known = [value for _, value in found]
         first = known[0] if known else ""
         kept = first if shown not in known or (before is not None and first != before) else shown
-        return [gr.Dropdown(choices=found, value=kept or None), sweep_views.html(kept or "", t), first]
+        return [gr.Dropdown(choices=found, value=kept or None), *outcome(kept, t), first]
 
     last = gr.Textbox(visible=False)
-    outputs = [own, teacher, chosen, view]
+    result = [view, resume.button]
+    outputs = [own, teacher, chosen, *result]
     shell.loaded(safe(t, quiet=True)(opened), [], outputs)
     shell.opened("sweep", safe(t, quiet=True)(lists), [chosen, own, teacher], outputs)
-    timer.tick(safe(t, quiet=True)(newest), [chosen, last], [chosen, view, last], queue=False, **QUIET)
-    chosen.input(safe(t)(lambda name: sweep_views.html(name or "", t)), [chosen], [view], **QUIET)
+    timer.tick(safe(t, quiet=True)(newest), [chosen, last], [chosen, *result, last], queue=False, **QUIET)
+    chosen.input(safe(t)(lambda name: outcome(name, t)), [chosen], result, **QUIET)
     mode.input(ticked, [mode], grid, queue=False, **QUIET)
     own.change(safe(t, quiet=True)(lambda name: gr.Dropdown(choices=student_options(name, t), value=[])), [own],
                [students], queue=False, **QUIET)  # fmt: skip
     common = [data, most, epochs, budget, methods, schemes]
-    after: list[Any] = [chosen, view, last]
+    after: list[Any] = [chosen, *result, last]
     for starter, source in (
         (compare, [*common, own, students, *grid]), (compress, [*common, teacher, biggest, slowest, least]),
         (resume, [chosen]),
     ):  # fmt: skip
         starter.bind(source, safe(t, quiet=True)(newest), [chosen, last], after)
+
+
+def outcome(sweep_id: str | None, t: Texts) -> list[Any]:
+    """What came of a sweep, and the button Resume, which is for those that were cut."""
+    return [sweep_views.html(sweep_id or "", t), gr.Button(interactive=resumable(sweep_id))]
+
+
+def resumable(sweep_id: str | None) -> bool:
+    """Whether there is something to go on with."""
+    with contextlib.suppress(QTinkerError):
+        return bool(sweep_id) and store.open(sweep_id or "").state()["status"] in RESUMABLE
+    return False
 
 
 def ticked(mode: str | None) -> list[list[str]]:
@@ -178,7 +193,7 @@ def begin_resume(sweep_id: str | None) -> str:
         InputError: there is none, or it is not to be resumed.
     """
     sweep = store.open(sweep_id or "")
-    if sweep.state()["status"] not in ("stopped", "interrupted", "failed", "new"):
+    if sweep.state()["status"] not in RESUMABLE:
         raise InputError(f"Sweep {sweep.id} is {sweep.state()['status']}: there is nothing to resume.")
     return tasks.start("sweeps", ["resume", sweep.id], label=sweep.id, button="sweep-resume")
 
