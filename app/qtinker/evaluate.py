@@ -100,6 +100,8 @@ def evaluate(
         _model_report(path, one, answers, logits[0], examples, names)
         for path, one, answers in zip(paths, measured, logits, strict=True)
     ]
+    if not examples.labelled.any() and reports[0].metrics == {}:
+        warnings.append(f"The data has no labels: answers are compared with those of {reports[0].name}, not with truth.")
     _compare_speed(reports, warnings)
     return Report(
         models=reports,

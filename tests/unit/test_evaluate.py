@@ -121,6 +121,7 @@ def test_without_labels_there_is_agreement_but_no_accuracy():
     rows = tiny.examples(30)
     report = evaluate(["one", "two"], Examples(rows.texts), **QUICK)
     same = Predictor("one").logits(rows).argmax(-1) == Predictor("two").logits(rows).argmax(-1)
+    assert any(text.startswith("The data has no labels: answers are compared with") for text in report.warnings)
     assert report.models[1].metrics == {} and report.models[1].agreement == pytest.approx(same.mean())
 
 
