@@ -101,7 +101,8 @@ def evaluate(
         for path, one, answers in zip(paths, measured, logits, strict=True)
     ]
     if not examples.labelled.any() and reports[0].metrics == {}:
-        warnings.append(f"The data has no labels: answers are compared with those of {reports[0].name}, not with truth.")
+        first = reports[0].name
+        warnings.append(f"The data has no labels: answers are compared with those of {first}, not with truth.")
     _compare_speed(reports, warnings)
     return Report(
         models=reports,
