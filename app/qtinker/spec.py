@@ -241,7 +241,8 @@ class TrainingSpec(Part):
         "evaluation.", ge=1, level="advanced"
     )
     early_stopping: int | None = setting(
-        None, "Early stopping", "Stop after so many evaluations without improvement.", ge=1, level="advanced"
+        None, "Early stopping", "Stop after so many evaluations without improvement, those of a first stage not "
+        "counted.", ge=1, level="advanced",
     )
     max_steps: int | None = setting(None, "Most steps", "Stop after so many optimizer steps.", ge=1, level="advanced")
     quantization_aware: Literal["none", "int4", "int8"] = setting(

@@ -220,6 +220,17 @@ def test_early_stopping_and_the_best_weights(tmp_path):
     assert all(torch.equal(weight, kept[1][key]) for key, weight in tiny.weights(student.model).items())
 
 
+def test_a_first_stage_is_not_stopped_early(tmp_path):
+    """Its evaluations may stand still: they prepare what follows. Six epochs of three steps, half of them in it."""
+    scores = iter([0.9, *[0.5] * 5])
+    method = METHODS["relations"](intermediate_share=0.5, answers_throughout=True)
+    result, _ = go(
+        tiny.bert(1, 32, seed=2), tmp_path, method=method, teacher=tiny.bert(2, 32, seed=1), epochs=6,
+        evaluate=lambda model: {"accuracy": next(scores)}, early_stopping=2,
+    )  # fmt: skip
+    assert result.stopped_early and result.steps == 15
+
+
 def test_steps_epochs_and_evaluations_are_as_many_as_asked_for(tmp_path):
     asked = []
     result, _ = go(tiny.bert(1, 32), tmp_path, epochs=2.5, evaluate=lambda m: asked.append(1) or {"accuracy": 0.5})

@@ -267,7 +267,7 @@ class _Training:
             if self.processes.is_main:
                 progress.best_file = self.states.save_best(self.model, progress.step)
             progress.best_file = self.processes.from_main(progress.best_file)
-        else:
+        elif self._stage is self.method.stages[-1]:  # a stage before it is there for what follows
             progress.without_improvement += 1
         progress.history.append({"step": progress.step, "metrics": metrics})
         return self._event("eval", step=progress.step, metrics=metrics, best=best)
