@@ -48,7 +48,7 @@ def _keep(
         meta["quantization_aware"] = bits
     with registry.staged(group, name) as folder:
         checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
-    if name != base != work.spec.name:  # of a name that was given, the run said so at its start
+    if name != base:
         work.say(f"There was a model {base} already: this one is {name}.", level="warning")
     return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
 

@@ -174,6 +174,9 @@ def test_a_file_is_uploaded_looked_at_and_its_columns_chosen(trained_server, vis
     mine.write_text("text,verdict,part\n" + rows)
     page = visit(f"{trained_server.url}/?tab=distil")
     page.wait_for_selector("#qt-preview .qt-chart")
+    page.click("button:has-text('Columns, evaluation data')")
+    assert page.is_disabled("#qt-upload-eval"), "the sample is measured on its own part"
+    page.click("button:has-text('Columns, evaluation data')")
     page.click("#f-look-data label:has-text('Upload')")
     page.set_input_files("#qt-upload input[type=file]", mine)
     page.wait_for_selector("#qt-preview >> text=<b>yes</b>")  # shown as it is, never as markup

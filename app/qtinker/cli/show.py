@@ -92,8 +92,7 @@ def shorten(text: str, length: int = 100) -> str:
 
 def run(report: Data) -> None:
     """What a finished run came to."""
-    alone = "teacher" not in report  # finetuned
-    roles = {"student": "model" if alone else "student"}
+    roles = {} if "teacher" in report else {"student": "model"}  # finetuned
     metrics = {roles.get(who, who): found for who, found in (report.get("metrics") or {}).items() if found}
     if metrics:
         names = list(dict.fromkeys(name for found in metrics.values() for name in found))

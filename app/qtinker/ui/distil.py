@@ -129,7 +129,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any, dict[str, Any]]:
                 path: gr.UploadButton(
                     t(f"distil.upload_{path.split('.')[1]}"), file_types=list(guard.DATA_ENDINGS), size="sm",
                     file_count="multiple" if path == "data.unlabelled" else "single",
-                    elem_id="qt-upload-" + path.split(".")[1],
+                    elem_id="qt-upload-" + path.split(".")[1], interactive=False,  # the sample stands alone
                 )
                 for path in ("data.eval", "data.unlabelled")
             }  # fmt: skip
@@ -257,8 +257,9 @@ def _bind(
 
     # What is visible follows the kinds chosen.
     at["look.data"].change(
-        lambda kind: [gr.File(visible=kind == "upload"), gr.Textbox(visible=kind != "sample")],
-        [at["look.data"]], [upload, at["data.train"]], queue=False, **QUIET,
+        lambda kind: [gr.File(visible=kind == "upload"), gr.Textbox(visible=kind != "sample"),
+                      *[gr.UploadButton(interactive=kind != "sample") for _ in further]],
+        [at["look.data"]], [upload, at["data.train"], *further.values()], queue=False, **QUIET,
     )  # fmt: skip
     at["look.student"].change(
         lambda kind: [

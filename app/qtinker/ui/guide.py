@@ -35,8 +35,8 @@ def advise(goal: str, amount: str, labels: str, language: str) -> Advice:
     """The recommendation; every name is in the catalog (a test holds it).
 
     The reasons: a task-tuned pretrained student beats a larger random one; Google's miniatures differ from BERT-Base
-    in width, which relations don't mind, so the presets that begin with them suit every pair; little data wants a
-    teacher that is not too large for it, and more passes.
+    in width, which relations don't mind, so the presets that begin with them suit every pair named here; little data
+    wants a teacher that is not too large for it, and more passes.
     """
     reasons = [f"goal_{goal}", f"amount_{amount}", f"labels_{labels}", f"language_{language}"]
     if language == "en":

@@ -123,8 +123,8 @@ def outcome(sweep_id: str | None, t: Texts) -> list[Any]:
 
 def resumable(sweep_id: str | None) -> bool:
     """Whether there is something to go on with."""
-    with contextlib.suppress(QTinkerError):
-        return bool(sweep_id) and store.open(sweep_id or "").state()["status"] in RESUMABLE
+    with contextlib.suppress(QTinkerError):  # none is chosen, or it was removed
+        return store.open(sweep_id or "").state()["status"] in RESUMABLE
     return False
 
 
