@@ -89,7 +89,7 @@ def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):
 
     psutil.Process(state(fresh_home, run_id)["pid"]).kill()
     page.wait_for_selector("#qt-run-head .qt-pill.interrupted")
-    assert page.is_visible("#qt-resume")
+    page.wait_for_selector("#qt-resume")
     with (fresh_home / "runs" / run_id / "events.jsonl").open("a") as file:
         file.write('{"kind": "step", "pha')  # what a killed worker may leave
     page.reload()
@@ -170,7 +170,8 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(small_disk, 
         while file.write(bytes(1 << 16)):
             pass
     page.wait_for_selector("#qt-run-head .qt-pill.failed", timeout=3 * SLOW_MS)
-    assert "disk is full" in page.inner_text("#qt-run-head") and "Free some space" in page.inner_text("#qt-run-head")
+    page.wait_for_selector("#qt-run-head >> text=disk is full")
+    page.wait_for_selector("#qt-run-head >> text=Free some space")
     assert "Traceback" not in page.inner_text("#qt-run-head")
     filler.unlink()
     at = max(steps(fresh_home, run_id, whole=False))

@@ -28,9 +28,9 @@ def page(fresh_home, start_server, visit):
 def test_engines_follow_the_scheme_and_an_export_stands_beside_its_source(page, tmp_path):
     page.click("#qt-scheme label:has-text('bfloat16')")
     page.wait_for_selector("#qt-engine label:has-text('Automatic: transformers')")
-    assert page.locator("#qt-engine label").count() == 2
+    page.wait_for_function("document.querySelectorAll('#qt-engine label').length === 2")
     if not extras.is_here("onnx"):
-        assert "The button “Install onnx” on this page" in page.inner_text("#qt-export-lacking")
+        page.wait_for_selector("#qt-export-lacking >> text=The button “Install onnx” on this page")
         assert not page.locator("#qt-format label:has-text('ONNX')").count()
         return
     page.click("#qt-format label:has-text('ONNX')")

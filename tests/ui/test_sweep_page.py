@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 def test_pairs_are_compared_and_can_be_opened(fresh_home, start_server, visit, monkeypatch):
     page = visit(f"{start_server(fresh_home).url}/?tab=sweep")
     page.wait_for_selector("#qt-sweep-view .qt-empty")
-    assert page.is_disabled("#qt-do-sweep-resume")
+    page.wait_for_selector("#qt-do-sweep-resume[disabled]")
     page.fill("#qt-sweep-most input, #qt-sweep-most textarea", "64")
     page.fill("#qt-sweep-epochs input, #qt-sweep-epochs textarea", "1")
     page.click("#qt-sweep-schemes label:has-text('int8-dynamic')")  # none
@@ -28,7 +28,7 @@ def test_pairs_are_compared_and_can_be_opened(fresh_home, start_server, visit, m
     page.wait_for_selector("#qt-sweep-view a[href$='report.html']", timeout=6 * SLOW_MS)
     assert page.locator("#qt-sweep-view .qt-table tbody tr").count() == 3
     assert page.locator("#qt-sweep-view a[href^='/download/model/']").count() == 3
-    assert page.is_disabled("#qt-do-sweep-resume"), "it is done"
+    page.wait_for_selector("#qt-do-sweep-resume[disabled]")  # it is done
     if SHOTS:
         page.wait_for_timeout(800)  # transitions end
         page.screenshot(path=SHOTS / "sweep-done-1280.png", full_page=True)

@@ -16,7 +16,7 @@ def test_from_nothing_to_a_downloaded_small_model(start_server, visit, tmp_path)
     page = visit(server.url)
     page.click("#qt-do-practice")
     page.wait_for_function(
-        "document.querySelector('#f-teacher-model input').value.startsWith('practice-bert')", timeout=180_000
+        "document.querySelector('#f-teacher-model input')?.value.startsWith('practice-bert')", timeout=180_000
     )
     page.fill("#f-teacher-epochs input", "1")
     page.fill("#f-training-epochs input", "1")
@@ -34,7 +34,7 @@ def test_from_nothing_to_a_downloaded_small_model(start_server, visit, tmp_path)
     assert "first-try" in text.read_text(encoding="utf-8") and "<script" not in text.read_text(encoding="utf-8")
 
     page.click("button[role=tab]:has-text('Quantize')")
-    page.wait_for_function("document.querySelector('#qt-quantize-model input').value")
+    page.wait_for_function("document.querySelector('#qt-quantize-model input')?.value")
     page.click("#qt-quantize-model input")
     page.click("[role=option]:has-text('first-try'):not(:has-text('control'))")
     page.click("#qt-scheme label:has-text('INT4')")
