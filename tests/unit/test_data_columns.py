@@ -121,6 +121,13 @@ def test_labels_that_are_none_are_refused(values, message):
         label_set(values, "data.csv")
 
 
+def test_a_single_class_is_told_where_a_teacher_may_know_others():
+    found = label_set(["a", None, "a"], "data.csv", lone=True)
+    assert found.names == ("a",) and found.warnings == [
+        "All labels of data.csv are 'a': only a trained teacher can tell it from others."
+    ]
+
+
 def test_alignment_is_by_name():
     indices, notes = aligned(["pos", None, "neg"], ["neg", "neutral", "pos"], "data.csv")
     assert indices.tolist() == [2, -100, 0] and indices.dtype == np.int64

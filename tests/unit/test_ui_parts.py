@@ -63,6 +63,11 @@ def test_axis_has_round_ticks_around_the_values():
     assert charts.axis([5.0, 5.0]).low < 5 < charts.axis([5.0, 5.0]).high
 
 
+def test_one_evaluation_stands_in_the_middle_over_its_own_step():
+    drawn = charts.line_chart([charts.Series("accuracy", [(24, 0.75)], dots=True)], title="t", summary="s")
+    assert drawn.count('class="qt-x"') == 1 and 'class="qt-x" style="left:50.00%">24<' in drawn
+
+
 def test_charts_escape_names_and_say_what_they_show():
     drawn = charts.line_chart([charts.Series(EVIL, [(1, 2.0), (2, 1.0)])], title=EVIL, summary="From 2 to 1.")
     assert "<img" not in drawn and "From 2 to 1." in drawn and 'role="img"' in drawn

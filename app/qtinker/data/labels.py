@@ -83,8 +83,11 @@ def with_point(cell: str) -> str:
     return cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
 
 
-def label_set(values: Sequence[str | None], source: str) -> LabelSet:
+def label_set(values: Sequence[str | None], source: str, *, lone: bool = False) -> LabelSet:
     """The classes that occur in canonical labels.
+
+    Args:
+        lone: a single class gets a warning.
 
     Raises:
         InputError: there is none, only one, or they look like scores or free text rather than classes.
@@ -95,7 +98,7 @@ def label_set(values: Sequence[str | None], source: str) -> LabelSet:
         raise InputError(
             f"{source} has no labels.", "Name the label column with --label-column, or use a trained teacher's labels."
         )
-    if len(names) == 1:
+    if len(names) == 1 and not lone:
         raise InputError(
             f"All labels of {source} are {names[0]!r}: there is nothing to tell apart.", "Give at least two classes."
         )
@@ -113,6 +116,8 @@ def label_set(values: Sequence[str | None], source: str) -> LabelSet:
             "Name another column with --label-column; for numbers on a scale use --task regression.",
         )
     found = LabelSet(names)
+    if len(names) == 1:
+        found.warnings.append(f"All labels of {source} are {names[0]!r}: only a trained teacher can tell it from others.")
     folded: dict[str, list[str]] = {}
     for name in names:
         folded.setdefault(" ".join(name.casefold().split()), []).append(name)

@@ -144,7 +144,7 @@ def load_examples(
     known = unlabelled or bool(labels)
     kind, words = find_kind(train_table, spec, task=task, unlabelled=known)
     read = _READERS[KINDS[kind].form](
-        train_table, held_table, spec, Wanted(kind, labels or None, known or preview, auto=task == "auto")
+        train_table, held_table, spec, Wanted(kind, labels or None, known or preview, task == "auto", preview)
     )
     findings += [*words, *read.columns.findings] if KINDS[kind].form == "texts" else words
     findings += read.findings

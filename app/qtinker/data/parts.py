@@ -23,12 +23,14 @@ class Wanted:
         labels: the label order of an existing model; None: the data's own.
         unlabelled: labels need not be there.
         auto: nobody asked for this type by name.
+        preview: it is only looked at: a single class is told, as a trained teacher may know others, not refused.
     """
 
     kind: str
     labels: Sequence[str] | None = None
     unlabelled: bool = False
     auto: bool = False
+    preview: bool = False
 
 
 @dataclass

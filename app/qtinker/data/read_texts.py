@@ -66,8 +66,8 @@ def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
     elif wanted.unlabelled and not any(value is not None for value in values):
         names = ()
     else:
-        label_names.label_set(in_training, train.source)  # training alone must hold two classes
-        found = label_names.label_set(values, train.source)
+        label_names.label_set(in_training, train.source, lone=wanted.preview)  # training alone must hold two classes
+        found = label_names.label_set(values, train.source, lone=wanted.preview)
         warnings, names = found.warnings, found.names
     if names and all(TAG.fullmatch(name) for name in names) and "O" in names:
         warnings.append("The labels look like tags of words: for a tag a word use CoNLL columns.")

@@ -57,6 +57,7 @@ def make(
     """See `export.export`."""
     path = registry.resolve(model)
     refuse_foreign(path, form)
+    extras.require(form.extra, f"{form.name} is made")
     meta = model_folder.read_meta(path)
     source_name = str(meta.get("name") or path.name)
     progress(f"Loading {source_name}")

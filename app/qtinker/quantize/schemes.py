@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import InputError, MissingExtra
+from ..errors import InputError
 
 GROUP = 64
 """Weights of 4 bits that share a scale: a file of an eighth with 32 more bits for each, about a seventh of float."""
@@ -304,11 +304,7 @@ def refuse_missing(scheme: Scheme, engine: str) -> None:
     Raises:
         MissingExtra: the engine can't be used here; the message names what is not installed.
     """
-    from ..runtime.extras import ENGINES, EXTRAS, has, how_to_install, runs
+    from ..runtime.extras import ENGINES, require
 
-    if not runs(engine):
-        missing = [module for module in EXTRAS[ENGINES[engine]] if not has(module)]
-        raise MissingExtra(
-            f"{engine} makes {scheme.name} with {' and '.join(missing)}, which is not installed.",
-            how_to_install(ENGINES[engine]),
-        )
+    if engine in ENGINES:
+        require(ENGINES[engine], f"{engine} makes {scheme.name}")

@@ -103,6 +103,20 @@ def _told(failed: subprocess.CompletedProcess[str]) -> str:
     return " ".join(told or lines[-4:])
 
 
+def require(extra: str, what: str) -> None:
+    """Say that an extra is missing before anything long has begun.
+
+    Args:
+        what: what it is for, as the beginning of the sentence: "onnxruntime makes int8-static".
+
+    Raises:
+        MissingExtra: something that it brings is not installed; the message names it.
+    """
+    if missing := [module for module in EXTRAS.get(extra, ()) if not has(module)]:
+        are = "is" if len(missing) == 1 else "are"
+        raise MissingExtra(f"{what} with {' and '.join(missing)}, which {are} not installed.", how_to_install(extra))
+
+
 def load(module: str, extra: str) -> Any:
     """Import an optional module.
 

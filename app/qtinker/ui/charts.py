@@ -146,8 +146,10 @@ def line_chart(
     xs = [x for item in shown for x, _ in item.points]
     ys = [y for item in shown for _, y in item.points]
     y = axis(ys, log=log and min(ys) > 0)
-    x = Axis(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
-    x.ticks = [tick for tick in axis(xs, count=6).ticks if x.low <= tick <= x.high]
+    if max(xs) > min(xs):
+        x = Axis(min(xs), max(xs), [tick for tick in axis(xs, count=6).ticks if min(xs) <= tick <= max(xs)])
+    else:
+        x = Axis(xs[0] - 1, xs[0] + 1, [xs[0]])  # one point, in the middle
     grid, labels = _frame(x, y)
     body, dots = "", ""
     for index, item in enumerate(shown):
