@@ -29,6 +29,17 @@ def rows(path: Path, header: list[str], content: list[list[str]]) -> None:
         csv.writer(file).writerows([header, *content])
 
 
+def pairs(folder: Path, count: int, *, seed: int = 0) -> Path:
+    """Pairs of sentences, and whether both praise or both blame."""
+    generator, content = random.Random(seed), []
+    for _ in range(count):
+        first, second = generator.random() < 0.5, generator.random() < 0.5
+        texts = [sentence(generator, generator.choice(GOOD if good else BAD)) for good in (first, second)]
+        content.append([*texts, "same" if first == second else "other"])
+    rows(folder / f"pairs-{seed}.csv", ["sentence1", "sentence2", "label"], content)
+    return folder / f"pairs-{seed}.csv"
+
+
 def write(folder: Path, kind: str, count: int = 120, *, seed: int = 0, labels: bool = True) -> Path:
     """A file for a task; without `labels` what is to be learned is left out."""
     generator = random.Random(seed)

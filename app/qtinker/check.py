@@ -326,7 +326,9 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
         _add(found, "data.unlabelled", "texts without labels are learned from a teacher, and there is none.",
              "Leave it out, or distil.")  # fmt: skip
     elif (
-        (spec.data.unlabelled or spec.data.augment_model) and spec.method.name == "logit" and not spec.method.kd_weight
+        (spec.data.unlabelled or spec.data.augment_model or spec.data.new_pairs)
+        and spec.method.name == "logit"
+        and not spec.method.kd_weight
     ):
         _add(found, "method.kd_weight", "with 0 the texts without labels teach nothing.",
              "Raise it, or leave them out.", level="warning")  # fmt: skip

@@ -54,6 +54,8 @@ def estimate(
     training, tokens = spec.training, token_count(examples, spec.data.max_length)
     labelled = int(examples.labelled.sum())
     count = len(examples) + (spec.data.augment_variants * labelled if variants else 0)
+    if spec.teacher and examples.pairs is not None and examples.form == "texts":
+        count += spec.data.new_pairs * len(examples)
     texts = count
     if examples.form == "blocks":  # running text is cut into blocks of the longest length
         share = token_count(examples, 10**9) / spec.data.max_length

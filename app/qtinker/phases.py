@@ -56,7 +56,9 @@ def prepare(work: Work) -> dict[str, Any]:
     if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
         raise untrained(spec)
     work.max_length = longest(work)
+    given = len(work.dataset.train)
     made = work.add_variants() if spec.data.augment_model else 0
+    combined = work.add_new_pairs(given) if spec.data.new_pairs and spec.teacher else 0
     if "prepare" not in work.record.done:
         for text in work.dataset.findings:
             work.say(text)
@@ -67,7 +69,7 @@ def prepare(work: Work) -> dict[str, Any]:
             work.say(f"There is a model {spec.name} already: this one will be {name}.", level="warning")
     return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
             "train": len(work.dataset.train), "unlabelled": work.dataset.unlabelled, "variants": made,
-            "eval": len(work.dataset.eval)}  # fmt: skip
+            "new_pairs": combined, "eval": len(work.dataset.eval)}  # fmt: skip
 
 
 def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:

@@ -24,6 +24,8 @@ from .runs import Run
 from .spec import RunSpec
 
 Event = dict[str, Any]
+COUNTED = ("train", "unlabelled", "variants", "new_pairs", "eval")
+"""How many examples of which kind a report tells."""
 TOGETHER = ("prepare", "finetune-teacher", "teacher-outputs", "distill", "finetune", "control")
 """Phases that all processes of a run go through; the main one alone does the others."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "torchao", "numpy")
@@ -162,7 +164,7 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
         "checkpoint": trained["path"],
         "metric": metric,
         "metrics": metrics,
-        "examples": {name: done["prepare"].get(name, 0) for name in ("train", "unlabelled", "variants", "eval")},
+        "examples": {name: done["prepare"].get(name, 0) for name in COUNTED},
         "retention": None,
         "examples_per_second": trained["examples_per_second"],
         "training": {phase: done[phase] for phase in ("finetune-teacher", "finetune", "distill", "control")

@@ -162,6 +162,11 @@ class DataSpec(Part):
     augment_candidates: int = setting(
         15, "Candidates", "From how many of the likeliest words one is drawn.", ge=1, le=1000, level="advanced"
     )
+    new_pairs: int = setting(
+        0, "New pairs", "Of pairs of texts: so many new pairs for each first text, with second texts that share a word "
+        "with it; the student learns them from the teacher's answers alone (Thakur et al. 2021). Other data gets none.",
+        ge=0, le=1000, level="advanced",
+    )
     eval_fraction: float = setting(
         0.1, "Evaluation share", "Share split off when no evaluation data is given.", gt=0, lt=1, level="advanced"
     )

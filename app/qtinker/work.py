@@ -12,6 +12,7 @@ import numpy as np
 from . import checkpoint, data, pipeline, registry, together
 from .checkpoint import Loaded
 from .data import Encoded, Examples
+from .data.new_pairs import new_pairs
 from .distill import augment
 from .distill.processes import Processes
 from .distill.teacher import Teacher
@@ -123,6 +124,20 @@ class Work:
         files = [Path(file) for file in together.from_main(make)]
         found = augment.read(files, dataset.train, but=(dataset.train, dataset.eval))
         dataset.findings.append(f"{len(found):,} variants of {len(rows):,} training examples by {path.name}")
+        dataset.train = data.joined([dataset.train, found])
+        return len(found)
+
+    def add_new_pairs(self, given: int) -> int:
+        """Give training data of pairs new pairs of its first `given` pairs' texts; returns how many there are."""
+        dataset = self.dataset
+        if dataset.train.pairs is None or dataset.train.form != "texts":
+            dataset.findings.append("the examples are no pairs of texts: no new pairs are made")
+            return 0
+        found = new_pairs(
+            dataset.train.select(np.arange(given)), self.spec.data.new_pairs, seed=self.spec.training.seed,
+            but=(dataset.train, dataset.eval),
+        )  # fmt: skip
+        dataset.findings.append(f"{len(found):,} new pairs of the texts of {given:,} pairs")
         dataset.train = data.joined([dataset.train, found])
         return len(found)
 

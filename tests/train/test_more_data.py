@@ -1,4 +1,4 @@
-"""A run on more than its labelled rows: unlabelled files and variants by a masked language model."""
+"""A run on more than its labelled rows: unlabelled files, variants by a masked language model, new pairs."""
 
 from __future__ import annotations
 
@@ -55,6 +55,26 @@ def test_unlabelled_rows_and_variants_are_learned_and_counted(files):
     assert any(words.endswith("variants of 48 training examples by guesser") for words in said)
     asked = [event for event in events if event["kind"] == "step" and event["phase"] == "teacher-outputs"]
     assert asked[-1]["total_steps"] == counts["train"], "the teacher answered for each of them once, and it is kept"
+
+
+def test_new_pairs_are_learned_and_counted(files, tmp_path):
+    train, held, _ = files
+    report = api.run(spec(train, held, new_pairs=2))
+    assert report["examples"]["new_pairs"] == 0, "the examples are single texts"
+    task_data.encoder(tmp_path, "judge", layers=1, seed=1)
+    pairs, held = (task_data.pairs(tmp_path, count, seed=seed) for count, seed in ((48, 1), (24, 2)))
+    teacher = api.finetune(str(tmp_path / "judge"), data=str(pairs), eval_data=str(held), epochs=1, name="judge")
+    content = spec(pairs, held, new_pairs=2) | {"teacher": {"model": teacher["checkpoint"]}, "control": True}
+    report = api.run(content)
+    counts = report["examples"]
+    assert 48 < counts["new_pairs"] <= 96 and counts["train"] == 48 + counts["new_pairs"]
+    steps = -(-counts["train"] // 8)
+    assert report["training"]["distill"]["steps"] == report["training"]["control"]["steps"] == steps
+    events, _ = runs.open(report["run"]).events()
+    said = [event["text"] for event in events if event["kind"] == "message"]
+    assert f"{counts['new_pairs']} new pairs of the texts of 48 pairs" in said
+    asked = [event for event in events if event["kind"] == "step" and event["phase"] == "teacher-outputs"]
+    assert asked[-1]["total_steps"] == counts["train"], "the teacher answered for each of them"
 
 
 def test_a_stopped_run_takes_up_the_variants_that_are_made(files):

@@ -113,9 +113,7 @@ def test_the_guide_fills_in_the_distil_page(trained_server, visit):
     page.wait_for_selector("#qt-advice >> text=bert-mini")
     page.click("#qt-use-advice")
     page.wait_for_selector("#qt-verdict .qt-note")
-    page.wait_for_function(
-        "document.querySelector('#f-teacher-model input')?.value.startsWith('bert-base-uncased')"
-    )
+    page.wait_for_function("document.querySelector('#f-teacher-model input')?.value.startsWith('bert-base-uncased')")
     page.wait_for_selector("#f-student-model label.selected:has-text('bert-mini')")
     page.wait_for_selector("#f-look-preset label.selected:has-text('Balanced')")
     page.wait_for_selector("#f-method-name label.selected:has-text('Relations')")

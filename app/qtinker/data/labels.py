@@ -117,7 +117,9 @@ def label_set(values: Sequence[str | None], source: str, *, lone: bool = False) 
         )
     found = LabelSet(names)
     if len(names) == 1:
-        found.warnings.append(f"All labels of {source} are {names[0]!r}: only a trained teacher can tell it from others.")
+        found.warnings.append(
+            f"All labels of {source} are {names[0]!r}: only a trained teacher can tell it from others."
+        )
     folded: dict[str, list[str]] = {}
     for name in names:
         folded.setdefault(" ".join(name.casefold().split()), []).append(name)

@@ -19,7 +19,8 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 REVEAL = "() => qt.reveal('#f-student-model')"
 DATA_MORE = (
     "data.eval", "data.unlabelled", "data.augment_model", "data.augment_variants", "data.augment_share",
-    "data.augment_candidates", "data.eval_fraction", "data.max_length", "data.stride", "data.max_examples",
+    "data.augment_candidates", "data.new_pairs", "data.eval_fraction", "data.max_length", "data.stride",
+    "data.max_examples",
 )  # fmt: skip
 TEACHER_MORE = ("teacher.also", "teacher.weights", "teacher.cache_gb")
 TRAINING = ("training.epochs", "training.learning_rate", "training.batch_size", "training.seed")
