@@ -62,7 +62,7 @@ def execute(run: Run, *, emit: Callable[[Event], None] | None = None, own_proces
                 spec = run.spec()
                 recorder.plan = pipeline.plan(spec)
                 report = pipeline.execute(run, spec, emit=recorder.emit, should_stop=recorder.watch(signals))
-                recorder.end("done", "Done")
+                recorder.end("done", "Done", name=spec.name or report["name"])  # unnamed, it is called as its model
                 return report
             except BaseException as error:
                 raise recorder.failed(error) from error

@@ -107,6 +107,7 @@ def test_a_whole_run_by_each_method(home, models, method):
     report = api.distill(spec(models, method={"name": method}, control=True), on_event=seen.append)
     run = runs.open(report["run"])
     assert (run.state()["status"], run.state()["progress"]) == ("done", 1.0)
+    assert run.state()["name"] == report["name"], "without a name of its own it is called as its model"
     assert run.report() == json.loads(json.dumps(report))
     for role in ("teacher", "student", "control"):
         assert set(report["metrics"][role]) >= {"accuracy", "macro_f1"}

@@ -37,7 +37,7 @@ FORMATS: dict[str, Format] = {
     for form in (
         Format(
             name="onnx",
-            title="ONNX, opset 18, any batch and length",
+            title="ONNX, opset 18, any shape",
             extra="onnx",
             file="model.onnx",
             runs_on="ONNX Runtime in Python, C, C#, Java, JavaScript and on phones; most other inference engines",
@@ -45,7 +45,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="openvino",
-            title="OpenVINO IR, any batch and length",
+            title="OpenVINO IR, any shape",
             extra="openvino",
             file="openvino_model.xml",
             runs_on="OpenVINO on Intel, AMD and ARM processors, in Python and C++; usually the fastest on a CPU",
@@ -54,7 +54,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="torch-export",
-            title="torch.export, any batch and length",
+            title="torch.export, any shape",
             extra="",
             file="model.pt2",
             runs_on="PyTorch without the model's code; AOTInductor and other compilers start from it",
@@ -89,7 +89,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="executorch",
-            title="ExecuTorch, one text at a time",
+            title="ExecuTorch, single texts",
             extra="executorch",
             file="model.pte",
             runs_on="phones and small devices, by XNNPACK (BERT and DistilBERT)",
@@ -98,7 +98,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="executorch-int8",
-            title="ExecuTorch in INT8, one text at a time",
+            title="ExecuTorch INT8, single texts",
             extra="executorch",
             file="model.pte",
             runs_on="phones and small devices, by XNNPACK; linear layers in INT8 (BERT and DistilBERT)",
@@ -107,7 +107,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="coreml",
-            title="Core ML, float16, one text at a time",
+            title="Core ML, float16, single texts",
             extra="coreml",
             file="model.mlpackage",
             runs_on="macOS 15 and iOS 18 or later (BERT and DistilBERT)",
@@ -117,7 +117,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="tensorrt",
-            title="TensorRT: ONNX and the script that builds the engine",
+            title="TensorRT: ONNX and its builder",
             extra="onnx",
             file="model.onnx",
             runs_on="NVIDIA GPUs; the engine is built where it runs, by build_engine.py or trtexec. Not verified: only "

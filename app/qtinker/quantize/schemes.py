@@ -72,7 +72,7 @@ SCHEMES: dict[str, Scheme] = {
     for scheme in (
         Scheme(
             name="int8-dynamic",
-            title="INT8, activations quantized on the fly",
+            title="INT8, activations on the fly",
             engines=("torchao", "onnxruntime", "openvino"),
             bits=8,
             group=None,
@@ -106,7 +106,7 @@ SCHEMES: dict[str, Scheme] = {
         ),
         Scheme(
             name="mixed",
-            title="INT4 where it costs nothing, 16 bits elsewhere",
+            title="INT4 where free, else 16 bits",
             engines=("compressed-tensors",),
             bits=4,
             group=GROUP,
