@@ -71,7 +71,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[42, 43, 44])
     parser.add_argument("--initialisation", action="store_true", help="also compare which layers to cut, by logit")
     parser.add_argument(
-        "--known", type=Path, help="quality.json of another machine: its rows count where the teacher came out the same"
+        "--known",
+        type=Path,
+        help="quality.json of another machine: its rows count where the teacher came out the same or was not made here",
     )
     parser.add_argument("--table", action="store_true", help="run nothing: write the table of what is done")
     args = parser.parse_args()
@@ -272,7 +274,11 @@ class Bench:
 
     def write(self) -> str:
         """All rows as JSON, and the table; returns the table."""
-        done = {}
+        done = {
+            key: row
+            for key, row in self.known.items()
+            if self._is_current({"key": key, **row}) and not (self.folder / f"{key.split()[0]} teacher.json").is_file()
+        }
         for file in sorted(self.folder.glob("*.json")):
             row = json.loads(file.read_text())
             if self._is_current(row):

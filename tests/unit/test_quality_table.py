@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -91,3 +92,16 @@ def test_rows_of_another_machine_count_where_the_teacher_came_out_the_same(quali
 
     assert looked_for(0.8) == ["stsb half control 42.json"]
     assert looked_for(0.81) == []
+
+
+def test_a_data_set_of_another_machine_stands_in_the_table_until_its_teacher_is_made_here(quality, tmp_path):
+    bench = object.__new__(quality.Bench)
+    bench.small, bench.data, bench.home, bench.folder = True, tmp_path, tmp_path, tmp_path / "rows"
+    bench.folder.mkdir()
+    digest = bench._digest(bench._teaching("rte"), "stsb")
+    bench.known = {"rte teacher": row(accuracy=0.8125) | {"settings": digest}, "stsb teacher": row(pearson=0.7)}
+    assert "| **teacher, 6 layers** |  | 0.8125 |  |" in bench.write(), "STS-B's was made with other settings"
+    (bench.folder / "rte teacher.json").write_text(
+        json.dumps({"key": "rte teacher", "checkpoint": "here", **row(accuracy=0.75), "settings": digest})
+    )
+    assert "0.7500" in (text := bench.write()) and "0.8125" not in text
