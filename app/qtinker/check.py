@@ -322,6 +322,9 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
              f"made of {spec.training.batch_size} examples.", f"At most {spec.training.batch_size}.")  # fmt: skip
     if not examples.labelled.any() and (spec.teacher is None or spec.teacher.finetune):
         _add(found, "data.label_column", "no training example has a label.", "Name the column with the labels.")
+    if spec.data.new_pairs and spec.teacher is None:
+        _add(found, "data.new_pairs", "new pairs are learned from a teacher, and there is none.",
+             "Leave it out, or distil.")  # fmt: skip
     if spec.data.unlabelled and spec.teacher is None and examples.form != "blocks":
         _add(found, "data.unlabelled", "texts without labels are learned from a teacher, and there is none.",
              "Leave it out, or distil.")  # fmt: skip

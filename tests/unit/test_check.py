@@ -99,6 +99,20 @@ def test_variants_need_a_masked_language_model_and_a_teacher(data, pair):
     assert "there is none" in found(alone)["data.augment_model"]
 
 
+def test_new_pairs_need_a_teacher_and_take_time_where_there_are_pairs(data, pair, tmp_path):
+    alone = RunSpec.parse({"student": {"model": "small"}, "data": {"train": str(data), "new_pairs": 2}})
+    assert "there is none" in found(alone)["data.new_pairs"]
+    single = [check.preflight(spec(data, data={"new_pairs": count})).estimate.steps for count in (0, 2)]
+    assert single[0] == single[1], "single texts get no new pairs"
+    both = tmp_path / "both.csv"
+    both.write_text(
+        "sentence1,sentence2,label\n"
+        + "".join(f"a text of number {n},and another {n},{'yes' if n % 2 else 'no'}\n" for n in range(200))
+    )
+    steps = [check.preflight(spec(both, data={"new_pairs": count})).estimate.steps for count in (0, 2)]
+    assert steps[1] > 2.5 * steps[0]
+
+
 def test_a_good_spec_has_no_problem_and_an_estimate(data, pair):
     findings = check.preflight(spec(data))
     assert findings.problems == []
