@@ -75,9 +75,9 @@ def create_run(spec: SpecLike) -> _runs.Run:
     Raises:
         SpecError: with every problem at once.
     """
-    from . import check
+    from . import anchor, check
 
-    checked = check.anchored(as_spec(spec))
+    checked = anchor.run_spec(as_spec(spec))
     if problems := [problem for problem in check.check(checked) if problem.level == "error"]:
         raise SpecError(problems)
     return _runs.create(checked)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import catalog, registry, shapes
+from . import registry, shapes
 from .data import Examples
 from .distill.mapping import feature_pairs, patient_pairs
 from .errors import Problem, QTinkerError
@@ -73,27 +73,6 @@ def preflight(spec: RunSpec) -> Findings:
     if spec.name and registry.unique_name("distilled" if spec.teacher else "finetuned", spec.name) != spec.name:
         _add(found, "name", f"there is a model {spec.name!r} already.", "This one will get a number.", level="warning")
     return found
-
-
-def anchored(spec: RunSpec) -> RunSpec:
-    """The same spec with files and folders as absolute paths, for a process that starts elsewhere."""
-    spec = spec.model_copy(deep=True)
-    if spec.data.train != "sample":
-        spec.data.train = _absolute(spec.data.train)
-    if spec.data.eval:
-        spec.data.eval = _absolute(spec.data.eval)
-    if spec.data.unlabelled:
-        spec.data.unlabelled = [_absolute(source) for source in spec.data.unlabelled]
-    if (maker := spec.data.augment_model) and catalog.find(maker) is None and _known(maker) is None:
-        spec.data.augment_model = _absolute(maker)
-    for part in (spec.student, spec.teacher) if spec.teacher else (spec.student,):
-        if part.model and catalog.find(part.model) is None and _known(part.model) is None:
-            part.model = _absolute(part.model)
-    if spec.teacher and spec.teacher.also:
-        spec.teacher.also = [
-            name if catalog.find(name) or _known(name) else _absolute(name) for name in spec.teacher.also
-        ]
-    return spec
 
 
 # --- the models --------------------------------------------------------------------------------------------------
@@ -392,15 +371,3 @@ def _generic(labels: tuple[str, ...]) -> bool:
 
 def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:MANY]) + (", ..." if len(names) > MANY else "")
-
-
-def _absolute(text: str) -> str:
-    path = Path(text).expanduser()
-    return str(path.resolve()) if path.exists() else text
-
-
-def _known(name: str) -> Any:
-    try:
-        return registry.find(name)
-    except QTinkerError:
-        return name  # several: a registry name all the same

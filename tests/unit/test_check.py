@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtinker import api, check, home, shapes
+from qtinker import anchor, api, check, home, shapes
 from qtinker.errors import SpecError
 from qtinker.spec import RunSpec
 from safetensors.numpy import save_file
@@ -332,12 +332,12 @@ def test_files_become_absolute_names_stay(data, pair, monkeypatch):
     monkeypatch.chdir(data.parent)
     folder = make("elsewhere", layers=2)
     moved = folder.rename(data.parent / "elsewhere")
-    anchored = check.anchored(spec("reviews.csv", student={"model": "elsewhere"}, data={"eval": "reviews.csv"}))
+    anchored = anchor.run_spec(spec("reviews.csv", student={"model": "elsewhere"}, data={"eval": "reviews.csv"}))
     assert anchored.data.train == anchored.data.eval == str(data)
     assert anchored.student.model == str(moved)
     assert anchored.teacher is not None
     assert anchored.teacher.model == "teacher"
-    assert check.anchored(spec("sample")).data.train == "sample"
+    assert anchor.run_spec(spec("sample")).data.train == "sample"
 
 
 def test_shapes_of_cut_and_named_students(pair):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import catalog, check, registry, shapes
+from .. import anchor, catalog, check, registry, shapes
 from ..errors import QTinkerError
 from ..kinds import KINDS
 from . import availability, bounds, pairs
@@ -132,7 +132,7 @@ def check_candidate(work: Any, name: str) -> None:
     if not kind.named and kind.form != "blocks" and trained(work, candidate.teacher):
         work.entries[name]["finetune"] = False
         work.note(f"{candidate.teacher} is trained for {kind.words} already: it teaches as it is.")
-    spec = check.anchored(work.run_spec(name))
+    spec = anchor.run_spec(work.run_spec(name))
     if problems := [problem for problem in check.check(spec) if problem.level == "error"]:
         work.close(name, "refused", f"{problems[0].message} {problems[0].fix}".strip())
         return

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import catalog, registry
-from ..errors import InputError, QTinkerError
+from .. import anchor
+from ..errors import InputError
 from ..options import SettingOption, option, part_options, to_data
 from . import store
 from .spec import SweepSpec, TargetSpec
@@ -118,40 +118,20 @@ def create_sweep(spec: SweepSpec) -> Sweep:
 def anchored(spec: SweepSpec) -> SweepSpec:
     """The same spec with files and folders as absolute paths, for a process that starts elsewhere."""
     spec = spec.model_copy(deep=True)
-    if spec.data.train != "sample":
-        spec.data.train = _absolute(spec.data.train)
-    if spec.data.eval:
-        spec.data.eval = _absolute(spec.data.eval)
-    if spec.data.unlabelled:
-        spec.data.unlabelled = [_absolute(source) for source in spec.data.unlabelled]
-    if spec.data.augment_model:
-        spec.data.augment_model = _model(spec.data.augment_model)
+    anchor.anchor_data(spec.data)
     if spec.teacher:
-        spec.teacher = _model(spec.teacher)
+        spec.teacher = anchor.model(spec.teacher)
     spec.students = [_student(each) for each in spec.students]
     pairs = [each.partition(",") for each in spec.custom_pairs]
-    spec.custom_pairs = [f"{_model(teacher.strip())},{_student(student.strip())}" for teacher, _, student in pairs]
+    spec.custom_pairs = [
+        f"{anchor.model(teacher.strip())},{_student(student.strip())}" for teacher, _, student in pairs
+    ]
     return spec
 
 
 def _student(text: str) -> str:
     model, at, layers = text.partition("@")
-    return (_model(model) if model else "") + at + layers
-
-
-def _model(name: str) -> str:
-    if catalog.find(name) is not None:
-        return name
-    try:
-        known = registry.find(name)
-    except QTinkerError:
-        known = None
-    return name if known else _absolute(name)
-
-
-def _absolute(text: str) -> str:
-    path = Path(text).expanduser()
-    return str(path.resolve()) if path.exists() else text
+    return (anchor.model(model) if model else "") + at + layers
 
 
 def _go(spec: SweepSpec, on_event: OnEvent) -> dict[str, Any]:
