@@ -106,7 +106,7 @@ SCHEMES: dict[str, Scheme] = {
         ),
         Scheme(
             name="mixed",
-            title="INT4 where free, else 16 bits",
+            title="INT4 mixed with 16 bits",
             engines=("compressed-tensors",),
             bits=4,
             group=GROUP,
