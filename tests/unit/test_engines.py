@@ -200,13 +200,13 @@ def test_what_can_t_be_exported_is_refused(source, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(InputError, match="not an empty folder"):
-        export(source, "onnx", tmp_path / "full")
+        export(source, "torch-export", tmp_path / "full")
     assert (tmp_path / "full" / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_missing_library_names_what_to_install(source, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtra, match=r"needs onnx.*pip install onnx onnxruntime onnxscript"):
+    with pytest.raises(MissingExtra, match=r"made with onnx.*pip install onnx onnxruntime onnxscript"):
         export(source, "onnx")
     assert not (home.models_dir() / "exported" / "teacher-onnx").exists()
 
