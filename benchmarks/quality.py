@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "app"), str(ROOT / "benchmarks")]
 
-from quality_sets import DATA, DEPTHS, INITIALISATIONS, METHODS, SEED, Data  # noqa: E402
+from quality_sets import DATA, DEPTHS, INITIALISATIONS, METHODS, SEED, Data, sentences  # noqa: E402
 
 PATHS = ("data", "eval_data", "model", "teacher", "unlabelled")
 BESIDE = ("control",)
@@ -155,7 +155,7 @@ class Bench:
             settings["new_pairs"] = chosen.new_pairs
             if row.method != "best" and not self.small:
                 settings["max_steps"] = chosen.steps
-        return "distill", settings | METHODS[row.method]
+        return "distill", settings | METHODS[row.method] | (chosen.feature if row.method == "feature" else {})
 
     def _teacher(self, task: str) -> dict[str, Any] | None:
         start = DATA[task].start
@@ -197,7 +197,10 @@ class Bench:
         if self.small:
             most = int(SMALL["examples"])
         if source.suffix not in (".csv", ".tsv"):
-            return str(source)
+            file = self.home / f"{task}-unlabelled.txt"
+            texts = sentences(source, [self.data / each for each in DATA[task].sentences])
+            file.write_text("\n".join(texts[:most]) + "\n", encoding="utf-8")
+            return str(file)
         kind: dict[str, Any] = {"lineterminator": "\n"}
         if source.suffix == ".tsv":
             kind |= {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
@@ -257,6 +260,8 @@ class Bench:
         named = {key: value for key, value in settings.items() if key not in PATHS + BESIDE}
         if start is not None:
             named["start"] = self._digest(self._teaching(start), DATA[start].start)
+            if "unlabelled" in settings and DATA[start].sentences:
+                named["sentences"] = DATA[start].sentences
         if "unlabelled" in settings:
             named["unlabelled"] = Path(settings["unlabelled"]).name
         if "method" in settings:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 DEPTHS = {"half": "1,2,4", "third": "1,4"}
@@ -24,6 +29,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "best": {"preset": "best", "control": False},
 }  # fmt: skip
 """The settings of each row. In so few steps answers are trained from the first on, and states weigh little beside."""
+LOGIT_ANSWERS = {"temperature": 4.0, "kd_weight": 0.5, "ce_weight": 0.5}
+"""Answers as `logit` trains them. TinyBERT's, which are `feature`'s own, are the teacher's at temperature 1 alone."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -48,12 +55,16 @@ class Data:
     unlabelled: str | None = None
     """A file whose other texts the preset Best learns from without their labels."""
     most_unlabelled: int | None = None
+    sentences: tuple[str, ...] = ()
+    """Files of other data sets whose sentences the preset Best learns from too, word by word."""
     half: str | None = None
     """Other layers for students of half the depth."""
     third: str | None = None
     """Other layers for students of a third of the depth."""
     start: str | None = None
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
+    feature: dict[str, Any] = field(default_factory=dict)
+    """Other settings of the method feature."""
     new_pairs: int = 0
     """So many new pairs of its texts for each that every method learns, from the teacher's answers alone."""
     steps: int | None = None
@@ -63,11 +74,11 @@ class Data:
 DATA = {
     "sst2": Data(
         "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (6, 2e-4), 6, 64,
-        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000,
+        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000, feature=LOGIT_ANSWERS,
     ),
     "rte": Data(
         "RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (6, 1e-4), 3, 96,
-        batch_size=16, start="stsb", new_pairs=3, steps=936, half="0,1,4",
+        batch_size=16, start="stsb", new_pairs=3, steps=936, half="0,1,4", feature=LOGIT_ANSWERS,
     ),
     "stsb": Data(
         "STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (4, 1e-4), (6, 2e-4), 3, 64,
@@ -78,7 +89,29 @@ DATA = {
         examples=5000, seeds=1, unlabelled="banking77/train.csv", most_unlabelled=5000,
     ),
     "wnut17": Data(
-        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (6, 2e-4), 10, 64,
+        "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (6, 2e-4), 6, 64,
         unlabelled="wnut17/emerging.test.annotated", half="0,1,4", third="0,4",
+        sentences=("rte/train.tsv", "stsb/train.tsv", "xquad/xquad.en.json"),
     ),
 }  # fmt: skip
+
+
+def sentences(words: Path, others: Sequence[Path]) -> list[str]:
+    """The sentences of a file of words in columns, then those of other data sets, each once; spaces part the words."""
+    blocks = re.split(r"\n\s*\n", words.read_text(encoding="utf-8"))
+    found = [" ".join(line.split("\t")[0].strip() for line in block.splitlines() if line.strip()) for block in blocks]
+    for file in others:
+        found += [" ".join(re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text)) for text in _texts(file)]
+    return list(dict.fromkeys(text for text in found if text))
+
+
+def _texts(file: Path) -> Iterator[str]:
+    """The pairs' texts of a table, one by one; the sentences of the contexts of a file in SQuAD's form."""
+    if file.suffix == ".json":
+        for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
+            for paragraph in article["paragraphs"]:
+                yield from re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph["context"])
+        return
+    with file.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
+            yield from (row["sentence1"], row["sentence2"])
