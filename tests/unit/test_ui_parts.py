@@ -63,6 +63,14 @@ def test_axis_has_round_ticks_around_the_values():
     assert charts.axis([5.0, 5.0]).low < 5 < charts.axis([5.0, 5.0]).high
 
 
+def test_the_axis_of_a_share_ends_at_all_of_it():
+    assert charts.axis([100.0, 100.0]).ticks == [90, 95, 100, 105, 110]  # what `most` is for
+    assert charts.axis([100.0, 100.0], most=100).ticks == [90, 95, 100]
+    assert charts.axis([0.9, 1.7], most=1).high >= 1.7  # no share
+    drawn = charts.scatter([("a", 1.0, 100.0, 1.0)], title="t", summary="s", x_title="x", y_title="%")
+    assert ">100<" in drawn and ">110<" not in drawn
+
+
 def test_one_evaluation_stands_in_the_middle_over_its_own_step():
     drawn = charts.line_chart([charts.Series("accuracy", [(24, 0.75)], dots=True)], title="t", summary="s")
     assert drawn.count('class="qt-x"') == 1 and 'class="qt-x" style="left:50.00%">24<' in drawn

@@ -126,6 +126,8 @@ def plot(result: Data, cost: str, title: str, unit: str, scale: float) -> str:
     x_low, x_high = min(xs) - 0.08, max(xs) + 0.08
     pad = max((max(ys) - min(ys)) * 0.08, 0.005)
     y_low, y_high = min(ys) - pad, max(ys) + pad
+    if max(ys) <= 1:  # a share: an axis past 1 would show what can't be
+        y_high = min(y_high, 1.0)
 
     def x_at(value: float) -> float:
         return LEFT + (math.log10(value / scale) - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)

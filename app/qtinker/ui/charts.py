@@ -78,8 +78,10 @@ def smoothed(points: Sequence[tuple[float, float]], *, share: float = 0.03) -> l
     return result
 
 
-def axis(values: Sequence[float], *, count: int = 5, log: bool = False, zero: bool = False) -> Axis:
-    """Round limits and ticks around `values`."""
+def axis(
+    values: Sequence[float], *, count: int = 5, log: bool = False, zero: bool = False, most: float | None = None
+) -> Axis:
+    """Round limits and ticks around `values`; none lies above `most`, which no value of this kind can pass."""
     finite = [value for value in values if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if log and low > 0:
@@ -97,6 +99,8 @@ def axis(values: Sequence[float], *, count: int = 5, log: bool = False, zero: bo
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw - 1e-15)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = [round(index * step, 12) for index in range(first, last + 1)]
+    if most is not None and ticks[-1] > most >= max(finite, default=high):
+        ticks = [*[tick for tick in ticks if tick < most], most]
     return Axis(ticks[0], ticks[-1], ticks)
 
 
@@ -131,9 +135,16 @@ def _tick(value: float) -> str:
 
 
 def line_chart(
-    series: Sequence[Series], *, title: str, summary: str, x_title: str = "", y_title: str = "", log: bool = False
+    series: Sequence[Series],
+    *,
+    title: str,
+    summary: str,
+    x_title: str = "",
+    y_title: str = "",
+    log: bool = False,
+    most: float | None = None,
 ) -> str:
-    """Curves over one another. `summary` is shown below and read aloud."""
+    """Curves over one another. `summary` is shown below and read aloud; `most` is what no value can pass."""
     shown = [
         Series(item.name, downsample(item.points), item.dots, item.colour, item.style) for item in series if item.points
     ]
@@ -145,7 +156,7 @@ def line_chart(
         return _empty(title, summary)
     xs = [x for item in shown for x, _ in item.points]
     ys = [y for item in shown for _, y in item.points]
-    y = axis(ys, log=log and min(ys) > 0)
+    y = axis(ys, log=log and min(ys) > 0, most=most)
     if max(xs) > min(xs):
         x = Axis(min(xs), max(xs), [tick for tick in axis(xs, count=6).ticks if min(xs) <= tick <= max(xs)])
     else:
@@ -205,11 +216,11 @@ def scatter(
     front: Sequence[str] = (),
     log: bool = False,
 ) -> str:
-    """Named points (name, x, y, weight 0 to 1 for the dot's size); `front` names those no other point beats."""
+    """Named points (name, x, y in percent, weight 0 to 1 for the dot's size); `front` are those no other point beats."""
     if not points:
         return _empty(title, summary)
     x = axis([px for _, px, _, _ in points], count=6, log=log and min(px for _, px, _, _ in points) > 0, zero=not log)
-    y = axis([py for _, _, py, _ in points])
+    y = axis([py for _, _, py, _ in points], most=100)
     grid, labels = _frame(x, y)
     dots = ""
     placed: list[tuple[float, float]] = []

@@ -163,7 +163,9 @@ def charts_html(run_id: str, known: Curves, others: list[tuple[str, Curves]], t:
         label = t.get(f"metric.{metric}", str(metric))
         words = "; ".join(f"{item.name} {percent(item.points[-1][1])}" for item in evaluations)
         figures.append(
-            line_chart(evaluations, title=f"{t('runs.evaluation')}: {label}", summary=words, x_title=t("runs.step"))
+            line_chart(
+                evaluations, title=f"{t('runs.evaluation')}: {label}", summary=words, x_title=t("runs.step"), most=1
+            )
         )
     figures += loss_figures[1:]
     if not figures:
@@ -212,6 +214,8 @@ def compared(items: list[tuple[str, Curves]], t: Texts) -> list[str]:
         words = "; ".join(f"{item.name} {percent(max(y for _, y in item.points))}" for item in scores)
         label = t.get(f"metric.{metric}", str(metric))
         figures.append(
-            line_chart(scores, title=f"{t('runs.compared_metric')}: {label}", summary=words, x_title=t("runs.step"))
+            line_chart(
+                scores, title=f"{t('runs.compared_metric')}: {label}", summary=words, x_title=t("runs.step"), most=1
+            )
         )
     return figures
