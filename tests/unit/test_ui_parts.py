@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from qtinker.home import home
 from qtinker.quantize.schemes import SCHEMES
 from qtinker.runtime import extras
 from qtinker.spec import RunSpec
-from qtinker.ui import charts, curves, form, format, guard, quantize_page, run_views
+from qtinker.ui import charts, choices, curves, form, format, guard, quantize_page, run_views
 from qtinker.ui.distil_logic import Logic
 from qtinker.ui.downloads import models_csv, stream_zip, zip_length
 from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
@@ -61,6 +62,12 @@ def test_axis_has_round_ticks_around_the_values():
     axis = charts.axis([0.13, 0.97])
     assert axis.low <= 0.13 and axis.high >= 0.97 and axis.ticks == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert charts.axis([5.0, 5.0]).low < 5 < charts.axis([5.0, 5.0]).high
+
+
+@pytest.mark.parametrize(("layers", "cuts"), [(1, []), (2, ["0", "1"]), (4, ["0,2", "1,3", "0", "3"])])
+def test_a_shallow_teacher_has_the_cuts_that_it_allows(layers, cuts):
+    offer = replace(choices.from_offer(catalog.catalog()["bert-tiny"]), layers=layers)
+    assert [value for _, value in choices.layer_choices(offer, Texts("en"))] == cuts
 
 
 def test_the_axis_of_a_share_ends_at_all_of_it():

@@ -202,9 +202,9 @@ def layer_choices(teacher: Model | None, t: Texts) -> list[tuple[str, str]]:
             if spread != even and keep > 2:
                 other = ",".join(map(str, spread))
                 found.append((t("choice.layers_ends", n=keep, of=count) + f"\n{other}", other))
-        if count % keep == 0:
-            upper = ",".join(str(layer + count // keep - 1) for layer in even)
-            found.append((t("choice.layers_upper", n=keep, of=count) + f"\n{upper}", upper))
+            if count % keep == 0:
+                upper = ",".join(str(layer + count // keep - 1) for layer in even)
+                found.append((t("choice.layers_upper", n=keep, of=count) + f"\n{upper}", upper))
     return found
 
 
