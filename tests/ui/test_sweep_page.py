@@ -9,9 +9,17 @@ from qtinker.compare import store
 pytestmark = pytest.mark.browser
 
 
-def test_pairs_are_compared_and_can_be_opened(fresh_home, start_server, visit, monkeypatch):
+DATA = "#qt-sweep-data input, #qt-sweep-data textarea"
+
+
+def test_pairs_are_compared_and_can_be_opened(fresh_home, start_server, visit, monkeypatch, tmp_path):
     page = visit(f"{start_server(fresh_home).url}/?tab=sweep")
     page.wait_for_selector("#qt-sweep-view .qt-empty")
+    mine = tmp_path / "mine.csv"
+    mine.write_text("text,label\ngood,yes\nbad,no\n")
+    page.set_input_files("#qt-sweep-upload input[type=file]", mine)
+    page.wait_for_function(f"/data.mine-[0-9a-f]{{8}}.csv$/.test(document.querySelector('{DATA}').value)")
+    page.fill(DATA, "sample")
     page.wait_for_selector("#qt-do-sweep-resume[disabled]")
     page.fill("#qt-sweep-most input, #qt-sweep-most textarea", "64")
     page.fill("#qt-sweep-epochs input, #qt-sweep-epochs textarea", "1")
@@ -29,6 +37,10 @@ def test_pairs_are_compared_and_can_be_opened(fresh_home, start_server, visit, m
     assert page.locator("#qt-sweep-view .qt-table tbody tr").count() == 3
     assert page.locator("#qt-sweep-view a[href^='/download/model/']").count() == 3
     page.wait_for_selector("#qt-do-sweep-resume[disabled]")  # it is done
+    assert (
+        page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('#qt-sweep-view .qt-scroll'))")
+        < 2
+    )
     if SHOTS:
         page.wait_for_timeout(800)  # transitions end
         page.screenshot(path=SHOTS / "sweep-done-1280.png", full_page=True)

@@ -78,6 +78,30 @@ def test_the_axis_of_a_share_ends_at_all_of_it():
     assert ">100<" in drawn and ">110<" not in drawn
 
 
+def test_points_whose_names_would_collide_are_numbered_and_listed():
+    names = [f"teacher-L0-1-3-4-from-teacher-logit-{scheme}" for scheme in ("int4", "int8", "float")]
+    apart = charts.scatter([("a", 10.0, 90.0, 1.0), ("b", 90.0, 80.0, 1.0)], title="t", summary="s", x_title="x",
+                           y_title="%")  # fmt: skip
+    assert "qt-has-names" in apart and apart.count('class="qt-named"') == 2
+    close = charts.scatter([(name, 10.0 + index, 97.9, 1.0) for index, name in enumerate(names)], title="t",
+                           summary="s", x_title="x", y_title="%")  # fmt: skip
+    assert "qt-has-names" not in close and "qt-named" not in close
+    for number, name in enumerate(names, start=1):
+        assert f"<b>{number}</b><span>{name}</span>" in close and f'title="{name}"' in close
+
+
+def test_words_beside_dots_lie_on_no_other_words_and_no_dot():
+    places, area = [(0.05, 0.9), (0.09, 0.9), (0.16, 0.9), (0.95, 0.9)], charts.NARROW
+    found = charts._beside(places, [11] * 4, [8] * 4, area)
+    spots = [(x * area[0] + dx, (1 - y) * area[1] + dy) for (x, y), (dx, dy) in zip(places, found, strict=True)]
+    for index, (left, line) in enumerate(spots):
+        assert left >= 0 and left + 8 <= area[0]
+        assert not any(abs(left - x) < 8 and abs(line - y) < charts.LINE for x, y in spots[:index])
+        for x, y in places:
+            across = max(left - x * area[0], x * area[0] - left - 8)
+            assert across >= 11 or abs(line - (1 - y) * area[1]) >= 11
+
+
 def test_one_evaluation_stands_in_the_middle_over_its_own_step():
     drawn = charts.line_chart([charts.Series("accuracy", [(24, 0.75)], dots=True)], title="t", summary="s")
     assert drawn.count('class="qt-x"') == 1 and 'class="qt-x" style="left:50.00%">24<' in drawn

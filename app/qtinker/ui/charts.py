@@ -17,6 +17,10 @@ from .format import esc, number
 # Distinguishable for colour-blind readers on white and on near-black; the CSS variables are set in style.css.
 COLOURS = 8
 POINTS = 400
+NAMED = (560, 300)  # the smallest drawing area, in pixels, in which points are named beside their dots
+NARROW = (236, 250)  # that of a telephone
+LINE = 16  # the height of a line of words
+STEPS = (0, 17, -17)  # words further off would not be seen as their dot's
 NOISY = 120  # from so many points on a curve is drawn faint, with its running mean over it
 
 
@@ -216,26 +220,33 @@ def scatter(
     front: Sequence[str] = (),
     log: bool = False,
 ) -> str:
-    """Named points (name, x, y in percent, weight 0 to 1 for the dot's size); `front` are those no other point beats."""
+    """Named points (name, x, y in percent, weight 0 to 1 for the dot's size); `front` are those no other point beats.
+
+    Points are named beside their dots where all names find room; else, and on a narrow screen, they are numbered, and
+    a list below says which is which.
+    """
     if not points:
         return _empty(title, summary)
     x = axis([px for _, px, _, _ in points], count=6, log=log and min(px for _, px, _, _ in points) > 0, zero=not log)
     y = axis([py for _, _, py, _ in points], most=100)
     grid, labels = _frame(x, y)
-    dots = ""
-    placed: list[tuple[float, float]] = []
-    for index, (name, px, py, weight) in enumerate(points):
-        left, bottom = 100 * x.at(px), 100 * y.at(py)
-        side = "qt-left" if left > 60 else ""
-        shift = next(s for s in (0, 17, -17, 34, -34, 51) if s == 51 or not any(
-            abs(left - ox) < 40 and abs(bottom - s / 3.3 - oy) < 5 for ox, oy in placed))  # fmt: skip
-        placed.append((left, bottom - shift / 3.3))
+    places = [(x.at(px), y.at(py)) for _, px, py, _ in points]
+    radii = [4 + 7 * math.sqrt(max(weight, 0)) for *_, weight in points]
+    named = _beside(places, radii, [7 * len(name) for name, *_ in points], NAMED)
+    numbered = _beside(places, radii, [8 * len(str(index + 1)) for index in range(len(points))], NARROW)
+    dots, key = "", ""
+    for index, (name, *_) in enumerate(points):
+        left, bottom = places[index]
+        words = f'<b class="qt-number" style="{_at(numbered, index)}">{index + 1}</b>'
+        if named:
+            words += f'<b class="qt-named" style="{_at(named, index)}">{esc(name)}</b>'
+        kind = f"qt-c{index % COLOURS}{' qt-front' if name in front else ''}"
         dots += (
-            f'<span class="qt-point qt-c{index % COLOURS} {side} {"qt-front" if name in front else ""}" '
-            f'style="left:{left:.2f}%;bottom:{bottom:.2f}%;--dy:{shift}px;'
-            f'--r:{8 + 14 * math.sqrt(max(weight, 0)):.0f}px">'
-            f'<i></i><b title="{esc(name)}">{esc(name)}</b></span>'
+            f'<span class="qt-point {kind}" title="{esc(name)}" '
+            f'style="left:{100 * left:.2f}%;bottom:{100 * bottom:.2f}%;--r:{2 * radii[index]:.0f}px">'
+            f"<i></i>{words}</span>"
         )
+        key += f'<li class="qt-c{index % COLOURS}"><i></i><b>{index + 1}</b><span>{esc(name)}</span></li>'
     ordered = sorted((px, py) for name, px, py, _ in points if name in front)
     line = ""
     if len(ordered) > 1:
@@ -247,11 +258,62 @@ def scatter(
             f'{1000 - 1000 * y.at(ordered[0][1]):.1f}{steps}"/>'
         )
     return (
-        f'<figure class="qt-chart"><figcaption><b>{esc(title)}</b><span class="qt-muted">{esc(y_title)}</span>'
+        f'<figure class="qt-chart{" qt-has-names" if named else ""}"><figcaption><b>{esc(title)}</b>'
+        f'<span class="qt-muted">{esc(y_title)}</span>'
         f'</figcaption><div class="qt-plot qt-tall" role="img" aria-label="{esc(title)}. {esc(summary)}">'
         f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">{grid}{line}</svg>{dots}{labels}'
-        f'</div><p class="qt-x-title">{esc(x_title)}</p>{_summary(summary)}</figure>'
+        f'</div><p class="qt-x-title">{esc(x_title)}</p><ol class="qt-key">{key}</ol>{_summary(summary)}</figure>'
     )
+
+
+def _beside(
+    places: Sequence[tuple[float, float]], radii: Sequence[float], widths: Sequence[float], area: tuple[int, int]
+) -> list[tuple[float, float]]:
+    """Where the words of each dot begin, in pixels right of and below its middle, so that no words lie on others or on
+    a dot, in an area of that width and height and in a larger one; empty where one of them finds no room."""
+    sizes = (area, (2 * area[0], area[1]))
+    found: list[tuple[float, float]] = []
+    for index, width in enumerate(widths):
+        gap = radii[index] + 8  # past the ring of the front
+        beside = [(gap, step) for step in STEPS] + [(-gap - width, step) for step in STEPS]
+        beside += [(-width / 2, step) for step in (gap + 5, -gap - 5)]
+        free = next((each for each in beside if all(
+            _free(index, each, places, radii, widths, found, size) for size in sizes)), None)  # fmt: skip
+        if free is None:
+            return []
+        found.append(free)
+    return found
+
+
+def _free(
+    index: int, offset: tuple[float, float], places: Sequence[tuple[float, float]], radii: Sequence[float],
+    widths: Sequence[float], found: Sequence[tuple[float, float]], size: tuple[int, int],
+) -> bool:  # fmt: skip
+    """Whether words at this offset from their dot lie inside the area (a little above or below is inside) and free."""
+
+    def middle(each: int) -> tuple[float, float]:
+        return places[each][0] * size[0], (1 - places[each][1]) * size[1]
+
+    left, line = middle(index)[0] + offset[0], middle(index)[1] + offset[1]
+    right = left + widths[index]
+    if left < 0 or right > size[0] or not -14 <= line <= size[1] - 8:
+        return False
+    for each, radius in enumerate(radii):
+        x, y = middle(each)
+        if each != index and left < x + radius and right > x - radius and abs(line - y) < LINE / 2 + radius:
+            return False
+    for each, (dx, dy) in enumerate(found):
+        x, y = middle(each)
+        if left < x + dx + widths[each] + 4 and right + 4 > x + dx and abs(line - y - dy) < LINE:
+            return False
+    return True
+
+
+def _at(offsets: Sequence[tuple[float, float]], index: int) -> str:
+    """The offset of a dot's words as style; where there is no room for all, beside it."""
+    if not offsets:
+        return "--dx:calc(var(--r) / 2 + 8px);--dy:0px"
+    return f"--dx:{offsets[index][0]:.0f}px;--dy:{offsets[index][1]:.0f}px"
 
 
 def bars(rows: Sequence[tuple[str, float, str]], *, title: str, summary: str = "", limit: int = 12) -> str:

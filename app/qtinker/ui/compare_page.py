@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import InputError
-from . import answers, choices, guard, page, tasks
+from . import answers, choices, guard, page, tasks, uploads
 from .app import Shell
 from .format import answer_words, esc, number, percent
 from .handlers import safe
@@ -48,9 +48,7 @@ def build(shell: Shell) -> None:
             most = gr.Textbox("", label=t("compare.most"), info=t("compare.most_help"), max_lines=1,
                               placeholder=t("compare.all"), min_width=140, scale=1,
                               elem_id="qt-compare-most")  # fmt: skip
-        upload = gr.File(
-            label=t("distil.upload"), file_types=list(guard.DATA_ENDINGS), height=124, elem_classes="qt-drop"
-        )
+        upload = uploads.drop(t("distil.upload"), "qt-compare-upload")
         measure = Starter(shell, "compare", verb="evaluate", label=t("compare.measure"), begin=begin, variant="primary",
                           keep=True)  # fmt: skip
         table = gr.HTML(elem_id="qt-compare-table")
@@ -92,9 +90,7 @@ def build(shell: Shell) -> None:
 
     shell.loaded(safe(t, quiet=True)(first), [], [models])
     shell.opened("compare", safe(t, quiet=True)(lists), [models], [models])
-    upload.upload(
-        safe(t)(lambda path: [guard.keep_upload(path), gr.File(value=None)]), [upload], [data, upload], **QUIET
-    )
+    uploads.fills(upload, data, t)
     measure.bind([models, data, most], safe(t)(lambda task: result_html(task, t)), [measure.task], [table])
     gr.on([ask.click, text.submit], answer, [models, text, pair], [said],
           show_progress="minimal", concurrency_limit=4, api_visibility="private")  # fmt: skip

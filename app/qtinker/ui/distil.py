@@ -9,7 +9,7 @@ import gradio as gr
 from ..options import first_sentence
 from ..quantize.schemes import SCHEMES
 from ..spec import METHODS
-from . import choices, distil_logic, form, guard, page
+from . import choices, distil_logic, form, guard, page, uploads
 from .app import Shell
 from .handlers import safe
 from .tasks_view import Starter, downloader
@@ -100,14 +100,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any, dict[str, Any]]:
     fields.add("look.data", gr.Radio(
         [(t("distil.sample"), "sample"), (t("distil.upload"), "upload"), (t("distil.path"), "path")], value="sample",
         label=t("distil.data_from"), show_label=False, elem_id="f-look-data"))  # fmt: skip
-    upload = gr.File(
-        label=t("distil.file"),
-        file_types=list(guard.DATA_ENDINGS),
-        visible=False,
-        height=124,
-        elem_classes="qt-drop",
-        elem_id="qt-upload",
-    )
+    upload = uploads.drop(t("distil.file"), "qt-upload", visible=False)
     label, info = form.words("data.train", t)
     fields.add(
         "data.train",
@@ -280,7 +273,7 @@ def _bind(
         queue=False, **QUIET,
     )  # fmt: skip
 
-    upload.upload(safe(t)(logic.uploaded), [upload], [at["data.train"], upload], **QUIET)
+    uploads.fills(upload, at["data.train"], t)
     for path, button in further.items():
         button.upload(safe(t)(logic.further_data), [button], [at[path]], **QUIET)
     data_inputs = [at[path] for path in distil_logic.PREVIEWED]

@@ -9,7 +9,7 @@ import gradio as gr
 
 from .. import jobs, runs
 from ..data.sample_phrases import TOPICS
-from ..errors import InputError, Problem, QTinkerError, RunFailed, SpecError
+from ..errors import Problem, QTinkerError, RunFailed, SpecError
 from ..presets import presets
 from ..spec import METHODS, RunSpec
 from . import answers, choices, distil_views, form, guard, page, tasks
@@ -63,14 +63,6 @@ class Logic:
         self.paths, self.t = paths, t
 
     # --- data ----------------------------------------------------------------------------------------------------
-
-    def uploaded(self, path: str) -> list[Any]:
-        """An upload is moved to where runs find it again; one that is refused takes the file before it away too."""
-        try:
-            return [guard.keep_upload(path), gr.File(value=None)]
-        except InputError as error:
-            gr.Warning(esc(words_of(error, self.t)), duration=12, title=self.t("error.title"))
-            return ["", gr.File(value=None)]
 
     def further_data(self, paths: str | list[str]) -> str:
         """Uploads of evaluation data or of texts without labels, as their field names them."""

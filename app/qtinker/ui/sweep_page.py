@@ -10,7 +10,7 @@ import gradio as gr
 from ..compare import pairs, quantities, store
 from ..errors import InputError, QTinkerError
 from ..spec import SHAPE
-from . import choices, guard, page, sweep_views, tasks
+from . import choices, guard, page, sweep_views, tasks, uploads
 from .app import Shell
 from .handlers import safe
 from .tasks_view import Starter
@@ -38,6 +38,7 @@ def build(shell: Shell) -> None:
                                 elem_id="qt-sweep-epochs")  # fmt: skip
             budget = gr.Textbox("", label=t("sweep.budget"), placeholder="2h", max_lines=1, min_width=110, scale=1,
                                 elem_id="qt-sweep-budget")  # fmt: skip
+        uploads.fills(uploads.drop(t("distil.upload"), "qt-sweep-upload"), data, t)
         with gr.Row():
             methods = gr.CheckboxGroup(list(METHODS), value=["logit"], label=t("distil.method"), min_width=240)
             schemes = gr.CheckboxGroup(list(SCHEMES), value=["int8-dynamic"], label=t("sweep.scheme"), min_width=280,

@@ -139,13 +139,19 @@ def advice_html(report: Data, t: Texts) -> str:
     for each in report["advice"]:
         row = rows.get(each["point"])
         if row and each["for"] in PURPOSES:
-            found.append((t(f"sweep.{each['for'].replace(' ', '_')}"), f"{each['point']}: {figures(row, t)}"))
-    return page.title(t("sweep.advice"), t("sweep.advice_lead")) + page.facts(found) if found else ""
+            purpose = t(f"sweep.{each['for'].replace(' ', '_')}")
+            found.append(
+                f"<div><dt>{esc(purpose)}</dt><dd>{esc(row['id'])}<span>{esc(figures(row, t))}</span></dd></div>"
+            )
+    if not found:
+        return ""
+    head = page.title(t("sweep.advice"), t("sweep.advice_lead"))
+    return f'{head}<dl class="qt-facts qt-wider">{"".join(found)}</dl>'
 
 
 def chart(report: Data, cost: str, scale: float, x_title: str, t: Texts) -> str:
     """Quality against one cost; the dashed line joins what no other point beats in these two."""
-    rows = [row for row in report["points"] if row.get(cost)]
+    rows = sorted((row for row in report["points"] if row.get(cost)), key=_best_first)
     if not rows:
         return ""
     top = max((row["examples_per_second"] or 0) for row in rows) or 1
@@ -167,21 +173,22 @@ def points_table(report: Data, t: Texts) -> str:
                (t("sweep.scheme"), False), (metric, True), (t("result.retention"), True),
                (t("compare.agreement"), True),
                (t("compare.parameters"), True), (t("compare.size"), True), (t("compare.p50"), True),
-               (t("compare.speed"), True), (t("sweep.took"), True), ("", False)]  # fmt: skip
-    ordered = [*report["teachers"], *sorted(report["points"], key=lambda row: (-row["score"], row["bytes"]))]
+               (t("compare.speed"), True), (t("sweep.took"), True)]  # fmt: skip
+    ordered = [*report["teachers"], *sorted(report["points"], key=_best_first)]
     rows = []
     for row in ordered:
         name = row.get("student") or f"{row['name']} ({t('result.teacher')})"
         star = f'<span class="about">{esc(t("sweep.on_front"))}</span>' if row.get("front") else ""
-        latency = row.get("latency_ms")
+        latency, links = row.get("latency_ms"), opened(row, t)
+        links = f'<span class="about">{links}</span>' if links else ""
         rows.append([
-            f"<b>{esc(name)}</b>{star}", esc(row.get("teacher") or DASH), esc(row.get("method") or DASH),
+            f"<b>{esc(name)}</b>{star}{links}", esc(row.get("teacher") or DASH), esc(row.get("method") or DASH),
             esc(scheme(row)), percent(row["score"]), percent(row.get("retention")),
             percent(row.get("agreement")), short_number(row["parameters"]), size(row["bytes"]),
             DASH if latency is None else f"{latency:.2f} ms", short_number(row["examples_per_second"]),
-            duration(row.get("training_seconds")), opened(row, t),
+            duration(row.get("training_seconds")),
         ])  # fmt: skip
-    return page.table(columns, rows, label=t("sweep.points"))
+    return f'<div class="qt-dense">{page.table(columns, rows, label=t("sweep.points"))}</div>'
 
 
 def opened(row: Data, t: Texts) -> str:
@@ -229,6 +236,11 @@ def chosen_html(report: Data, goal: str, t: Texts) -> str:
     links = opened(row, t)
     return (f'<div id="qt-own-choice" style="margin:12px 0">{page.facts(facts)}'
             + (f'<p class="qt-small">{links}</p>' if links else "") + "</div>")  # fmt: skip
+
+
+def _best_first(row: Data) -> tuple[float, int]:
+    """The order of table and charts."""
+    return -row["score"], row["bytes"]
 
 
 def _wide(values: list[float]) -> bool:
