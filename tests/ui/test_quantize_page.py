@@ -49,3 +49,26 @@ def test_engines_follow_the_scheme_and_an_export_stands_beside_its_source(page, 
     with zipfile.ZipFile(archive) as packed:
         assert packed.testzip() is None
         assert {"model.onnx", "tokenizer.json", "example.py"} <= {name.split("/", 1)[1] for name in packed.namelist()}
+
+
+@pytest.mark.parametrize("how", ["beside the page", "by its button"])
+def test_what_is_installed_while_the_page_runs_is_offered(how, practice_home, start_server, visit, tmp_path):
+    lacking = next((extra for extra in ("coreml", "gguf", "executorch") if not extras.is_here(extra)), None)
+    if lacking is None:
+        pytest.skip("every extra is here")
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    page = visit(f"{start_server(practice_home, env={'PYTHONPATH': str(beside)}).url}/?tab=quantize")
+    page.wait_for_selector(f"#qt-export-lacking >> text=The button “Install {lacking}” on this page")
+    page.wait_for_selector(f"#qt-do-extra-{lacking}")
+    for module in extras.EXTRAS[lacking]:
+        (beside / f"{module}.py").write_text("")
+    if how == "by its button":  # which finds that nothing more is to be fetched
+        page.click(f"#qt-do-extra-{lacking}")
+        page.wait_for_selector(f"#qt-doing-extra-{lacking} .qt-note.good:has-text('is offered now')")
+    else:
+        page.reload()
+    title = {"coreml": "Core ML", "gguf": "GGUF, F16", "executorch": "ExecuTorch, single"}[lacking]
+    page.wait_for_selector(f"#qt-format label:has-text('{title}')")
+    assert f"Install {lacking}" not in page.inner_text("#qt-export-lacking")
+    page.wait_for_selector(f"#qt-do-extra-{lacking}", state="hidden")

@@ -41,7 +41,7 @@ def build(shell: Shell) -> None:
                     [(scheme_words(name, t), name) for name in offered], value=offered[0],
                     label=t("quantize.scheme"), show_label=False, elem_classes="qt-choices", elem_id="qt-scheme",
                 )  # fmt: skip
-                gr.HTML(lacking_html(lacking_schemes(t), t))
+                no_schemes = gr.HTML(lacking_html(lacking_schemes(t), t), elem_id="qt-scheme-lacking")
                 engine = gr.Radio(
                     engine_choices(offered[0], t), value="auto", label=t("quantize.engine"),
                     info=t("quantize.engine_help"), elem_id="qt-engine",
@@ -54,7 +54,7 @@ def build(shell: Shell) -> None:
                 name = gr.Textbox(label=t("quantize.name"), info=t("quantize.name_help"), max_lines=1)
                 make = Starter(shell, "quantize", verb="quantize", label=t("quantize.start"), begin=begin_here,
                                variant="primary", done=lambda task: done_words(task, t))  # fmt: skip
-            export = _export_card(shell)
+            exporter, form, export_name, no_formats = _export_card(shell)
         with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="qt-card"):
             gr.HTML(page.step(4, t("quantize.result"), t("quantize.result_lead")))
             beside = gr.HTML(f'<p class="qt-muted">{esc(t("quantize.none"))}</p>', elem_id="qt-quantized")
@@ -75,54 +75,76 @@ def build(shell: Shell) -> None:
 
     shell.loaded(safe(t, quiet=True)(first), [], [model, about, beside])
     shell.opened("quantize", refresh, [model], [model, about, beside])
+    known = gr.Textbox(installed(), visible=False)
+    chosen = [known, scheme, engine, form]
+    drawn = [known, scheme, no_schemes, engine, lacking, examples, form, no_formats]
+    offer = safe(t, quiet=True)(lambda *values: offered_now(*values, t))
+    installs = _install_card(shell, chosen, drawn)
+    for when in (shell.loaded, lambda *call: shell.opened("quantize", *call)):
+        when(offer, chosen, drawn)
+        when(safe(t, quiet=True)(installable), [], installs)
     model.change(
         safe(t)(lambda chosen: [about_html(chosen, t), beside_html(chosen, t)]), [model], [about, beside], **QUIET
     )
     scheme.change(safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **QUIET)
-    _install_card(shell, [scheme, engine, lacking])
     make.bind([model, scheme, name, engine, examples], refresh, [model], [model, about, beside])
-    if export is not None:
-        exporter, fields = export
-        exporter.bind([model, *fields], refresh, [model], [model, about, beside])
+    exporter.bind([model, form, export_name], refresh, [model], [model, about, beside])
     measure.bind([model, data], safe(t)(lambda task: measured_html(task, t)), [measure.task], [measured])
 
 
-def _export_card(shell: Shell) -> tuple[Starter, list[Any]] | None:
-    """The part on exporting: a button and its fields, or only what installs the formats where none is here."""
+def _export_card(shell: Shell) -> tuple[Starter, Any, Any, Any]:
+    """The part on exporting: its button, format and name, and what is said of formats that are not here."""
     t = shell.t
-    here = [form.name for form in FORMATS.values() if extras.is_here(form.extra)]
     with gr.Column(elem_classes="qt-card", elem_id="qt-export"):
         gr.HTML(page.step(3, t("quantize.export_title"), t("quantize.export_lead")))
-        found = None
-        if here:
-            form = gr.Radio(
-                [(format_words(name, t), name) for name in here], value=here[0], label=t("quantize.format"),
-                show_label=False, elem_classes="qt-choices", elem_id="qt-format",
-            )  # fmt: skip
-            name = gr.Textbox(label=t("quantize.name"), info=t("quantize.export_name_help"), max_lines=1)
-            starter = Starter(shell, "export", verb="export", label=t("quantize.export"), begin=begin_export,
-                              variant="primary", done=lambda task: done_words(task, t))  # fmt: skip
-            found = starter, [form, name]
-        gr.HTML(lacking_html(lacking_formats(t), t), elem_id="qt-export-lacking")
-    return found
+        here = formats_here()
+        form = gr.Radio(
+            [(format_words(name, t), name) for name in here], value=here[0], label=t("quantize.format"),
+            show_label=False, elem_classes="qt-choices", elem_id="qt-format",
+        )  # fmt: skip
+        name = gr.Textbox(label=t("quantize.name"), info=t("quantize.export_name_help"), max_lines=1)
+        starter = Starter(shell, "export", verb="export", label=t("quantize.export"), begin=begin_export,
+                          variant="primary", done=lambda task: done_words(task, t))  # fmt: skip
+        lacking = gr.HTML(lacking_html(lacking_formats(t), t), elem_id="qt-export-lacking")
+    return starter, form, name, lacking
 
 
-def _install_card(shell: Shell, drawn: list[Any]) -> None:
-    """A button for each extra that was not here when the page was drawn; what it brings is offered when it is done."""
+def _install_card(shell: Shell, chosen: list[Any], drawn: list[Any]) -> list[Any]:
+    """A button for each extra; what it brings is offered in `drawn` when done. Returns what `installable` shows."""
     t = shell.t
-    missing = [extra for extra in extras.EXTRAS if not extras.is_here(extra)]
-    if not missing:
-        return
-    with gr.Column(elem_classes="qt-card", elem_id="qt-extras"):
+
+    def ended(*values: str) -> list[Any]:
+        return [*offered_now(*values, t), *[gr.Button(visible=each) for each in lacking_extras()]]
+
+    with gr.Column(elem_classes="qt-card", elem_id="qt-extras") as card:
         gr.HTML(page.title(t("quantize.extras"), t("quantize.extras_lead")))
-        for extra in missing:
+        shown: list[Any] = [card]
+        starters = []
+        for extra in extras.EXTRAS:
             brings = t("quantize.extra_brings", name=extra, names=", ".join(extras.packages(extra)))
-            gr.HTML(f'<p class="qt-small">{esc(brings)}</p>')
-            starter = Starter(
-                shell, f"extra-{extra}", verb="extras", label=t("quantize.extra_install", name=extra),
-                begin=lambda extra=extra: begin_install(extra), done=lambda task: t("quantize.extra_done"),
-            )  # fmt: skip
-            starter.bind([], safe(t)(lambda chosen: offered_now(chosen, t)), drawn[:1], drawn)
+            with gr.Column() as part:
+                gr.HTML(f'<p class="qt-small">{esc(brings)}</p>')
+                starter = Starter(
+                    shell, f"extra-{extra}", verb="extras", label=t("quantize.extra_install", name=extra),
+                    begin=lambda extra=extra: begin_install(extra), done=lambda task: t("quantize.extra_done"),
+                )  # fmt: skip
+            starters.append(starter)
+            shown.append(part)
+    for starter in starters:
+        starter.bind([], safe(t)(ended), chosen, [*drawn, *[each.button for each in starters]])
+    return shown
+
+
+def installable() -> list[Any]:
+    """The card of what can be installed, and in it each extra that is not here, as it is now."""
+    importlib.invalidate_caches()
+    missing = lacking_extras()
+    return [gr.Column(visible=any(missing)), *[gr.Column(visible=each) for each in missing]]
+
+
+def lacking_extras() -> list[bool]:
+    """Of each extra, whether it is not here."""
+    return [not extras.is_here(extra) for extra in extras.EXTRAS]
 
 
 def begin_install(extra: str) -> str:
@@ -132,16 +154,35 @@ def begin_install(extra: str) -> str:
     return tasks.start("extras", [extra], label=extra, button=f"extra-{extra}")
 
 
-def offered_now(chosen: str, t: Texts) -> list[Any]:
-    """The schemes and engines that are offered after something was installed."""
+def installed() -> str:
+    """The extras that are here, looked up anew."""
     importlib.invalidate_caches()
-    names = schemes_here()
-    scheme = chosen if chosen in names else names[0]
+    return ",".join(extra for extra in extras.EXTRAS if extras.is_here(extra))
+
+
+def offered_now(known: str, scheme: str | None, engine: str | None, form: str | None, t: Texts) -> list[Any]:
+    """The extras that are here now; schemes, engines and formats as they are offered now, with what was chosen where
+    it still is, and what is not offered. Nothing is drawn anew while the extras are those `known`."""
+    if (now := installed()) == known:
+        return [gr.skip()] * 8
+    names, forms = schemes_here(), formats_here()
+    scheme = scheme if scheme in names else names[0]
+    engines = engine_choices(scheme, t)
     return [
+        now,
         gr.Radio(choices=[(scheme_words(name, t), name) for name in names], value=scheme),
-        gr.Radio(choices=engine_choices(scheme, t), value="auto"),
+        lacking_html(lacking_schemes(t), t),
+        gr.Radio(choices=engines, value=engine if engine in [value for _, value in engines] else "auto"),
         lacking_html(lacking_engines(scheme), t),
+        gr.Textbox(visible=scheme in CALIBRATED),
+        gr.Radio(choices=[(format_words(name, t), name) for name in forms], value=form if form in forms else forms[0]),
+        lacking_html(lacking_formats(t), t),
     ]
+
+
+def formats_here() -> list[str]:
+    """The formats whose libraries are installed."""
+    return [form.name for form in FORMATS.values() if extras.is_here(form.extra)]
 
 
 def schemes_here() -> list[str]:
