@@ -100,6 +100,23 @@ def test_where_time_rules_out_the_teachers_layers_small_shapes_are_tried(teacher
     assert again.state["ruled_out"] == []
 
 
+def test_a_model_of_the_teachers_own_size_is_no_student_unless_it_is_asked_for(teacher, qtinker_home, tmp_path):
+    """In its files it is smaller than the teacher, which has a head; as a student it has one too."""
+    for name, layers in (("same", 3), ("small", 2)):
+        task_data.encoder(qtinker_home / "bert_models" / "hub", name, layers=layers, seed=2, words=False)
+    parameters = {entry.name: entry.parameters for entry in registry.list_models()}
+    assert parameters["same"] < parameters["big"]
+    settings = {"kind": "compress", "teacher": "big", "schemes": "none", "methods": "logit", "download": False,
+                "data": {"train": str(task_data.write(tmp_path, "multi-label", 40))},
+                "target": {"max_size": 10**6}}  # fmt: skip
+    for students, expected in (("", False), ("hub/same", True)):
+        work = SweepWork(store.create(SweepSpec.parse(settings | ({"students": students} if students else {}))),
+                         lambda event: None, None)  # fmt: skip
+        work.stopping = lambda: False
+        found = {each.student for each in search.candidates(work)}
+        assert ("hub/same" in found) is expected and (students or {"@0", "@0-1", "hub/small"} < found)
+
+
 @pytest.mark.parametrize("kind", ["regression", "question-answering"])
 def test_a_teacher_that_is_trained_for_the_task_is_not_trained_again(qtinker_home, tmp_path, kind):
     task_data.encoder(qtinker_home / "bert_models" / "hub", "big", layers=2, seed=1)

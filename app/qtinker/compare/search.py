@@ -80,12 +80,14 @@ def candidates(work: Any) -> list[Candidate]:
     models = [model for name in names if (model := student_spec(name).model)]
     planning.at_hand(work, models, lacking="They are not tried.")
     names = [name for name in names if not work.state["models"].get(student_spec(name).model or "")]
+    itself = [] if spec.students and ITSELF not in spec.students else known_costs(work, [ITSELF], teacher)
+    limit = min((start.bytes[bounds.FLOAT] for start in itself), default=None)  # by the formula; later it is measured
     considered = known_costs(work, names, teacher)
-    considered += [] if spec.students and ITSELF not in spec.students else known_costs(work, [ITSELF], teacher)
+    considered = [*(considered if spec.students else smaller(considered, limit)), *itself]
     able = can_fit(work, considered, teacher)
     few = sum(start.name != ITSELF for start in able) < FEW_STARTS
     if not spec.students and few and whole.model_type in ENCODERS:
-        random = known_costs(work, smaller_shapes(whole), teacher)
+        random = smaller(known_costs(work, smaller_shapes(whole), teacher), limit)
         considered, able = [*considered, *random], [*able, *can_fit(work, random, teacher)]
     itself = [start for start in able if start.name == ITSELF]
     fitting = [start for start in able if start.name != ITSELF]
@@ -168,6 +170,11 @@ def known_costs(work: Any, names: list[str], teacher: Path) -> list[Start]:
                 continue
         found.append(Start(name, shape, bool(student.shape), weights, {}))
     return found
+
+
+def smaller(starts: list[Start], limit: int | None) -> list[Start]:
+    """Those smaller than a teacher of so many bytes, all with the task's head, which files as fetched lack."""
+    return [start for start in starts if limit is None or start.bytes[bounds.FLOAT] < limit]
 
 
 def can_fit(work: Any, starts: list[Start], teacher: Path) -> list[Start]:
