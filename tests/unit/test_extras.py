@@ -66,14 +66,14 @@ def test_only_what_is_known_is_installed():
 def test_what_was_installed_is_offered_at_once(monkeypatch):
     monkeypatch.setattr(extras, "has", lambda module: False)
     t = Texts("en")
-    before = quantize_page.offered_now("onnx", "int8-static", "auto", "onnx", t)
+    before = quantize_page.offered_now(("onnx", "int8-static", "auto", "onnx"), t)
     assert before[0] == "" and [value for _, value in before[1].choices] == quantize_page.schemes_here()
     assert before[1].value != "int8-static" and before[6].value == "torch-export"
     assert all(each.visible for each in quantize_page.installable())
     monkeypatch.setattr(extras, "has", lambda module: module in extras.EXTRAS["openvino"])
-    asked = ("int8-static", "openvino", "openvino", t)
-    now, scheme, no_schemes, engine, lacking, examples, form, no_formats = quantize_page.offered_now("", *asked)
-    assert now == "openvino" and len(set(map(str, quantize_page.offered_now(now, *asked)))) == 1  # nothing changes
+    asked = ("int8-static", "openvino", "openvino")
+    now, scheme, no_schemes, engine, lacking, examples, form, no_formats = quantize_page.offered_now(("", *asked), t)
+    assert now == "openvino" and len(set(map(str, quantize_page.offered_now((now, *asked), t)))) == 1  # nothing changes
     assert scheme.value == "int8-static" and [value for _, value in engine.choices] == ["auto", "openvino"]
     assert engine.value == "openvino" and examples.visible and form.value == "openvino"  # what was chosen stays
     assert no_schemes == lacking == "" and "openvino" not in no_formats and "onnx" in no_formats

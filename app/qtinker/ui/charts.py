@@ -20,7 +20,7 @@ POINTS = 400
 NAMED = (560, 300)  # the smallest drawing area, in pixels, in which points are named beside their dots
 NARROW = (236, 250)  # that of a telephone
 LINE = 16  # the height of a line of words
-STEPS = (0, 17, -17)  # words further off would not be seen as their dot's
+STEPS = (0.0, 17.0, -17.0)  # words further off would not be seen as their dot's
 NOISY = 120  # from so many points on a curve is drawn faint, with its running mean over it
 
 
@@ -275,7 +275,7 @@ def _beside(
     found: list[tuple[float, float]] = []
     for index, width in enumerate(widths):
         gap = radii[index] + 8  # past the ring of the front
-        beside = [(gap, step) for step in STEPS] + [(-gap - width, step) for step in STEPS]
+        beside: list[tuple[float, float]] = [(gap, step) for step in STEPS] + [(-gap - width, step) for step in STEPS]
         beside += [(-width / 2, step) for step in (gap + 5, -gap - 5)]
         free = next((each for each in beside if all(
             _free(index, each, places, radii, widths, found, size) for size in sizes)), None)  # fmt: skip

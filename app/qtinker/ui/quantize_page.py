@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -78,7 +78,7 @@ def build(shell: Shell) -> None:
     known = gr.Textbox(installed(), visible=False)
     chosen = [known, scheme, engine, form]
     drawn = [known, scheme, no_schemes, engine, lacking, examples, form, no_formats]
-    offer = safe(t, quiet=True)(lambda *values: offered_now(*values, t))
+    offer = safe(t, quiet=True)(lambda *values: offered_now(values, t))
     installs = _install_card(shell, chosen, drawn)
     for when in (shell.loaded, lambda *call: shell.opened("quantize", *call)):
         when(offer, chosen, drawn)
@@ -114,7 +114,7 @@ def _install_card(shell: Shell, chosen: list[Any], drawn: list[Any]) -> list[Any
     t = shell.t
 
     def ended(*values: str) -> list[Any]:
-        return [*offered_now(*values, t), *[gr.Button(visible=each) for each in lacking_extras()]]
+        return [*offered_now(values, t), *[gr.Button(visible=each) for each in lacking_extras()]]
 
     with gr.Column(elem_classes="qt-card", elem_id="qt-extras") as card:
         gr.HTML(page.title(t("quantize.extras"), t("quantize.extras_lead")))
@@ -160,9 +160,15 @@ def installed() -> str:
     return ",".join(extra for extra in extras.EXTRAS if extras.is_here(extra))
 
 
-def offered_now(known: str, scheme: str | None, engine: str | None, form: str | None, t: Texts) -> list[Any]:
+def offered_now(shown: Sequence[str | None], t: Texts) -> list[Any]:
     """The extras that are here now; schemes, engines and formats as they are offered now, with what was chosen where
-    it still is, and what is not offered. Nothing is drawn anew while the extras are those `known`."""
+    it still is, and what is not offered.
+
+    Args:
+        shown: the extras that were known, and the chosen scheme, engine and format; while the extras are the same,
+            nothing is drawn anew.
+    """
+    known, scheme, engine, form = shown
     if (now := installed()) == known:
         return [gr.skip()] * 8
     names, forms = schemes_here(), formats_here()
