@@ -26,6 +26,7 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 _HEADER_LIMIT = 100_000_000
 _JSON_LIMIT = 16_000_000
 _FLOATS = ("F64", "F32", "F16", "BF16", "F8", "F4")
+_WEIGHT_FILES = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf", ".pt2", ".pte")
 _OTHER_WEIGHTS = (".onnx", ".gguf", ".tflite", ".mlpackage", ".pt2", ".pte", ".xml")
 
 
@@ -135,6 +136,18 @@ def model_files(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
         found += [Path(parent, name) for name in files if not name.startswith(".") and name != META]
     return sorted(found)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights (and, for ONNX and OpenVINO, the graph); no tokenizer, card or config."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.endswith(_WEIGHT_FILES)]
+    found += [path.with_suffix(".bin") for path in found if path.suffix == ".xml"]
+    return found + [path for path in sorted(folder.glob("*.mlpackage/**/*")) if path.is_file()]
+
+
+def weights_bytes(folder: Path) -> int:
+    """Size on disk of the weight files: what is meant by a model's size wherever one is told."""
+    return sum(path.stat().st_size for path in weight_files(folder))
 
 
 def is_model_folder(folder: Path) -> bool:

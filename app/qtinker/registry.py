@@ -44,7 +44,8 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class RegistryEntry:
     """One model that is here. `broken` says why it can't be used (None: it can); `hashes` maps each weight file to
-    its recorded SHA-256, of which `sha256` is the only or first; `bytes` is the whole folder."""
+    its recorded SHA-256, of which `sha256` is the only or first; `bytes` is the size of the weight files, as wherever
+    a size is told, `folder_bytes` that of all files."""
 
     name: str
     group: str
@@ -55,6 +56,7 @@ class RegistryEntry:
     labels: list[str]
     parameters: int | None
     bytes: int
+    folder_bytes: int
     source: str | None
     licence: str | None
     sha256: str | None
@@ -186,11 +188,12 @@ def _entry(folder: Path) -> RegistryEntry:
     group, name = (parts[0], "/".join(parts[1:])) if parts[0] in GROUPS else ("", "/".join(parts))
     meta, broken = read_meta(folder), model_folder.damage(folder)
     config: dict[str, Any] = {}
-    total, parameters = 0, _typed(meta.get("parameters"), int)
+    total, weights, parameters = 0, 0, _typed(meta.get("parameters"), int)
     with contextlib.suppress(QTinkerError, OSError):
         config = model_folder.read_json(folder / model_folder.CONFIG)
     with contextlib.suppress(OSError):
         total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        weights = model_folder.weights_bytes(folder)
     if parameters is None and not broken:
         with contextlib.suppress(QTinkerError):
             parameters = model_folder.count_parameters(folder)
@@ -203,7 +206,7 @@ def _entry(folder: Path) -> RegistryEntry:
     return RegistryEntry(
         name=name, group=group, path=folder, kind=_typed(meta.get("kind"), str) or "manual",
         model_type=_typed(config.get("model_type"), str), task=_task(task or {}, config), labels=_labels(task, config),
-        parameters=parameters, bytes=total, source=_source(meta.get("source")),
+        parameters=parameters, bytes=weights, folder_bytes=total, source=_source(meta.get("source")),
         licence=_typed(meta.get("licence"), str), sha256=next(iter(hashes.values()), None),
         created=_typed(meta.get("created"), str), run=_typed(meta.get("run"), str),
         teacher=_typed(meta.get("teacher"), str), quantization=_typed(meta.get("quantization"), dict), meta=meta,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .base import Runtime, weight_files, weights_bytes
+from ..model_folder import weight_files, weights_bytes
+from .base import Runtime
 
 __all__ = ["Runtime", "engine_of", "open_runtime", "weight_files", "weights_bytes"]
 

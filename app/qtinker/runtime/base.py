@@ -16,20 +16,6 @@ from ..kinds import KINDS, names_of, task_of
 if TYPE_CHECKING:
     import torch
 
-_WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".gguf", ".pt2", ".pte")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights (and, for ONNX and OpenVINO, the graph); no tokenizer, card or config."""
-    found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.endswith(_WEIGHTS)]
-    found += [path.with_suffix(".bin") for path in found if path.suffix == ".xml"]
-    return found + [path for path in sorted(folder.glob("*.mlpackage/**/*")) if path.is_file()]
-
-
-def weights_bytes(folder: Path) -> int:
-    """Size on disk of the weight files."""
-    return sum(path.stat().st_size for path in weight_files(folder))
-
 
 class Runtime(ABC):
     """A model opened for inference.

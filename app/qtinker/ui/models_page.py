@@ -204,7 +204,7 @@ def kind_words(model: choices.Model, t: Texts) -> str:
 
 def disk_html(t: Texts) -> str:
     """How much the models take and how much is free."""
-    used = sum(entry.bytes for entry in choices.entries())
+    used = sum(entry.folder_bytes for entry in choices.entries())
     root = registry.models_dir()
     while not root.exists():
         root = root.parent
