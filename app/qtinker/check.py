@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import registry, shapes
+from . import model_folder, registry, shapes
 from .data import Examples
 from .distill.mapping import feature_pairs, patient_pairs
 from .errors import Problem, QTinkerError
@@ -80,12 +80,17 @@ def preflight(spec: RunSpec) -> Findings:
 
 def _model(name: str, where: str, found: Findings) -> Shape | None:
     try:
-        shape = shapes.read(registry.resolve(name))
+        path = registry.resolve(name)
+        shape, export = shapes.read(path), model_folder.read_meta(path).get("export")
     except QTinkerError as error:
         _add(found, where, error.message, error.fix)
         return None
     if shape.quantized:
         _add(found, where, f"{shape.name} is quantized and can't be trained or learned from.", "Use its source.")
+        return None
+    if export and not model_folder.safetensors_files(path):
+        _add(found, where, f"{shape.name} is an export and can't be trained or learned from.",
+             f"Use the model that it was made from, {export.get('source', 'its source')}.")  # fmt: skip
         return None
     return shape
 

@@ -37,7 +37,7 @@ def _keep(
         return known
     meta = {
         "name": name, "kind": kind, "run": work.run.id, "task": work.task.to_meta(), "max_length": work.max_length,
-        "metrics": result.metrics, "licence": loaded.meta.get("licence"),
+        "metrics": result.metrics, "judge": work.judge, "licence": loaded.meta.get("licence"),
         "source": {"model": known_name(source) if source else loaded.name},
         "teacher": known_name(work.teacher_path) if kind == "distilled" else None,
         "training": summary(result) | {"method": work.spec.method.model_dump() if kind == "distilled" else None},

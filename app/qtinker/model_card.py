@@ -32,7 +32,10 @@ def model_card(meta: dict[str, Any], *, config: dict[str, Any]) -> str:
     for title, value in _facts(meta):
         lines.append(f"| {title} | {value} |")
     if metrics := {key: value for key, value in (meta.get("metrics") or {}).items() if isinstance(value, (int, float))}:
-        lines += ["", "## Measured", "", "| Metric | Value |", "|---|---|"]
+        lines += ["", "## Measured", ""]
+        if judge := meta.get("judge"):
+            lines += [f"On data without labels: how well its answers agree with those of {judge}.", ""]
+        lines += ["| Metric | Value |", "|---|---|"]
         lines += [f"| {key} | {value:.4f} |" for key, value in metrics.items()]
     auto = (kind_of.auto_class if kind_of else "AutoModelForSequenceClassification") if task else "AutoModel"
     lines += ["", "## Load it", "", "```python", f"from transformers import AutoTokenizer, {auto}", ""]

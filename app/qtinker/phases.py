@@ -13,11 +13,13 @@ from typing import Any
 import torch
 
 from . import chance, checkpoint, data, model_folder, pipeline, registry
-from .answers import answer
+from .answers import Answers, answer
 from .asking import ask
 from .check import finetuning
 from .checkpoint import Loaded
+from .data import Encoded
 from .data.asked import asked
+from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
 from .errors import InputError, RunStopped
@@ -26,6 +28,7 @@ from .kinds import KINDS
 from .quantize.qat import rounding
 from .report import ModelReport
 from .spec import RunSpec, StudentSpec, TrainingSpec
+from .tasks import Task
 from .work import Work
 
 Event = dict[str, Any]
@@ -56,6 +59,8 @@ def prepare(work: Work) -> dict[str, Any]:
     if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
         raise untrained(spec)
     work.max_length = longest(work)
+    if own is not None and "teacher" in done and not work.dataset.eval.labelled.any():
+        judge_by_teacher(work, Path(done["teacher"]), own)
     given = len(work.dataset.train)
     made = work.add_variants() if spec.data.augment_model else 0
     combined = work.add_new_pairs(given) if spec.data.new_pairs and spec.teacher else 0
@@ -69,7 +74,7 @@ def prepare(work: Work) -> dict[str, Any]:
             work.say(f"There is a model {spec.name} already: this one will be {name}.", level="warning")
     return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
             "train": len(work.dataset.train), "unlabelled": work.dataset.unlabelled, "variants": made,
-            "new_pairs": combined, "eval": len(work.dataset.eval)}  # fmt: skip
+            "new_pairs": combined, "eval": len(work.dataset.eval), "judge": work.judge}  # fmt: skip
 
 
 def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:
@@ -102,6 +107,19 @@ def the_task(work: Work) -> Any:
     if task.type == "masked-lm":
         changes["mask_share"] = spec.mask_share
     return dataclasses.replace(task, **changes)
+
+
+def judge_by_teacher(work: Work, path: Path, own: dict[str, Any]) -> None:
+    """Give evaluation examples without any label the teacher's answers: scores are agreement with it then.
+
+    Args:
+        own: the task that the teacher is trained for.
+    """
+    work.task = task = dataclasses.replace(work.task, **{key: own[key] for key in work.task.options if key in own})
+    loaded, examples = checkpoint.load(path, kind=task.type), work.dataset.eval
+    model = loaded.model.to(Processes(work.spec.training.device).device).eval()
+    found = _answers(loaded, model, work.encode(loaded, examples), task)
+    work.dataset.eval, work.judge = task.labels_from(found.settled(task, examples), examples), loaded.name
 
 
 def untrained(spec: RunSpec) -> InputError:
@@ -361,19 +379,24 @@ def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, 
     """A function that measures the model in training on the evaluation data."""
     examples, task = work.dataset.eval, work.task
     encoded = work.encode(loaded, examples)
-    inputs, pad = set(checkpoint.model_inputs(loaded.model)), loaded.tokenizer.pad_token_id
 
     def score(model: torch.nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-
-        def run(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-            return task.logits(model(**{name: tensor.to(device) for name, tensor in batch.items() if name in inputs}))
-
-        found = answer(run, encoded, task, pad_token_id=pad)
+        found = _answers(loaded, model, encoded, task)
         return {key: value for key, value in task.score(found.settled(task, examples), examples).items()
                 if key != "examples"}  # fmt: skip
 
     return score
+
+
+def _answers(loaded: Loaded, model: torch.nn.Module, encoded: Encoded, task: Task) -> Answers:
+    """What a model answers where it is, to examples in its tokens."""
+    device, inputs = next(model.parameters()).device, set(checkpoint.model_inputs(loaded.model))
+
+    def run(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return task.logits(model(**{name: tensor.to(device) for name, tensor in batch.items() if name in inputs}))
+
+    return answer(run, encoded, task, pad_token_id=loaded.tokenizer.pad_token_id)
 
 
 def _tell_step(work: Work, step: int, total: int) -> None:

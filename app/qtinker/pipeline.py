@@ -165,6 +165,7 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
         "metric": metric,
         "metrics": metrics,
         "examples": {name: done["prepare"].get(name, 0) for name in COUNTED},
+        "judge": done["prepare"].get("judge"),
         "retention": None,
         "examples_per_second": trained["examples_per_second"],
         "training": {phase: done[phase] for phase in ("finetune-teacher", "finetune", "distill", "control")

@@ -38,6 +38,8 @@ class Work:
         self.dataset: data.Dataset
         self.task: Any
         self.max_length = spec.data.max_length
+        self.judge: str | None = None
+        """The teacher whose answers stand for labels of the evaluation examples, where these have none."""
         self._teacher: Loaded | None = None
 
     def say(self, text: str, *, level: str = "info") -> None:

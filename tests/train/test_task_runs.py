@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import task_data
@@ -102,6 +103,25 @@ def test_soft_targets_alone_teach_unlabelled_rows(kind, teacher, tmp_path):
     assert distilled["metrics"]["student"][metric] > ENOUGH[kind] - 0.05
     assert registry.read_meta(distilled["checkpoint"])["task"]["type"] == kind
     assert distilled["retention"] > 0.9
+
+
+def test_without_any_label_the_student_is_measured_against_the_teachers_answers(kind, teacher, tmp_path):
+    _, held, report = teacher
+    bare = task_data.write(tmp_path, kind, 160, seed=3, labels=False)
+    method = {"name": "logit", "kd_weight": 1.0, "ce_weight": 0.0}
+    split = api.run(spec(bare, held, teacher={"model": "teacher"}, method=method, data={"eval": None}))
+    assert 0 < split["examples"]["eval"] <= 0.2 * split["examples"]["train"]
+    if kind == "masked-lm":  # running text is its own label
+        assert split["judge"] is None
+        return
+    metric, warning = report["metric"], "No evaluation example has a label"
+    assert split["judge"] == "teacher" and any(warning in each for each in split["warnings"])
+    assert split["metrics"]["teacher"][metric] == pytest.approx(1.0)
+    assert ENOUGH[kind] - 0.1 < split["metrics"]["student"][metric] == pytest.approx(split["retention"])
+    assert "agree with those of teacher" in (Path(split["checkpoint"]) / "README.md").read_text()
+    given = task_data.write(tmp_path, kind, 40, seed=2, labels=False)
+    asked = api.run(spec(bare, given, teacher={"model": "teacher"}, method=method, training={"max_steps": 2}))
+    assert asked["examples"]["eval"] == 40 and asked["metrics"]["teacher"][metric] == pytest.approx(1.0)
 
 
 def test_a_student_with_other_tokens_learns_from_the_teachers_answers_alone(kind, teacher, home, tmp_path):

@@ -275,6 +275,14 @@ def test_different_head_counts_under_feature(data, pair):
     assert found(spec(data, **wanted)) == {}
 
 
+def test_exports_are_no_teachers(data, pair):
+    folder = make("packed-file", labels=["no", "yes"])
+    (folder / "model.safetensors").rename(folder / "model.onnx")
+    (folder / "qtinker.json").write_text(json.dumps({"name": "packed-file", "export": {"source": "teacher"}}))
+    told = found(spec(data, teacher={"model": "packed-file"}))["teacher.model"]
+    assert "is an export" in told and "made from, teacher." in told
+
+
 def test_quantized_models_are_no_students(data, pair):
     make("packed", layers=2, quantization_config={"quant_method": "torchao"})
     assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]

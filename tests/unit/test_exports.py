@@ -18,6 +18,7 @@ from qtinker.evaluate import evaluate
 from qtinker.export import FORMATS, export
 from qtinker.export.gguf_format import tensor_name
 from qtinker.predict import Predictor
+from qtinker.quantize import quantize
 from qtinker.runtime import engine_of, extras, weights_bytes
 
 
@@ -59,6 +60,16 @@ def test_torch_export_is_the_same_function_and_its_example_runs():
     report = evaluate([source, path], tiny.examples(8), calls=2, throughput_examples=4, isolate=False)
     assert [model.engine for model in report.models] == ["torch", "torch.export"]
     assert report.models[1].bytes == (path / "model.pt2").stat().st_size and report.models[1].agreement == 1.0
+
+
+def test_a_quantized_model_that_grows_is_told_with_what_keeps_it_small():
+    source, said = make_source(), []
+    packed = quantize(source, "int4-weight-only", name="packed", check_rows=tiny.examples(8), fresh=False)
+    path = export(packed, "torch-export", fresh=False, progress=said.append)
+    assert weights_bytes(path) > 2 * weights_bytes(packed)
+    assert "Mind the size" in said[-1] and "packed has" in said[-1]
+    export(source, "torch-export", fresh=False, progress=said.append)
+    assert "Mind the size" not in said[-1]
 
 
 def test_an_archive_with_a_pickle_is_not_opened(tmp_path):

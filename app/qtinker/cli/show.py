@@ -98,6 +98,8 @@ def run(report: Data) -> None:
         names = list(dict.fromkeys(name for found in metrics.values() for name in found))
         rows = [[who, *(number(found.get(name)) for name in names)] for who, found in metrics.items()]
         print(table(["", *(name.replace("_", "-") for name in names)], rows))
+        if judge := report.get("judge"):
+            print(f"\nNo evaluation example has a label: this tells how well answers agree with those of {judge}.")
     if report.get("retention") is not None:
         print(f"\nRetention (student over teacher): {report['retention']:.1%}")
     if report.get("examples_per_second"):

@@ -14,7 +14,7 @@ from ..kinds import KINDS
 from ..spec import DataSpec
 from .columns import Columns
 from .detect import find_kind
-from .examples import Examples, Ragged, joined
+from .examples import NO_LABEL, Examples, Ragged, joined
 from .hub import looks_like_id, read_hub
 from .parts import Read, Wanted
 from .read import read_file
@@ -79,7 +79,8 @@ def load(
         seed: decides the split and the choice of `max_examples`.
         task: "auto" or a task type.
         labels: the label order of an existing model; the data's labels are matched to it by name.
-        unlabelled: a trained teacher answers, so training labels need not be there (as with `labels`).
+        unlabelled: a trained teacher answers, so labels need not be there: training ones (as with `labels`), nor any
+            to evaluate with.
 
     Raises:
         InputError: the data can't be used as it is; the message says what and where.
@@ -152,11 +153,15 @@ def load_examples(
     train, held = read.train, read.held
     keys = read.keys
     if held is None:
+        by = "by class, " if KINDS[kind].form in ("texts", "words") else "by "
         kept, split_off = stratified_split(read.strata, keys, spec.eval_fraction, seed=seed)
+        if unlabelled and not len(split_off):  # a teacher's answers to texts without labels are what is measured on
+            by = "by "
+            parts = np.where(read.strata == NO_LABEL, 0, NO_LABEL)
+            kept, split_off = stratified_split(parts, keys, spec.eval_fraction, seed=seed)
         if KINDS[kind].form in ("blocks", "spans") and not len(split_off) and len(train) > 1:
             kept, split_off = np.arange(len(train) - 1), np.array([len(train) - 1])
         held, train = train.select(split_off), train.select(kept)
-        by = "by class, " if KINDS[kind].form in ("texts", "words") else "by "
         findings.append(f"evaluation data: {len(held):,} of {len(keys):,} examples split off {by}seed {seed}")
         strata, keys = read.strata[kept], keys[kept]
     else:
@@ -166,13 +171,14 @@ def load_examples(
     for source, dropped in ((train_table.source, read.dropped), (held_table and held_table.source, read.held_dropped)):
         if dropped:
             warnings.append(f"{source}: {dropped:,} rows without text were left out.")
-    warnings += _about_labels(train, held, read.names, keys, kind=kind, fresh=labels is None)
+    warnings += _about_labels(train, held, read.names, keys, kind=kind, fresh=labels is None, taught=unlabelled)
     if spec.max_examples is not None and spec.max_examples < len(train):
         chosen = stratified_sample(strata, spec.max_examples, seed=seed)
         findings.append(f"{len(chosen):,} of {len(train):,} training examples used (max_examples)")
         train = train.select(chosen)
     if not preview:
-        _usable(train, held, held_table.source if held_table else train_table.source, split=held_table is None)
+        source = held_table.source if held_table else train_table.source
+        _usable(train, held, source, split=held_table is None, taught=unlabelled)
     findings.append(f"{len(train):,} training and {len(held):,} evaluation examples")
     more = 0
     if spec.unlabelled:
@@ -226,7 +232,7 @@ def _overlap(train: Examples, held: Examples) -> list[str]:
 
 
 def _about_labels(
-    train: Examples, held: Examples, names: tuple[str, ...], keys: np.ndarray, *, kind: str, fresh: bool
+    train: Examples, held: Examples, names: tuple[str, ...], keys: np.ndarray, *, kind: str, fresh: bool, taught: bool
 ) -> list[str]:
     """What is odd about the labels: missing, contradictory, single, never seen in training."""
     out: list[str] = []
@@ -238,7 +244,9 @@ def _about_labels(
             f"{missing:,} of {len(train):,} training examples have no label: only a teacher's answers teach them."
         )
     unmeasured = int((~held.labelled).sum())
-    if unmeasured:
+    if taught and unmeasured == len(held) > 0:
+        out.append("No evaluation example has a label: scores tell how well the student agrees with the teacher.")
+    elif unmeasured:
         out.append(f"{unmeasured:,} of {len(held):,} evaluation examples have no label and don't count.")
     if kind == "regression" and len(set(held.labels[held.labelled].tolist())) == 1:
         out.append("All numbers of the evaluation data are the same: how well answers follow them can't be measured.")
@@ -280,10 +288,10 @@ def label_counts(examples: Examples, names: Sequence[str]) -> np.ndarray:
     return known.sum(0).astype(np.int64) if labels.ndim == 2 else np.bincount(known, minlength=len(names))
 
 
-def _usable(train: Examples, held: Examples, source: str, *, split: bool) -> None:
+def _usable(train: Examples, held: Examples, source: str, *, split: bool, taught: bool) -> None:
     if not len(train):
         raise InputError("No training example is left.", "Give more data.")
-    if not held.labelled.any():
+    if not held.labelled.any() and not (taught and len(held)):
         why = "too few labelled examples to split some off" if split else "none of its examples has a label"
         fix = "Give labelled --eval-data."
         if train.form == "blocks":

@@ -17,6 +17,7 @@ from ..predict import logits_of
 from ..quantize.make import PROVENANCE
 from ..quantize.rows import rows_to_check
 from ..quantize.verify import Verdict, verify_folder
+from ..registry_page import size
 from ..runtime import engine_of, extras, weights_bytes
 from ..runtime.pytorch import TorchRuntime
 from . import (
@@ -44,6 +45,8 @@ _WRITERS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
     "tensorrt": (tensorrt_format.write, tensorrt_format.EXAMPLE),
 }
 """Format -> what writes it, and the example that runs it."""
+GROWN = 1.2
+"""Times its source's bytes from which an export is told to have grown."""
 _RUNNERS = {
     "model.onnx": "ONNX Runtime", "openvino_model.xml": "OpenVINO", "model.pt2": "PyTorch", "model.gguf": "llama.cpp",
     "model.pte": "ExecuTorch",
@@ -90,7 +93,23 @@ def make(
         (folder / "README.md").write_text(_card(new_meta, form, verdict), encoding="utf-8")
         model_folder.write_meta(folder, new_meta)
     progress(f"Kept as {name}: {verdict or 'not compared with its source'}")
+    if grown := told_if_grown(path, record["bytes"], form):
+        progress(grown)
     return out.resolve() if out is not None else home.models_dir() / "exported" / name
+
+
+def told_if_grown(path: Path, exported: int, form: Format) -> str:
+    """That a format which can't hold packed weights made a quantized model big again, and what keeps it small."""
+    before, meta = weights_bytes(path), model_folder.read_meta(path)
+    if not meta.get("quantization") or exported < GROWN * before:
+        return ""
+    source = meta["quantization"].get("source") or "its source"
+    engine = {"onnx": "onnxruntime", "openvino": "openvino"}.get(form.extra)
+    text = (
+        f"Mind the size: {size(exported)}, and {meta.get('name') or path.name} has {size(before)}. {form.title} holds "
+        "its weights as floats."
+    )
+    return text + (f" For a small one: quantize {source} --scheme int8-dynamic --engine {engine}." if engine else "")
 
 
 def refuse_foreign(path: Path, form: Format) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -146,6 +147,13 @@ class Task:
             InputError: no example has a label.
         """
         raise NotImplementedError
+
+    def labels_from(self, answers: np.ndarray, examples: Examples) -> Examples:
+        """The same examples with settled answers as their labels: scores against them tell agreement with who answered.
+
+        The class with the highest logit, unless a task says otherwise.
+        """
+        return dataclasses.replace(examples, labels=array(answers).argmax(axis=-1).astype(np.int64))
 
     # --- what is written down ----------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,6 +54,10 @@ class MultiLabel(Task):
     def predictions(self, logits: Any) -> np.ndarray:
         """bool [B, C]: the labels whose probability is above one half."""
         return array(logits) > 0
+
+    def labels_from(self, answers: np.ndarray, examples: Examples) -> Examples:
+        """Every label whose probability is above one half."""
+        return dataclasses.replace(examples, labels=self.predictions(answers).astype(np.float32))
 
     def metrics(self, answers: Any, labels: Any) -> dict[str, float]:
         """Micro- and macro-F1 and the share of examples whose labels are all right.

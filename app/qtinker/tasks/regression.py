@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from ..data import Examples
 from .base import Task, array, no_examples
 
 
@@ -42,6 +44,10 @@ class Regression(Task):
     ) -> torch.Tensor:
         """Squared error to the teacher's number, mean over examples. A number has no temperature."""
         return (student_logits.float() - teacher_logits.float()).square().sum(-1).mean()
+
+    def labels_from(self, answers: np.ndarray, examples: Examples) -> Examples:
+        """The numbers themselves."""
+        return dataclasses.replace(examples, labels=array(answers).reshape(-1).astype(np.float32))
 
     def metrics(self, answers: Any, labels: Any) -> dict[str, float]:
         """Pearson's and Spearman's correlation with the labels (0 where one side is all the same), and the RMSE.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import string
 from collections import Counter
@@ -105,6 +106,13 @@ class QuestionAnswering(Task):
             raise no_examples()
         given = [examples.pairs[int(i)][int(answers[i, 0]) : int(answers[i, 1])] for i in known]
         return self.metrics(given, [examples.answers[i] for i in known])
+
+    def labels_from(self, answers: np.ndarray, examples: Examples) -> Examples:
+        """Where each answer begins and ends, and its text as the one that counts as right."""
+        assert examples.pairs is not None
+        places = answers[:, :2].astype(np.int64)
+        texts = [[context[start:end]] for context, (start, end) in zip(examples.pairs, places, strict=True)]
+        return dataclasses.replace(examples, labels=places, answers=texts)
 
     def metrics(self, answers: Any, labels: Any) -> dict[str, float]:
         """Exact match and F1, the best over each question's right answers, mean over questions.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from ..data import Encoded, Examples
+from ..data import Encoded, Examples, Ragged
 from ..distill import losses
 from .base import NO_LABEL, Task, array, no_examples
 from .classification import class_weights, weighted_cross_entropy
@@ -62,6 +63,12 @@ class TokenClassification(Task):
         outside = self.labels.index("O") if "O" in self.labels else 0
         cut = np.isnan(answers).any(axis=1)
         return np.where(cut, outside, np.nan_to_num(answers).argmax(axis=1)).astype(np.int64)
+
+    def labels_from(self, answers: np.ndarray, examples: Examples) -> Examples:
+        """Each word's class; none where the sentence was cut before it."""
+        cut = np.isnan(answers).any(axis=1)
+        labels = Ragged(np.where(cut, NO_LABEL, self.predictions(answers)), examples.labels.offsets)
+        return dataclasses.replace(examples, labels=labels)
 
     def metrics(self, answers: Any, labels: Any) -> dict[str, float]:
         """Entity-level precision, recall and F1 (micro), macro-F1 over the types, and the share of right words.

@@ -140,7 +140,7 @@ def teacher_choices(t: Texts) -> list[tuple[str, str]]:
 
     suited = [
         each for each in models()
-        if (each.here and each.kind not in ("quantized", "exported")) or each.role in ("teacher", "both")
+        if each.kind not in ("quantized", "exported") and (each.here or each.role in ("teacher", "both"))
     ]  # fmt: skip
     return [(teacher_label(each, t), each.name) for each in sorted(suited, key=rank)]
 
