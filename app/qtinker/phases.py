@@ -13,22 +13,20 @@ from typing import Any
 import torch
 
 from . import chance, checkpoint, data, model_folder, pipeline, registry
-from .answers import Answers, answer
 from .asking import ask
 from .check import finetuning
 from .checkpoint import Loaded
-from .data import Encoded
 from .data.asked import asked
 from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
 from .errors import InputError, RunStopped
+from .judging import answers_where_it_is, judged
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
 from .quantize.qat import rounding
 from .report import ModelReport
 from .spec import RunSpec, StudentSpec, TrainingSpec
-from .tasks import Task
 from .work import Work
 
 Event = dict[str, Any]
@@ -110,16 +108,15 @@ def the_task(work: Work) -> Any:
 
 
 def judge_by_teacher(work: Work, path: Path, own: dict[str, Any]) -> None:
-    """Give evaluation examples without any label the teacher's answers: scores are agreement with it then.
+    """Give evaluation examples without any label the teacher's answers.
 
     Args:
         own: the task that the teacher is trained for.
     """
     work.task = task = dataclasses.replace(work.task, **{key: own[key] for key in work.task.options if key in own})
-    loaded, examples = checkpoint.load(path, kind=task.type), work.dataset.eval
-    model = loaded.model.to(Processes(work.spec.training.device).device).eval()
-    found = _answers(loaded, model, work.encode(loaded, examples), task)
-    work.dataset.eval, work.judge = task.labels_from(found.settled(task, examples), examples), loaded.name
+    device = Processes(work.spec.training.device).device
+    work.dataset.eval = judged(work.dataset.eval, path, task, max_length=work.max_length, device=device)
+    work.judge = path.name
 
 
 def untrained(spec: RunSpec) -> InputError:
@@ -381,22 +378,11 @@ def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, 
     encoded = work.encode(loaded, examples)
 
     def score(model: torch.nn.Module) -> dict[str, float]:
-        found = _answers(loaded, model, encoded, task)
+        found = answers_where_it_is(loaded, model, encoded, task)
         return {key: value for key, value in task.score(found.settled(task, examples), examples).items()
                 if key != "examples"}  # fmt: skip
 
     return score
-
-
-def _answers(loaded: Loaded, model: torch.nn.Module, encoded: Encoded, task: Task) -> Answers:
-    """What a model answers where it is, to examples in its tokens."""
-    device, inputs = next(model.parameters()).device, set(checkpoint.model_inputs(loaded.model))
-
-    def run(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        with torch.no_grad():
-            return task.logits(model(**{name: tensor.to(device) for name, tensor in batch.items() if name in inputs}))
-
-    return answer(run, encoded, task, pad_token_id=loaded.tokenizer.pad_token_id)
 
 
 def _tell_step(work: Work, step: int, total: int) -> None:

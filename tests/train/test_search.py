@@ -132,3 +132,20 @@ def test_a_teacher_that_is_trained_for_the_task_is_not_trained_again(qtinker_hom
     assert [each.finetune for each in trained if each.model == "big"] == [True]
     named = {row["name"]: row["checkpoint"] for row in report["teachers"]}
     assert len(named) == 2, "each pair was measured beside its own teacher"
+
+
+@pytest.mark.parametrize("kind", ["multi-label", "token-classification"])
+def test_without_labels_candidates_are_measured_against_their_teachers_answers(qtinker_home, tmp_path, kind):
+    task_data.encoder(qtinker_home / "bert_models" / "hub", "big", layers=2, seed=1)
+    settings = {"max_length": 32, "threads": 1, "precision": "fp32", "device": "cpu", "batch_size": 8}
+    api.finetune(model="big", name="teacher", data=str(task_data.write(tmp_path, kind, 120)), epochs=6,
+                 learning_rate=4e-3, **settings)  # fmt: skip
+    bare = str(task_data.write(tmp_path, kind, 400, seed=3, labels=False))
+    pairs = {"schemes": "none", "epochs": 1, "download": False, **settings}
+    report = api.compare(custom_pairs=["teacher,@0"], data=bare, **pairs)
+    assert any("how well answers agree with those of teacher" in note for note in report["notes"])
+    assert [row["score"] for row in report["teachers"]] == [pytest.approx(1.0)]
+    [row] = report["points"]
+    assert 0 < row["score"] <= 1 and row["retention"] == pytest.approx(row["score"])
+    with pytest.raises(InputError, match=r"looks like a label|column|tags|no label"):
+        api.compare(custom_pairs=["big,@0"], data=bare, **pairs)

@@ -77,6 +77,42 @@ def trained(work: Any, teacher: str) -> Path | None:
     return path if sorted(base.labels_of(path)) == sorted(task.labels) else None
 
 
+def without_labels(spec: Any) -> tuple[Any, str] | None:
+    """Data without any label, with the trained teacher's answers to measure against, and its name.
+
+    None where the data have labels, or not all candidates have the same teacher, which is here and trained.
+    """
+    import dataclasses
+
+    from .. import checkpoint, data
+    from ..data.asked import asked
+    from ..distill.processes import Processes
+    from ..judging import judged
+    from ..spec import RunSpec
+
+    names = {spec.teacher} if spec.kind == "compress" else {c.teacher for c in pairs.candidates(spec, depth=depth)}
+    if len(names) != 1 or registry.find(name := names.pop()) is None:
+        return None
+    path = registry.resolve(name)
+    own = checkpoint.task_in(path)
+    if own is None or own["type"] == "masked-lm" or not checkpoint.has_trained_head(path):
+        return None
+    wanted = RunSpec.parse({
+        "teacher": {"model": name}, "student": {"model": name}, "data": spec.data.model_dump(),
+        "task": {"type": spec.task.type},
+    })  # fmt: skip
+    found = data.load(spec.data, seed=spec.training.seed, **asked(wanted, own))
+    if found.train.labelled.any() or found.eval.labelled.any():
+        return None
+    positions = shapes.read(path).positions
+    task = dataclasses.replace(found.task, **{key: own[key] for key in found.task.options if key in own})
+    held = judged(
+        found.eval, path, task, max_length=min(spec.data.max_length, positions or spec.data.max_length),
+        device=Processes(spec.training.device).device,
+    )  # fmt: skip
+    return dataclasses.replace(found, eval=held, task=task), name
+
+
 def depth(model: str) -> int | None:
     """How many layers a model has; None where it is neither here nor in the catalog."""
     entry = catalog.find(model)
@@ -132,6 +168,8 @@ def check_candidate(work: Any, name: str) -> None:
     if not kind.named and kind.form != "blocks" and trained(work, candidate.teacher):
         work.entries[name]["finetune"] = False
         work.note(f"{candidate.teacher} is trained for {kind.words} already: it teaches as it is.")
+    elif not work.dataset.train.labelled.any():
+        work.entries[name]["finetune"] = False
     spec = anchor.run_spec(work.run_spec(name))
     if problems := [problem for problem in check.check(spec) if problem.level == "error"]:
         work.close(name, "refused", f"{problems[0].message} {problems[0].fix}".strip())

@@ -173,7 +173,14 @@ class SweepWork:
         if self._dataset is None:
             from .. import data
 
-            self._dataset = data.load(self.spec.data, seed=self.spec.training.seed, task=self.spec.task.type)
+            try:
+                self._dataset = data.load(self.spec.data, seed=self.spec.training.seed, task=self.spec.task.type)
+            except InputError:
+                found = planning.without_labels(self.spec)
+                if found is None:
+                    raise
+                self._dataset, teacher = found
+                self.note(f"The data have no labels: scores tell how well answers agree with those of {teacher}.")
         return self._dataset
 
     def tell_data(self) -> None:
