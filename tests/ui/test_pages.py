@@ -96,6 +96,22 @@ def test_what_is_wrong_stands_beside_the_field_before_start(trained_server, visi
     page.wait_for_selector("#qt-verdict .good")
 
 
+def test_another_teacher_has_cards_of_its_own(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=distil")
+    page.wait_for_selector("#qt-verdict .good")
+    page.click("#f-look-student label:has-text('layers')")
+    page.wait_for_selector("#f-look-layers label.selected")
+    layers = page.input_value("#f-student-layers textarea, #f-student-layers input")
+    page.fill("#f-teacher-model input", "bert-base-uncased")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#f-look-layers label:has-text('0,2,4,6,8,10')")
+    page.wait_for_selector("#f-look-layers label.selected")
+    kept = page.input_value("#f-student-layers textarea, #f-student-layers input")
+    assert kept != layers and kept.count(",") >= 3
+    page.wait_for_selector("#qt-note-teacher >> text=bert-base-uncased")  # checked anew: it is not here
+    assert not page.locator(".toast-body").count()
+
+
 def test_models_answer_a_sentence_side_by_side(trained_server, visit):
     page = visit(f"{trained_server.url}/?tab=compare")
     page.wait_for_selector("#qt-compare-models .token")

@@ -206,9 +206,23 @@ def test_cuts_offered_hold_the_layers_that_feature_imitates():
         assert ",".join(map(str, imitated)) in values
 
 
+def test_a_new_teacher_keeps_the_layers_that_it_has_and_replaces_others(qtinker_home):
+    def chosen(teacher, layers, before=()):
+        *_, cards, text, _ = Logic([], Texts()).teacher_chosen(teacher, None, True, layers, list(before))
+        return cards.value, text
+
+    assert chosen("bert-base-uncased", "0,2,4") == (None, "0,2,4"), "own layers, which are no card"
+    first, text = chosen("bert-base-uncased", "0,2", before=["0,2", "1,3"])
+    assert first == text != "0,2", "a card of the teacher before"
+    assert chosen("bert-tiny", "0,2") == ("0", "0"), "it has two layers"
+    assert chosen("bert-tiny", "1") == ("1", "1")
+    assert chosen("bert-base-uncased", "none of it")[0] is not None
+    assert chosen("bert-base-uncased", "") == (None, "")
+
+
 def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
     values = {
-        "look.data": "sample", "look.student": "layers", "look.layers": "", "look.preset": "fast",
+        "look.data": "sample", "look.student": "layers",
         "teacher.model": "bert-base-uncased", "teacher.finetune": False, "teacher.epochs": 3,
         "teacher.also": "bert-small, bert-mini", "teacher.weights": "2,1,1", "teacher.cache_gb": "4",
         "student.layers": "0,2", "student.architecture": "distilbert", "method.name": "feature",

@@ -188,6 +188,12 @@ def gain_words(gain: float, t: Texts) -> str:
     return t("choice.faster", n=f"{gain:.0f}" if gain >= 10 else f"{gain:.1f}")
 
 
+def has_layers(model: Model | None, layers: str) -> bool:
+    """Whether a model has all the layers of a list such as 0,2,4."""
+    numbers = [int(part) for part in layers.split(",") if part.strip().isdecimal()]
+    return model is not None and len(numbers) == len(layers.split(",")) and max(numbers) < (model.layers or 0)
+
+
 def layer_choices(teacher: Model | None, t: Texts) -> list[tuple[str, str]]:
     """Ways to cut a student from the teacher's layers: evenly spread halves, thirds, quarters; the first and last kept;
     and the layers that the method feature imitates."""

@@ -285,14 +285,17 @@ def _bind(
         show_progress_on=preview, concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
 
-    shown = [about_teacher, fetchers[0].button, at["teacher.finetune"], at["student.model"], at["look.layers"]]
+    asked, check = [at[path] for path in logic.asked], safe(t, quiet=True)(logic.check)
+    cuts = gr.State([])
+    follow = ("teacher.finetune", "student.model", "look.layers", "student.layers")
+    shown = [about_teacher, fetchers[0].button, *[at[path] for path in follow], cuts]
     filled = [*shown[:2], fetchers[1].button]
     at["teacher.model"].change(
         safe(t)(logic.teacher_chosen),
-        [at["teacher.model"], at["student.model"], at["teacher.finetune"]],
+        [*[at[path] for path in ("teacher.model", "student.model", "teacher.finetune", "student.layers")], cuts],
         shown,
         **QUIET,
-    ).then(None, js=REVEAL, api_visibility="private")
+    ).then(None, js=REVEAL, api_visibility="private").then(check, asked, checked, **QUIET)
     gr.on(
         [at["student.model"].change, at["look.student"].change], safe(t)(logic.student_chosen),
         [at["student.model"], at["look.student"]], [fetchers[1].button], queue=False, **QUIET,
@@ -301,15 +304,15 @@ def _bind(
         safe(t)(logic.preset), [at["look.preset"]],
         [at[path] for path in distil_logic.PRESET_PATHS], queue=False, **QUIET,
     )  # fmt: skip
-    check = safe(t, quiet=True)(logic.check)
-    gr.on(
-        [component.change for component in everything], check, everything, checked, trigger_mode="always_last",
+    gr.on(  # a new teacher is checked above, when the students are its own
+        [each.change for path, each in at.items() if path != "teacher.model"], check, asked, checked,
+        trigger_mode="always_last",
         concurrency_limit=4, **QUIET,
     )  # fmt: skip
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
     shell.loaded(safe(t)(logic.load), [], [*everything, *filled], (None, [], [], REVEAL),
-                 (check, everything, checked), (looks, data_inputs, looked))  # fmt: skip
+                 (check, asked, checked), (looks, data_inputs, looked))  # fmt: skip
     practice.bind([], safe(t)(logic.practice_values), [], [*everything, *filled])
     models = [at["teacher.model"], at["student.model"], at["look.student"]]
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), models,
@@ -317,6 +320,6 @@ def _bind(
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
         fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), models,
                      [at["teacher.model"], at["student.model"], *filled])  # fmt: skip
-    begun = start.click(safe(t)(logic.start), everything, [shell.run, shell.tabs, *checked], show_progress="hidden",
+    begun = start.click(safe(t)(logic.start), asked, [shell.run, shell.tabs, *checked], show_progress="hidden",
                         api_visibility="private")  # fmt: skip
     begun.success(None, [shell.run], js="(run) => { if (run) qt.set({tab: 'runs', run}); }", api_visibility="private")

@@ -57,10 +57,15 @@ def preset_words(name: str, t: Texts) -> str:
 
 
 class Logic:
-    """The handlers; `paths` are the page's fields in the order of its inputs."""
+    """The handlers; `paths` are the page's fields in the order of its inputs.
+
+    `asked` are those that a run is made of. The others only fill these in, and are never sent: the server would refuse
+    a card that is no longer offered since the teacher changed.
+    """
 
     def __init__(self, paths: list[str], t: Texts) -> None:
         self.paths, self.t = paths, t
+        self.asked = [path for path in paths if path not in ("look.layers", "look.preset")]
 
     # --- data ----------------------------------------------------------------------------------------------------
 
@@ -112,15 +117,25 @@ class Logic:
             self.student_chosen(student, kind),
         ]  # fmt: skip
 
-    def teacher_chosen(self, name: str | None, student: str | None, finetune: bool) -> list[Any]:
-        """A teacher: what it is, whether its head must be trained first, and the students that suit it."""
+    def teacher_chosen(
+        self, name: str | None, student: str | None, finetune: bool, layers: str | None, before: list[str]
+    ) -> list[Any]:
+        """A teacher: what it is, whether its head must be trained first, and the students that suit it.
+
+        A cut of the teacher `before`, and layers that this one does not have, give way to the first of its own cuts.
+        """
         t, model = self.t, choices.find(name)
         students = choices.student_choices(model, t)
         kept = student if any(student == value for _, value in students) else None
         train_first = finetune if model is None else not model.trained
+        cards = choices.layer_choices(model, t)
+        cuts = [value for _, value in cards]
+        if layers and cuts and layers not in cuts and (layers in before or not choices.has_layers(model, layers)):
+            layers = cuts[0]
         return [
             distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
-            gr.Radio(choices=students, value=kept), gr.Radio(choices=choices.layer_choices(model, t)),
+            gr.Radio(choices=students, value=kept),
+            gr.Radio(choices=cards, value=layers if layers in cuts else None), layers, cuts,
         ]  # fmt: skip
 
     def student_chosen(self, name: str | None, kind: str) -> Any:
@@ -238,11 +253,9 @@ class Logic:
 
     def _spec(self, values: tuple[Any, ...]) -> tuple[RunSpec | None, list[Problem]]:
         """The spec that the form amounts to, or its problems; names and paths are held to what a page may ask."""
-        given = dict(zip(self.paths, values, strict=True))
+        given = dict(zip(self.asked, values, strict=True))
         problems: list[Problem] = []
         kind, source = given.pop("look.student"), given.pop("look.data")
-        for path in ("look.layers", "look.preset"):
-            given.pop(path)
         keep = {"model": "student.model", "layers": "student.layers", "shape": "student.shape"}
         for name, path in keep.items():
             if name != kind:
