@@ -76,5 +76,10 @@ class Whole(Part):
             return Problem(field, "there is no such setting.", "Remove it, or see docs/settings.md for the right name.")
         if detail["type"] == "missing":
             return Problem(field, "is missing.", f"Give {field}.")
+        if detail["type"] == "string_pattern_mismatch" and path[-1] == "name":
+            return Problem(
+                field, f"{given!r} is no name for a model.",
+                "A name has letters, digits, dots, hyphens and underscores, and begins with a letter or a digit.",
+            )  # fmt: skip
         shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
         return Problem(field, f"{message}{shown}.")

@@ -88,6 +88,11 @@ def test_problems_are_named_by_option():
     assert fields == ["--learning-rate", "--batch-size"]
 
 
+def test_a_name_that_cannot_be_one_is_refused_in_words():
+    with pytest.raises(SpecError, match="'web one' is no name for a model"):
+        RunSpec.parse({"student": {"model": "s"}, "data": {"train": "x"}, "name": "web one"})
+
+
 def test_finetune_knows_no_teacher_and_no_method():
     fields = {each.path[0] for each in finetune_options()}
     assert fields == {"student", "data", "task", "training", "name", "quantize"}

@@ -78,18 +78,18 @@ def build(shell: Shell) -> None:
     def answer(chosen: list[str], one: str, two: str) -> str:
         return said_html(chosen, one, two, t)
 
-    def lists(current: list[str] | None) -> Any:
+    def lists(current: list[str] | None) -> list[Any]:
         found = choices.options(lambda each: each.trained)
-        known = {value for _, value in found}
-        kept = [name for name in current or [] if name in known]
-        return gr.Dropdown(choices=found, value=kept or usual([value for _, value in found]))
+        known = [value for _, value in found]
+        kept = [name for name in current or [] if name in known] or usual(known)
+        return [gr.Dropdown(choices=found, value=kept), kept]
 
-    def first(request: gr.Request) -> Any:
-        asked = [name for name in request.query_params.get("models", "").split(",") if name]
-        return lists(asked)
+    def first(request: gr.Request) -> list[Any]:
+        shown, kept = lists([name for name in request.query_params.get("models", "").split(",") if name])
+        return [shown, guard.data_of(kept[0] if kept else None)]
 
-    shell.loaded(safe(t, quiet=True)(first), [], [models])
-    shell.opened("compare", safe(t, quiet=True)(lists), [models], [models])
+    shell.loaded(safe(t, quiet=True)(first), [], [models, data])
+    shell.opened("compare", safe(t, quiet=True)(lambda current: lists(current)[0]), [models], [models])
     uploads.fills(upload, data, t)
     measure.bind([models, data, most], safe(t)(lambda task: result_html(task, t)), [measure.task], [table])
     gr.on([ask.click, text.submit], answer, [models, text, pair], [said],
@@ -99,9 +99,18 @@ def build(shell: Shell) -> None:
 
 
 def usual(names: list[str]) -> list[str]:
-    """What is most likely compared: the biggest model (the teacher), then two others."""
-    big = max(names, key=lambda name: (model.parameters or 0) if (model := choices.find(name)) else 0, default=None)
-    return [big, *[name for name in names if name != big][:2]] if big else []
+    """What is most likely compared: the biggest model (the teacher), then two others that answer the same."""
+    known = {name: model for name in names if (model := choices.find(name))}
+    big = max(known, key=lambda name: known[name].parameters or 0, default=None)
+    if big is None:
+        return []
+    return [big, *[name for name in names if name != big and _answers(known, name) == _answers(known, big)][:2]]
+
+
+def _answers(known: dict[str, choices.Model], name: str) -> tuple[str | None, list[str]] | None:
+    """The kind of task and the labels of a model."""
+    entry = known[name].entry if name in known else None
+    return (entry.task, sorted(entry.labels)) if entry else None
 
 
 def entries(models: list[str] | None, least: int = 1) -> list[Any]:

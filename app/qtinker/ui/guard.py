@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .. import catalog, registry
-from ..errors import InputError
+from .. import catalog, registry, runs
+from ..errors import InputError, QTinkerError
 from ..home import cache_dir, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
@@ -108,6 +108,16 @@ def data_source(value: Any) -> str:
     if real.suffix.lower() not in DATA_ENDINGS:
         raise InputError(f"{real.name!r} is no data file.", f"Endings that are: {', '.join(DATA_ENDINGS)}.")
     return str(real)
+
+
+def data_of(name: str | None) -> str:
+    """What a model here was measured or trained on, as far as the page may read it; else `sample`."""
+    try:
+        run = local_model(name).run
+        spec = runs.open(run).spec() if run else None
+        return data_source(spec.data.eval or spec.data.train) if spec else "sample"
+    except QTinkerError:
+        return "sample"
 
 
 def hub_or_file(value: Any) -> str:

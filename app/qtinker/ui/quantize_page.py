@@ -68,6 +68,10 @@ def build(shell: Shell) -> None:
         kept = current if any(current == value for _, value in found) else (found[0][1] if found else None)
         return [gr.Dropdown(choices=found, value=kept), about_html(kept, t), beside_html(kept, t)]
 
+    def chosen_model(name: str | None) -> list[Any]:
+        own = guard.data_of(name)
+        return [about_html(name, t), beside_html(name, t), own, own]
+
     refresh = safe(t, quiet=True)(lists)
 
     def first(request: gr.Request) -> list[Any]:
@@ -83,9 +87,7 @@ def build(shell: Shell) -> None:
     for when in (shell.loaded, lambda *call: shell.opened("quantize", *call)):
         when(offer, chosen, drawn)
         when(safe(t, quiet=True)(installable), [], installs)
-    model.change(
-        safe(t)(lambda chosen: [about_html(chosen, t), beside_html(chosen, t)]), [model], [about, beside], **QUIET
-    )
+    model.change(safe(t)(chosen_model), [model], [about, beside, data, examples], **QUIET)
     scheme.change(safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **QUIET)
     make.bind([model, scheme, name, engine, examples], refresh, [model], [model, about, beside])
     exporter.bind([model, form, export_name], refresh, [model], [model, about, beside])
