@@ -318,7 +318,7 @@ def beside_html(name: str | None, t: Texts) -> str:
         )
     columns = [(t("compare.model"), False), (t("quantize.version"), False), (t("models.size"), True),
                (t("quantize.of_source"), True), (t("models.zip_short"), False)]  # fmt: skip
-    return page.table(columns, rows, label=t("quantize.result"))
+    return f'<div class="qt-dense">{page.table(columns, rows, label=t("quantize.result"))}</div>'
 
 
 def held_as(model: choices.Model) -> list[str]:
