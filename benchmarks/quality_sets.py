@@ -29,8 +29,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "best": {"preset": "best", "control": False},
 }  # fmt: skip
 """The settings of each row. In so few steps answers are trained from the first on, and states weigh little beside."""
-LOGIT_ANSWERS = {"temperature": 4.0, "kd_weight": 0.5, "ce_weight": 0.5}
-"""Answers as `logit` trains them. TinyBERT's, which are `feature`'s own, are the teacher's at temperature 1 alone."""
+WITH_LABELS = {"temperature": 4.0, "kd_weight": 0.5, "ce_weight": 0.5}
+"""The teacher's answers and the true labels, half each. TinyBERT's, which are `feature`'s own, are the former alone."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -74,11 +74,11 @@ class Data:
 DATA = {
     "sst2": Data(
         "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (6, 2e-4), 6, 64,
-        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000, feature=LOGIT_ANSWERS,
+        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000, feature=WITH_LABELS,
     ),
     "rte": Data(
         "RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (6, 1e-4), 3, 96,
-        batch_size=16, start="stsb", new_pairs=3, steps=936, half="0,1,4", feature=LOGIT_ANSWERS,
+        batch_size=16, start="stsb", new_pairs=3, steps=936, half="0,1,4", feature=WITH_LABELS,
     ),
     "stsb": Data(
         "STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (4, 1e-4), (6, 2e-4), 3, 64,
