@@ -70,7 +70,8 @@ that is installed; where all are slower the fastest is taken, with a warning. Wh
 alike.
 
 An engine that is not installed is refused with what is missing; `python3 app extras openvino` installs it into
-QTinker's own environment, as a button on the page does, and `python3 app extras` lists what is here.
+QTinker's own environment, as a button on the page does, and `python3 app extras` lists what is here. The page
+looks anew whenever it is loaded.
 """
 STUDY = """## Ways of rounding compared
 

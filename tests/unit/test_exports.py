@@ -64,7 +64,8 @@ def test_torch_export_is_the_same_function_and_its_example_runs():
 
 def test_a_quantized_model_that_grows_is_told_with_what_keeps_it_small():
     source, said = make_source(), []
-    packed = quantize(source, "int4-weight-only", name="packed", check_rows=tiny.examples(8), fresh=False)
+    packed = quantize(source, "int4-weight-only", engine="compressed-tensors", name="packed",
+                      check_rows=tiny.examples(8), fresh=False)  # fmt: skip
     path = export(packed, "torch-export", fresh=False, progress=said.append)
     assert weights_bytes(path) > 2 * weights_bytes(packed)
     assert "Mind the size" in said[-1] and "packed has" in said[-1]
