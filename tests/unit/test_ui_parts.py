@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qtinker import catalog, runs
+import tiny
+from qtinker import catalog, checkpoint, registry, runs
 from qtinker.errors import InputError
 from qtinker.export.formats import FORMATS
 from qtinker.home import home
@@ -488,3 +489,17 @@ def test_every_scheme_and_format_has_chinese_words():
     keys = [f"scheme.{name}.{part}" for name in SCHEMES for part in ("title", "suits", "touches")]
     keys += [f"format.{name}.{part}" for name in FORMATS for part in ("title", "runs_on")]
     assert not set(keys) - Texts.keys("zh")
+
+
+def test_a_models_own_data_is_offered_where_the_page_may_read_it(qtinker_home, tmp_path):
+    inside = qtinker_home / "data" / "mine.csv"
+    inside.parent.mkdir(parents=True, exist_ok=True)
+    for path in (inside, tmp_path / "away.csv"):
+        path.write_text("text,label\na,b\n")
+    for name, data in (("mine", str(inside)), ("away", str(tmp_path / "away.csv")), ("bundled", "sample")):
+        run = runs.create(RunSpec.parse({"student": {"model": "s"}, "data": {"train": data}}))
+        loaded = tiny.bert(1, 32)
+        with registry.staged("distilled", name) as folder:
+            checkpoint.save(loaded.model, loaded.tokenizer, folder, meta={"name": name, "run": run.id})
+    offered = {name: guard.data_of(name) for name in ("mine", "away", "bundled", "absent", None)}
+    assert offered == {"mine": str(inside), "away": "", "bundled": "sample", "absent": "sample", None: "sample"}

@@ -111,13 +111,16 @@ def data_source(value: Any) -> str:
 
 
 def data_of(name: str | None) -> str:
-    """What a model here was measured or trained on, as far as the page may read it; else `sample`."""
+    """What a model was measured or trained on; empty where the page may not read that, `sample` where nobody knows."""
     try:
         run = local_model(name).run
         spec = runs.open(run).spec() if run else None
+    except QTinkerError:
+        spec = None
+    try:
         return data_source(spec.data.eval or spec.data.train) if spec else "sample"
     except QTinkerError:
-        return "sample"
+        return ""
 
 
 def hub_or_file(value: Any) -> str:
