@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -13,17 +14,22 @@ from .data import Encoded, Examples
 from .tasks import Task
 
 
-def judged(examples: Examples, teacher: Path, task: Task, *, max_length: int, device: str | torch.device) -> Examples:
-    """The same examples, each with the teacher's answer as its label.
+def judged(
+    examples: Examples, teacher: Path, task: Task, *, max_length: int, device: str | torch.device
+) -> tuple[Examples, Task]:
+    """The same examples, each with the teacher's answer as its label; and the task with what the teacher knows of it,
+    which data without labels can't tell (whether questions may have no answer).
 
     Args:
         teacher: a model folder whose head is trained for `task`.
         max_length: tokens that texts are cut to; the teacher must have as many positions.
     """
+    own = checkpoint.task_in(teacher) or {}
+    task = dataclasses.replace(task, **{name: own[name] for name in task.options if name in own})
     loaded = checkpoint.load(teacher, kind=task.type)
     encoded = data.encode(examples, loaded.tokenizer, max_length)
     found = answers_where_it_is(loaded, loaded.model.to(device).eval(), encoded, task)
-    return task.labels_from(found.settled(task, examples), examples)
+    return task.labels_from(found.settled(task, examples), examples), task
 
 
 def answers_where_it_is(loaded: Loaded, model: torch.nn.Module, encoded: Encoded, task: Task) -> Answers:

@@ -57,8 +57,8 @@ def prepare(work: Work) -> dict[str, Any]:
     if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
         raise untrained(spec)
     work.max_length = longest(work)
-    if own is not None and "teacher" in done and not work.dataset.eval.labelled.any():
-        judge_by_teacher(work, Path(done["teacher"]), own)
+    if "teacher" in done and not work.dataset.eval.labelled.any():
+        judge_by_teacher(work, Path(done["teacher"]))
     given = len(work.dataset.train)
     made = work.add_variants() if spec.data.augment_model else 0
     combined = work.add_new_pairs(given) if spec.data.new_pairs and spec.teacher else 0
@@ -107,15 +107,12 @@ def the_task(work: Work) -> Any:
     return dataclasses.replace(task, **changes)
 
 
-def judge_by_teacher(work: Work, path: Path, own: dict[str, Any]) -> None:
-    """Give evaluation examples without any label the teacher's answers.
-
-    Args:
-        own: the task that the teacher is trained for.
-    """
-    work.task = task = dataclasses.replace(work.task, **{key: own[key] for key in work.task.options if key in own})
+def judge_by_teacher(work: Work, path: Path) -> None:
+    """Give evaluation examples without any label the teacher's answers."""
     device = Processes(work.spec.training.device).device
-    work.dataset.eval = judged(work.dataset.eval, path, task, max_length=work.max_length, device=device)
+    work.dataset.eval, work.task = judged(
+        work.dataset.eval, path, work.task, max_length=work.max_length, device=device
+    )  # fmt: skip
     work.judge = path.name
 
 

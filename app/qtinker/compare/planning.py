@@ -105,9 +105,8 @@ def without_labels(spec: Any) -> tuple[Any, str] | None:
     if found.train.labelled.any() or found.eval.labelled.any():
         return None
     positions = shapes.read(path).positions
-    task = dataclasses.replace(found.task, **{key: own[key] for key in found.task.options if key in own})
-    held = judged(
-        found.eval, path, task, max_length=min(spec.data.max_length, positions or spec.data.max_length),
+    held, task = judged(
+        found.eval, path, found.task, max_length=min(spec.data.max_length, positions or spec.data.max_length),
         device=Processes(spec.training.device).device,
     )  # fmt: skip
     return dataclasses.replace(found, eval=held, task=task), name
