@@ -10,7 +10,7 @@ import pytest
 from qtinker.cli import main
 from qtinker.errors import InputError, QTinkerError
 from qtinker.runtime import extras
-from qtinker.ui import quantize_page
+from qtinker.ui import extras_card, quantize_page
 from qtinker.ui.texts import Texts
 
 NAME = "qtinker_made_for_a_test"
@@ -58,7 +58,7 @@ def test_an_extra_that_wants_another_torch_is_not_installed(tmp_path, monkeypatc
 
 
 def test_only_what_is_known_is_installed():
-    for asked in (extras.install, quantize_page.begin_install):
+    for asked in (extras.install, extras_card.begin_install):
         with pytest.raises(InputError, match=r"no extra 'requests'.*onnx, openvino"):
             asked("requests")
 
@@ -69,7 +69,7 @@ def test_what_was_installed_is_offered_at_once(monkeypatch):
     before = quantize_page.offered_now(("onnx", "int8-static", "auto", "onnx"), t)
     assert before[0] == "" and [value for _, value in before[1].choices] == quantize_page.schemes_here()
     assert before[1].value != "int8-static" and before[6].value == "torch-export"
-    assert all(each.visible for each in quantize_page.installable())
+    assert all(each.visible for each in extras_card.installable())
     monkeypatch.setattr(extras, "has", lambda module: module in extras.EXTRAS["openvino"])
     asked = ("int8-static", "openvino", "openvino")
     now, scheme, no_schemes, engine, lacking, examples, form, no_formats = quantize_page.offered_now(("", *asked), t)
@@ -77,7 +77,7 @@ def test_what_was_installed_is_offered_at_once(monkeypatch):
     assert scheme.value == "int8-static" and [value for _, value in engine.choices] == ["auto", "openvino"]
     assert engine.value == "openvino" and examples.visible and form.value == "openvino"  # what was chosen stays
     assert no_schemes == lacking == "" and "openvino" not in no_formats and "onnx" in no_formats
-    shown = dict(zip(["card", *extras.EXTRAS], [each.visible for each in quantize_page.installable()], strict=True))
+    shown = dict(zip(["card", *extras.EXTRAS], [each.visible for each in extras_card.installable()], strict=True))
     assert shown.pop("card") and not shown.pop("openvino") and all(shown.values())
     monkeypatch.setattr(extras, "has", lambda module: True)
-    assert not any(each.visible for each in quantize_page.installable())
+    assert not any(each.visible for each in extras_card.installable())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..export.formats import FORMATS, find_format
 from ..quantize.schemes import SCHEMES, choose_engine, offered
 from ..quantize.schemes import find as find_scheme
 from ..runtime import extras
-from . import choices, guard, page, tasks
+from . import choices, extras_card, guard, page, tasks
 from .app import Shell
 from .format import DASH, esc, percent, size
 from .handlers import safe
@@ -79,14 +78,17 @@ def build(shell: Shell) -> None:
 
     shell.loaded(safe(t, quiet=True)(first), [], [model, about, beside])
     shell.opened("quantize", refresh, [model], [model, about, beside])
-    known = gr.Textbox(installed(), visible=False)
+    known = gr.Textbox(extras_card.installed(), visible=False)
     chosen = [known, scheme, engine, form]
     drawn = [known, scheme, no_schemes, engine, lacking, examples, form, no_formats]
-    offer = safe(t, quiet=True)(lambda *values: offered_now(values, t))
-    installs = _install_card(shell, chosen, drawn)
+
+    def offer(*values: str | None) -> list[Any]:
+        return offered_now(values, t)
+
+    installs = extras_card.build(shell, offer, chosen, drawn)
     for when in (shell.loaded, lambda *call: shell.opened("quantize", *call)):
-        when(offer, chosen, drawn)
-        when(safe(t, quiet=True)(installable), [], installs)
+        when(safe(t, quiet=True)(offer), chosen, drawn)
+        when(safe(t, quiet=True)(extras_card.installable), [], installs)
     model.change(safe(t)(chosen_model), [model], [about, beside, data, examples], **QUIET)
     scheme.change(safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **QUIET)
     make.bind([model, scheme, name, engine, examples], refresh, [model], [model, about, beside])
@@ -111,57 +113,6 @@ def _export_card(shell: Shell) -> tuple[Starter, Any, Any, Any]:
     return starter, form, name, lacking
 
 
-def _install_card(shell: Shell, chosen: list[Any], drawn: list[Any]) -> list[Any]:
-    """A button for each extra; what it brings is offered in `drawn` when done. Returns what `installable` shows."""
-    t = shell.t
-
-    def ended(*values: str) -> list[Any]:
-        return [*offered_now(values, t), *[gr.Button(visible=each) for each in lacking_extras()]]
-
-    with gr.Column(elem_classes="qt-card", elem_id="qt-extras") as card:
-        gr.HTML(page.title(t("quantize.extras"), t("quantize.extras_lead")))
-        shown: list[Any] = [card]
-        starters = []
-        for extra in extras.EXTRAS:
-            brings = t("quantize.extra_brings", name=extra, names=", ".join(extras.packages(extra)))
-            with gr.Column() as part:
-                gr.HTML(f'<p class="qt-small">{esc(brings)}</p>')
-                starter = Starter(
-                    shell, f"extra-{extra}", verb="extras", label=t("quantize.extra_install", name=extra),
-                    begin=lambda extra=extra: begin_install(extra), done=lambda task: t("quantize.extra_done"),
-                )  # fmt: skip
-            starters.append(starter)
-            shown.append(part)
-    for starter in starters:
-        starter.bind([], safe(t)(ended), chosen, [*drawn, *[each.button for each in starters]])
-    return shown
-
-
-def installable() -> list[Any]:
-    """The card of what can be installed, and in it each extra that is not here, as it is now."""
-    importlib.invalidate_caches()
-    missing = lacking_extras()
-    return [gr.Column(visible=any(missing)), *[gr.Column(visible=each) for each in missing]]
-
-
-def lacking_extras() -> list[bool]:
-    """Of each extra, whether it is not here."""
-    return [not extras.is_here(extra) for extra in extras.EXTRAS]
-
-
-def begin_install(extra: str) -> str:
-    """Start installing an extra into this environment."""
-    if extra not in extras.EXTRAS:
-        raise InputError(f"There is no extra {str(extra)[:40]!r}.", f"Choose of: {', '.join(extras.EXTRAS)}.")
-    return tasks.start("extras", [extra], label=extra, button=f"extra-{extra}")
-
-
-def installed() -> str:
-    """The extras that are here, looked up anew."""
-    importlib.invalidate_caches()
-    return ",".join(extra for extra in extras.EXTRAS if extras.is_here(extra))
-
-
 def offered_now(shown: Sequence[str | None], t: Texts) -> list[Any]:
     """The extras that are here now; schemes, engines and formats as they are offered now, with what was chosen where
     it still is, and what is not offered.
@@ -171,7 +122,7 @@ def offered_now(shown: Sequence[str | None], t: Texts) -> list[Any]:
             nothing is drawn anew.
     """
     known, scheme, engine, form = shown
-    if (now := installed()) == known:
+    if (now := extras_card.installed()) == known:
         return [gr.skip()] * 8
     names, forms = schemes_here(), formats_here()
     scheme = scheme if scheme in names else names[0]
