@@ -29,7 +29,9 @@ Call = tuple[Any, ...]  # function, inputs, outputs, and perhaps JavaScript
 class Shell:
     """What the pages share: the words, the tabs, the chosen run, and who wants to be told what.
 
-    `on_open[page]` are (function, inputs, outputs), called when its tab is shown; `on_load` when the page is loaded.
+    `on_open[page]` are (function, inputs, outputs, settings of the event), called when its tab is shown, `on_load` when
+    the page is loaded. The tab that the address names is shown while the page is still being filled in: what is called
+    then must not answer otherwise than loading does.
     """
 
     t: Texts
@@ -43,9 +45,11 @@ class Shell:
         """Call `function` when the page is loaded, whichever tab the address names, and `then` one after the other."""
         self.on_load.append([(function, inputs, outputs), *then])
 
-    def opened(self, name: str, function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
-        """Call `function` whenever the page `name` comes to the front."""
-        self.on_open.setdefault(name, []).append((function, inputs, outputs))
+    def opened(
+        self, name: str, function: Callable[..., Any], inputs: list[Any], outputs: list[Any], **how: Any
+    ) -> None:
+        """Call `function` whenever the page `name` comes to the front; `how` are further settings of Gradio's event."""
+        self.on_open.setdefault(name, []).append((function, inputs, outputs, how))
 
 
 def header(t: Texts) -> str:
@@ -106,8 +110,8 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
     for name, tab in opened.items():
         tab.select(None, js=f"() => qt.set({{tab: '{name}'}})", api_visibility="private")
         tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
-        for function, inputs, outputs in shell.on_open.get(name, []):
-            tab.select(function, inputs, outputs, **quiet)
+        for function, inputs, outputs, how in shell.on_open.get(name, []):
+            tab.select(function, inputs, outputs, **quiet | how)
     for (function, inputs, outputs), *following in shell.on_load:
         done = blocks.load(function, inputs, outputs, **quiet)
         for function, inputs, outputs, *script in following:

@@ -85,17 +85,25 @@ def build(shell: Shell) -> None:
         return [gr.Dropdown(choices=found, value=kept), kept]
 
     def first(request: gr.Request) -> list[Any]:
-        shown, kept = lists([name for name in request.query_params.get("models", "").split(",") if name])
+        shown, kept = lists(asked(request))
         return [shown, guard.data_of(kept[0] if kept else None)]
 
+    def opened(current: list[str] | None, request: gr.Request) -> Any:
+        return lists(current or asked(request))[0]
+
     shell.loaded(safe(t, quiet=True)(first), [], [models, data])
-    shell.opened("compare", safe(t, quiet=True)(lambda current: lists(current)[0]), [models], [models])
+    shell.opened("compare", safe(t, quiet=True)(opened), [models], [models])
     uploads.fills(upload, data, t)
     measure.bind([models, data, most], safe(t)(lambda task: result_html(task, t)), [measure.task], [table])
     gr.on([ask.click, text.submit], answer, [models, text, pair], [said],
           show_progress="minimal", concurrency_limit=4, api_visibility="private")  # fmt: skip
     differ.click(safe(t)(lambda chosen, source: differ_html(chosen, source, t)), [models, data], [where],
                  show_progress="minimal", concurrency_limit=2, api_visibility="private")  # fmt: skip
+
+
+def asked(request: gr.Request) -> list[str]:
+    """The models that the address names."""
+    return [name for name in request.query_params.get("models", "").split(",") if name]
 
 
 def usual(names: list[str]) -> list[str]:

@@ -16,6 +16,8 @@ from .tasks_view import Starter, downloader
 from .texts import Texts
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+IN_TURN: dict[str, Any] = {"concurrency_id": "distil-models"}
+"""Handlers that draw the lists of models answer in the order in which they were asked."""
 REVEAL = "() => qt.reveal('#f-student-model')"
 DATA_MORE = (
     "data.eval", "data.unlabelled", "data.augment_model", "data.augment_variants", "data.augment_share",
@@ -294,7 +296,7 @@ def _bind(
         safe(t)(logic.teacher_chosen),
         [*[at[path] for path in ("teacher.model", "student.model", "teacher.finetune", "student.layers")], cuts],
         shown,
-        **QUIET,
+        **QUIET | IN_TURN,
     ).then(None, js=REVEAL, api_visibility="private").then(check, asked, checked, **QUIET)
     gr.on(
         [at["student.model"].change, at["look.student"].change], safe(t)(logic.student_chosen),
@@ -316,7 +318,7 @@ def _bind(
     practice.bind([], safe(t)(logic.practice_values), [], [*everything, *filled])
     models = [at["teacher.model"], at["student.model"], at["look.student"]]
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), models,
-                 [at["teacher.model"], at["student.model"], *filled])  # fmt: skip
+                 [at["teacher.model"], at["student.model"], *filled], **IN_TURN)  # fmt: skip
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
         fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), models,
                      [at["teacher.model"], at["student.model"], *filled])  # fmt: skip

@@ -107,15 +107,17 @@ class Logic:
     # --- models --------------------------------------------------------------------------------------------------
 
     def refresh(self, teacher: str | None, student: str | None, kind: str) -> list[Any]:
-        """The lists of models as they are now, the chosen ones kept."""
+        """The lists of models as they are now, the chosen ones kept; what follows from a choice, where there is one.
+
+        A page that opens asks before it is filled in: its late answer must not take back what the choices brought.
+        """
         t, names = self.t, choices.teacher_choices(self.t)
         model = choices.find(teacher)
-        return [
-            gr.Dropdown(choices=names), gr.Radio(choices=choices.student_choices(model, t)),
-            distil_views.teacher_html(model, t) if model else gr.skip(),
-            gr.Button(visible=bool(model and not model.here)),
-            self.student_chosen(student, kind),
+        about = [gr.skip()] * 3 if model is None else [
+            gr.Radio(choices=choices.student_choices(model, t)), distil_views.teacher_html(model, t),
+            gr.Button(visible=not model.here),
         ]  # fmt: skip
+        return [gr.Dropdown(choices=names), *about, self.student_chosen(student, kind) if student else gr.skip()]
 
     def teacher_chosen(
         self, name: str | None, student: str | None, finetune: bool, layers: str | None, before: list[str]

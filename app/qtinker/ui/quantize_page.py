@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -73,11 +74,12 @@ def build(shell: Shell) -> None:
 
     refresh = safe(t, quiet=True)(lists)
 
-    def first(request: gr.Request) -> list[Any]:
-        return lists(request.query_params.get("model"))
+    @safe(t, quiet=True)
+    def opened(current: str | None, request: gr.Request) -> list[Any]:
+        return lists(current or request.query_params.get("model"))
 
-    shell.loaded(safe(t, quiet=True)(first), [], [model, about, beside])
-    shell.opened("quantize", refresh, [model], [model, about, beside])
+    for when in (shell.loaded, functools.partial(shell.opened, "quantize")):
+        when(opened, [model], [model, about, beside])
     known = gr.Textbox(extras_card.installed(), visible=False)
     chosen = [known, scheme, engine, form]
     drawn = [known, scheme, no_schemes, engine, lacking, examples, form, no_formats]
@@ -86,7 +88,7 @@ def build(shell: Shell) -> None:
         return offered_now(values, t)
 
     installs = extras_card.build(shell, offer, chosen, drawn)
-    for when in (shell.loaded, lambda *call: shell.opened("quantize", *call)):
+    for when in (shell.loaded, functools.partial(shell.opened, "quantize")):
         when(safe(t, quiet=True)(offer), chosen, drawn)
         when(safe(t, quiet=True)(extras_card.installable), [], installs)
     model.change(safe(t)(chosen_model), [model], [about, beside, data, examples], **QUIET)

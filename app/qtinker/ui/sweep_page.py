@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any
 
 import gradio as gr
@@ -87,8 +88,9 @@ def build(shell: Shell) -> None:
             gr.Dropdown(choices=found, value=kept), *outcome(kept, t),
         ]  # fmt: skip
 
-    def opened(request: gr.Request) -> list[Any]:
-        return lists(request.query_params.get("sweep"), None, None)
+    @safe(t, quiet=True)
+    def opened(current: str | None, one: str | None, other: str | None, request: gr.Request) -> list[Any]:
+        return lists(current or request.query_params.get("sweep"), one, other)
 
     def newest(shown: str | None, before: str | None) -> list[Any]:
         """The list and the chosen sweep as they are now; a sweep that began since is shown."""
@@ -101,8 +103,8 @@ def build(shell: Shell) -> None:
     last = gr.Textbox(visible=False)
     result = [view, resume.button]
     outputs = [own, teacher, chosen, *result]
-    shell.loaded(safe(t, quiet=True)(opened), [], outputs)
-    shell.opened("sweep", safe(t, quiet=True)(lists), [chosen, own, teacher], outputs)
+    for when in (shell.loaded, functools.partial(shell.opened, "sweep")):
+        when(opened, [chosen, own, teacher], outputs)
     timer.tick(safe(t, quiet=True)(newest), [chosen, last], [chosen, *result, last], queue=False, **QUIET)
     chosen.input(safe(t)(lambda name: outcome(name, t)), [chosen], result, **QUIET)
     mode.input(ticked, [mode], grid, queue=False, **QUIET)
