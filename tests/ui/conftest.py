@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = Path(os.environ["QTINKER_SCREENSHOTS"]) if os.environ.get("QTINKER_SCREENSHOTS") else None
 SLOW_MS = 60_000
-LEFT_BEHIND = ("signal is aborted without reason", "Connection errored out")
+LEFT_BEHIND = ("signal is aborted without reason", "BodyStreamBuffer was aborted", "Connection errored out")
 # The smallest run that goes through every phase.
 TINY = {
     "teacher": {"model": "practice-bert", "finetune": True, "epochs": 1, "learning_rate": 1e-3},
