@@ -224,11 +224,15 @@ def test_a_new_teacher_keeps_the_layers_that_it_has_and_replaces_others(qtinker_
 def test_a_page_that_is_not_filled_in_yet_takes_nothing_back(qtinker_home):
     """The tab opens while the page loads, and its answer may come after what loading chose."""
     import gradio as gr
+    from qtinker.ui import app
 
     names, *rest = Logic([], Texts()).refresh(None, None, "model")
     assert [value for _, value in names.choices] and rest == [gr.skip()] * 4
     students, _, fetch, fetch_student = Logic([], Texts()).refresh("bert-base-uncased", "bert-mini", "model")[1:]
     assert "bert-mini" in [value for _, value in students.choices] and fetch.visible and fetch_student.visible
+
+    in_turn = [each.name for each in app.build().fns.values() if each.concurrency_id == "distil-models"]
+    assert sorted(in_turn) == ["refresh", "teacher_chosen"], "an answer for the teacher before comes first"
 
 
 def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
