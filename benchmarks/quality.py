@@ -321,7 +321,8 @@ def written(done: dict[str, Any], *, small: bool, longer: float = 1.0) -> str:
         "|---|" + "---|" * len(DATA),
         "| metric | " + " | ".join(chosen.metric for chosen in DATA.values()) + " |",
         "| examples to learn from | " + " | ".join(_examples(chosen, small) for chosen in DATA.values()) + " |",
-        "| epochs: teacher, students, Best | " + " | ".join(_epochs(each, small, longer) for each in DATA.values()) + " |",
+        "| epochs: teacher, students, Best | "
+        + " | ".join(_epochs(chosen, small, longer) for chosen in DATA.values()) + " |",
         "| **teacher, 6 layers** | " + " | ".join(_cell(done, f"{task} teacher", task) for task in DATA) + " |",
     ]  # fmt: skip
     for depth in {**DEPTHS, **INITIALISATIONS}:

@@ -82,7 +82,7 @@ def steps(job: dict[str, Any]) -> tuple[Clock, dict[str, Any]]:
         teacher.cache = teacher_cache.TeacherCache(np.arange(len(encoded)), arrays)
     total = WARM_UP + job["steps"]
     training_loop.EVENT_SECONDS = 0.0  # an event after each step
-    chosen = precision.choose(job["precision"], student.model, torch.device("cpu"))
+    chosen = precision.choose(job["precision"], student.model, torch.device("cpu"), size=(BATCH, 128))
     training = TrainingSpec(
         epochs=job["epochs"], max_steps=total, batch_size=BATCH, precision=chosen, threads=1, device="cpu"
     )
@@ -135,7 +135,7 @@ def teacher_pass(job: dict[str, Any]) -> tuple[Clock, dict[str, Any]]:
     shutil.rmtree(cache_dir() / "teacher", ignore_errors=True)
     teacher = Teacher(loaded, student=student, task=task)
     device = torch.device("cpu")
-    chosen = precision.choose(job["precision"], loaded.model, device)
+    chosen = precision.choose(job["precision"], loaded.model, device, size=precision.ASKING)
     teacher.prepare(device, chosen)
     method = methods.build(method_of(job), task=task, student=student, teacher=loaded, seed=0)
     wanted = [teacher_cache.names_for(needs) for needs in method.teacher_needs.values() if needs is not None]

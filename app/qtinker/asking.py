@@ -29,8 +29,8 @@ def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[
     )  # fmt: skip
     processes = Processes(spec.training.device)
     chosen = processes.from_main(
-        precision.choose(spec.training.precision, teaching.loaded.model, processes.device)
-    )  # fmt: skip
+        precision.choose(spec.training.precision, teaching.loaded.model, processes.device, size=precision.ASKING)
+    )
     teaching.prepare(processes.device, chosen)
     texts = [member.encoded or work.encode(student) for member in teaching.members]
 

@@ -54,13 +54,14 @@ def settle(
         return How(saved["precision"], saved.get("attention"), "")
     lengths = data.lengths
     batches = epoch_batches(lengths, training.batch_size, seed=training.seed, epoch=0)
-    chosen = told(precision.choose(training.precision, model, device))
-    words, kernel = f"Computing in {precision.reason(training.precision, model, device)}.", None
+    middle = int(np.median([lengths[batch].max() for batch in batches]))
+    size = (-(-min(training.batch_size, len(lengths)) // training.gradient_accumulation), middle)
+    chosen = told(precision.choose(training.precision, model, device, size=size))
+    words, kernel = f"Computing in {precision.reason(training.precision, model, device, size=size)}.", None
     if training.attention != "auto":
         kernel = training.attention if precision.attention_of(model) in precision.KERNELS else None
     elif steps >= WORTH_MEASURING:
-        middle = int(np.median([lengths[batch].max() for batch in batches]))
-        kernel = told(precision.attention_kernel(model, device, chosen, length=middle))
+        kernel = told(precision.attention_kernel(model, device, chosen, size=size))
         if kernel is not None:
             words += f" Attention by {kernel}, the faster one at {middle} tokens."
     return How(chosen, kernel, f"{words} Padding is {padding_waste(lengths, batches):.1%} of the batches.")
