@@ -321,7 +321,7 @@ def _bind(
                  [at["teacher.model"], at["student.model"], *filled], **IN_TURN)  # fmt: skip
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
         fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), models,
-                     [at["teacher.model"], at["student.model"], *filled])  # fmt: skip
+                     [at["teacher.model"], at["student.model"], *filled], **IN_TURN)  # fmt: skip
     begun = start.click(safe(t)(logic.start), asked, [shell.run, shell.tabs, *checked], show_progress="hidden",
                         api_visibility="private")  # fmt: skip
     begun.success(None, [shell.run], js="(run) => { if (run) qt.set({tab: 'runs', run}); }", api_visibility="private")

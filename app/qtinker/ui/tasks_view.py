@@ -89,14 +89,19 @@ class Starter:
         outputs: list[Any],
         *,
         js: str | None = None,
+        **how: Any,
     ) -> None:
-        """Start on a click with the values of `source`; when the task has ended, call `done`."""
+        """Start on a click with the values of `source`; when the task has ended, call `done`.
+
+        Args:
+            how: further settings of that call.
+        """
         mine = [self.task, self.view, self.timer, self.stop]
         self.button.click(safe(self.t)(self.start), source, mine, **QUIET)
         ticked = self.timer.tick(safe(self.t, quiet=True)(self.tick), [self.task], mine, queue=False, **QUIET)
         ended = gr.Textbox(visible=False)  # the id of the task that ended last
         ticked.then(self.has_ended, [self.task], [ended], queue=False, **QUIET)
-        ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **QUIET)
+        ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **QUIET | how)
         self.stop.click(safe(self.t)(self.end), [self.task], mine, **QUIET)
 
     def start(self, *values: Any) -> list[Any]:

@@ -1,0 +1,168 @@
+"""The form of the Distil page and its spec, both ways: fields, commands, layers, several teachers."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from qtinker import catalog
+from qtinker.quantize.schemes import SCHEMES
+from qtinker.runtime import extras
+from qtinker.spec import RunSpec
+from qtinker.ui import choices, form, quantize_page
+from qtinker.ui.distil_logic import Logic
+from qtinker.ui.texts import Texts
+
+SPEC = {"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-mini"}, "data": {"train": "sample"}}
+
+
+@pytest.mark.parametrize(("layers", "cuts"), [(1, []), (2, ["0", "1"]), (4, ["0,2", "1,3", "0", "3"])])
+def test_a_shallow_teacher_has_the_cuts_that_it_allows(layers, cuts):
+    offer = replace(choices.from_offer(catalog.catalog()["bert-tiny"]), layers=layers)
+    assert [value for _, value in choices.layer_choices(offer, Texts("en"))] == cuts
+
+
+def test_form_values_become_a_spec_and_come_back():
+    values = {
+        "teacher.model": "bert-base-uncased",
+        "teacher.finetune": True,
+        "student.layers": "0,2,4",
+        "data.train": "sample",
+        "method.name": "patient",
+        "method.patient.beta": 10.0,
+        "method.logit.temperature": 7.0,
+        "training.epochs": 2,
+        "training.max_steps": "50",
+        "training.eval_every": "",
+        "quantize": [{"scheme": "int8-dynamic"}],
+    }
+    spec = RunSpec.parse(form.to_spec(values))
+    assert spec.student.layers == [0, 2, 4] and spec.method.name == "patient" and spec.method.beta == 10
+    assert spec.method.temperature == 2.0, "a setting of another method has no say"
+    assert spec.training.max_steps == 50 and spec.training.eval_every is None
+    back = form.from_spec(spec, [*values, "method.patient.layer_mapping"])
+    assert back["student.layers"] == "0,2,4" and back["quantize"] == ["int8-dynamic"]
+    assert back["method.patient.beta"] == 10 and "method.logit.temperature" not in back
+    assert back["training.max_steps"] == "50"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"method": {"name": "patient", "layer_mapping": "1:2,2:4"}, "control": True},
+        {"student": {"layers": "0,2,4"}, "quantize": [{"scheme": "int8-dynamic"}, {"scheme": "int4-weight-only"}]},
+        {"student": {"shape": "L-2_H-128_A-2"}, "training": {"epochs": 1.5, "device": "cpu"}, "name": "a-name"},
+    ],
+)
+def test_the_command_shown_amounts_to_the_same_spec(more):
+    spec = RunSpec.parse(SPEC | more)
+    words = shlex.split(form.command_line(spec))
+    assert words[:3] == ["python3", "app", "distill"]
+    done = subprocess.run(
+        [sys.executable, "-m", "qtinker", *words[2:], "--print-spec", "--json"], capture_output=True, text=True,
+        cwd=Path(__file__).parents[2] / "app",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert RunSpec.parse(json.loads(done.stdout.splitlines()[-1])["spec"]) == spec
+
+
+def test_every_field_of_the_form_has_words():
+    from qtinker.options import distill_options
+
+    for option in distill_options():
+        if option.path[0] not in ("method", "preset") and len(option.path) <= 2:
+            label, _ = form.words(option.field, Texts())
+            assert label, option.field
+
+
+def test_every_setting_has_a_field_on_the_page():
+    from qtinker.options import distill_options
+    from qtinker.ui import app
+
+    def ids(block):
+        yield getattr(block, "elem_id", None)
+        for child in getattr(block, "children", []):
+            yield from ids(child)
+
+    drawn = set(ids(app.build()))
+    settings = {
+        f"f-method-{name}-{option.path[1]}" if option.methods else "f-" + "-".join(option.path)
+        for option in distill_options() for name in option.methods or [""] if option.path[0] != "preset"
+    }  # fmt: skip
+    assert settings - drawn == set()
+
+
+def test_cuts_offered_hold_the_layers_that_feature_imitates():
+    from qtinker.distill.mapping import feature_pairs
+    from qtinker.ui import choices
+
+    values = [value for _, value in choices.layer_choices(None, Texts())]  # a teacher of 12 layers
+    assert len(set(values)) == len(values) and {"0,2,4,6,8,10", "0,2,4,7,9,11"} <= set(values)
+    for keep in (6, 4, 3, 2):
+        imitated = [layer - 1 for _, layer in feature_pairs("uniform", student=keep, teacher=12)]
+        assert ",".join(map(str, imitated)) in values
+
+
+def test_a_new_teacher_keeps_the_layers_that_it_has_and_replaces_others(qtinker_home):
+    def chosen(teacher, layers, before=()):
+        *_, cards, text, _ = Logic([], Texts()).teacher_chosen(teacher, None, True, layers, list(before))
+        return cards.value, text
+
+    assert chosen("bert-base-uncased", "0,2,4") == (None, "0,2,4"), "own layers, which are no card"
+    first, text = chosen("bert-base-uncased", "0,2", before=["0,2", "1,3"])
+    assert first == text != "0,2", "a card of the teacher before"
+    assert chosen("bert-tiny", "0,2") == ("0", "0"), "it has two layers"
+    assert chosen("bert-tiny", "1") == ("1", "1")
+    assert chosen("bert-base-uncased", "none of it")[0] is not None
+    assert chosen("bert-base-uncased", "") == (None, "")
+
+
+def test_a_page_that_is_not_filled_in_yet_takes_nothing_back(qtinker_home):
+    """The tab opens while the page loads, and its answer may come after what loading chose."""
+    import gradio as gr
+    from qtinker.ui import app
+
+    names, *rest = Logic([], Texts()).refresh(None, None, "model")
+    assert [value for _, value in names.choices] and rest == [gr.skip()] * 4
+    students, _, fetch, fetch_student = Logic([], Texts()).refresh("bert-base-uncased", "bert-mini", "model")[1:]
+    assert "bert-mini" in [value for _, value in students.choices] and fetch.visible and fetch_student.visible
+
+    in_turn = [each.name for each in app.build().fns.values() if each.concurrency_id == "distil-models"]
+    assert sorted(in_turn) == ["refresh"] * 3 + ["teacher_chosen"], "an answer for the teacher before comes first"
+
+
+def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
+    values = {
+        "look.data": "sample", "look.student": "layers",
+        "teacher.model": "bert-base-uncased", "teacher.finetune": False, "teacher.epochs": 3,
+        "teacher.also": "bert-small, bert-mini", "teacher.weights": "2,1,1", "teacher.cache_gb": "4",
+        "student.layers": "0,2", "student.architecture": "distilbert", "method.name": "feature",
+        "training.quantization_aware": "int4",
+    }  # fmt: skip
+    spec, problems = Logic(list(values), Texts())._spec(tuple(values.values()))
+    assert not problems
+    assert spec.teacher.also == ["bert-small", "bert-mini"] and spec.teacher.weights == [2, 1, 1]
+    assert spec.teacher.cache_gb == 4 and spec.training.quantization_aware == "int4"
+    assert spec.student.architecture == "distilbert"
+    away = values | {"teacher.also": "../elsewhere", "teacher.weights": ""}
+    assert [each.field for each in Logic(list(away), Texts())._spec(tuple(away.values()))[1]] == ["teacher.also"]
+
+
+def test_only_what_is_installed_is_offered_and_the_rest_names_its_button(monkeypatch):
+    t = Texts("en")
+    monkeypatch.setattr(extras, "has", lambda module: module in extras.EXTRAS["onnx"])
+    assert [value for _, value in quantize_page.engine_choices("int8-dynamic", t)] == ["auto", "torchao", "onnxruntime"]
+    monkeypatch.setattr(extras, "has", lambda module: False)
+    assert quantize_page.engine_choices("int8-weight-only", t) == [
+        ("Automatic: compressed-tensors", "auto"), ("compressed-tensors", "compressed-tensors"),
+    ]  # fmt: skip
+    assert set(SCHEMES) - set(quantize_page.schemes_here()) == {"int8-static", "nf4"}
+    said = quantize_page.lacking_html(quantize_page.lacking_formats(t), t)
+    assert said.count("qt-note") == 5 and "The button “Install onnx” on this page" in said
+    assert "The button “Install openvino”" in quantize_page.lacking_html(quantize_page.lacking_schemes(t), t)
