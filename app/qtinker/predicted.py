@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,20 @@ def words_of(text: str) -> list[tuple[int, int]]:
     """Where the words of a text are: punctuation apart, as in CoNLL data; @names and #tags whole."""
     found = []
     for piece in _PIECES.finditer(text):
-        for word in _INNER.finditer(piece.group()):
+        for word in _INNER.finditer(_joined(piece.group())):
             found.append((piece.start() + word.start(), piece.start() + word.end()))
     return found
+
+
+def _joined(piece: str) -> str:
+    """A piece of text in which marks on letters, and joiners between them, count as letters: same length."""
+    if piece.isascii():
+        return piece
+    out = ""
+    for letter in piece:
+        joins = unicodedata.category(letter)[0] == "M" or letter in "\u200c\u200d"
+        out += "a" if joins and out[-1:].isalnum() else letter
+    return out
 
 
 def _spans(runtime: Any, examples: Examples, *, batch_size: int) -> list[Answer]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tiny
 from qtinker import data
@@ -132,6 +134,59 @@ def test_columns_of_0_and_1(tmp_path):
         data.load(DataSpec(train=path), seed=0, task="multi-label", labels=["toxic", "threat"])
 
 
+def test_a_label_that_never_or_always_applies_is_a_label(tmp_path):
+    """Rare labels: none of the first 2,000 rows holds a 1; and a column that is 1 throughout is no column of noes."""
+    rows = [f"this is text {i},{i % 2},{i % 3 // 2},{i % 5 // 4},{int(i == 2500)},9" for i in range(3000)]
+    path = csv_of(tmp_path / "r.csv", "comment_text,toxic,insult,obscene,threat,length", rows)
+    assert data.load(DataSpec(train=path), seed=0).task.labels == ("toxic", "insult", "obscene", "threat")
+    few = csv_of(tmp_path / "e.csv", "comment_text,toxic,insult,obscene,threat", [
+        "you are bad at it,1,0,1,0", "awful thing to say,1,1,0,0", "no way is that so,1,0,1,0",
+    ])  # fmt: skip
+    names = ["threat", "toxic", "insult", "obscene"]
+    read = data.load_eval(few, task="multi-label", labels=names, unlabelled=True)
+    assert read.labels.tolist() == [[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]]
+
+
+def test_lists_of_0_and_1_are_a_place_a_label(tmp_path):
+    hot = [[1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 0]]
+    for number, lists in enumerate((hot, [[float(cell) for cell in row] for row in hot])):
+        lines = [json.dumps({"text": f"this is text {i}", "labels": lists[i % 4]}) for i in range(40)]
+        path = written(tmp_path / f"{number}.jsonl", "\n".join(lines))
+        loaded = data.load(DataSpec(train=path), seed=0)
+        assert loaded.task.labels == ("0", "1", "2")
+        by_text = dict(zip(loaded.train.texts, loaded.train.labels.tolist(), strict=True))
+        assert all(row == hot[int(text.split()[-1]) % 4] for text, row in by_text.items())
+        named = data.load_eval(path, task="multi-label", labels=["a", "b", "c"])
+        assert named.labels[:4].tolist() == hot
+    names = [json.dumps({"text": f"this is text {i}", "labels": [1.0, 3] if i % 2 else [3]}) for i in range(40)]
+    path = written(tmp_path / "names.jsonl", "\n".join(names))
+    assert data.load(DataSpec(train=path), seed=0).task.labels == ("1", "3"), "names that are numbers stay names"
+
+
+def test_vectors_of_labels_in_parquet(tmp_path):
+    hot = [[True, False], [True, True], [False, False], [False, True]] * 10
+    texts = [f"this is text {i}" for i in range(40)]
+    for kind, cells in ((pa.bool_(), hot), (pa.float64(), [[float(cell) for cell in row] for row in hot])):
+        table = pa.table({"text": texts, "labels": pa.array(cells, pa.list_(kind)),
+                          "vector": pa.array([[0.5, 0.25]] * 40, pa.list_(pa.float64()))})  # fmt: skip
+        pq.write_table(table, tmp_path / "a.parquet")
+        loaded = data.load(DataSpec(train=str(tmp_path / "a.parquet")), seed=0)
+        assert loaded.task.labels == ("0", "1")
+        by_text = dict(zip(loaded.train.texts, loaded.train.labels.tolist(), strict=True))
+        assert all(row == hot[int(text.split()[-1])] for text, row in by_text.items())
+
+
+def test_few_cells_fall_into_the_labels_of_a_model(tmp_path):
+    path = csv_of(tmp_path / "s.csv", "text,labels", ["hello there you,a;B", "good day to you,c"])
+    read = data.load_eval(path, task="multi-label", labels=["a", "b", "c"], unlabelled=True)
+    assert read.labels.tolist() == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_names_in_brackets_are_one_label_each(tmp_path):
+    path = csv_of(tmp_path / "b.csv", "text,label", [f"this is text {i},[{'AB'[i % 2]}]" for i in range(20)])
+    assert data.load(DataSpec(train=path), seed=0).task.labels == ("[A]", "[B]")
+
+
 # --- tags of words -----------------------------------------------------------------------------------------------
 
 CONLL = (
@@ -158,6 +213,57 @@ def test_what_is_said_about_the_text_is_no_word_of_it(tmp_path):
     loaded = data.load(DataSpec(train=written(tmp_path / "c.conll", text * 10)), seed=0)
     texts = {*loaded.train.texts, *loaded.eval.texts}
     assert texts == {"EU #", "# Rome", "a", "b"} and loaded.task.labels == ("O", "B-LOC", "B-ORG")
+
+
+def test_a_number_sign_among_words_is_a_word(tmp_path):
+    path = written(tmp_path / "h.conll", "the DT B-NP O\n# # I-NP O\n1.5 CD I-NP B-M\n\n# # B-NP O\n2 CD I-NP O\n")
+    found = kind_of(path, eval=path)
+    assert list(found.train.texts) == ["the # 1.5", "# 2"]
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("EU\tNNP\tB-ORG\nrejects\tVBZ\t\nall\tDT\tO\n", "line 2: 'rejects' has no tag"),
+    ("is O\nNew York B-LOC\n", "line 2: 'New' has 3 columns where the first line has 2"),
+])  # fmt: skip
+def test_a_line_of_other_columns_is_refused(tmp_path, text, said):
+    with pytest.raises(InputError, match=said):
+        data.load(DataSpec(train=written(tmp_path / "g.conll", text)), seed=0)
+
+
+def test_a_tab_at_the_end_of_every_line_is_no_column(tmp_path):
+    path = written(tmp_path / "t.conll", "EU\tB-ORG\t\nis\tO\t\n\nit\tO\t\nRome\tB-ORG\t\n\n")
+    assert data.load(DataSpec(train=path, eval=path), seed=0).task.labels == ("O", "B-ORG")
+
+
+@pytest.mark.parametrize(("row", "said"), [
+    ({"tokens": ["a", "b"], "tags": ["B-x", ""]}, "sentence 1 has an empty tag.*O where there is none"),
+    ({"tokens": ["a", None], "tags": ["B-x", "O"]}, "sentence 1 holds a word that is none"),
+    ({"tokens": ["a", "b"], "tags": ["O", "O"]}, "All tags of .* are 'O'"),
+])  # fmt: skip
+def test_odd_tags_are_refused(tmp_path, row, said):
+    path = written(tmp_path / "o.jsonl", "\n".join([json.dumps(row)] * 4))
+    with pytest.raises(InputError, match=said):
+        data.load(DataSpec(train=path), seed=0)
+
+
+def test_tags_are_read_as_one_would_write_them(tmp_path):
+    def read(tags):
+        path = written(tmp_path / "t.jsonl", json.dumps({"tokens": ["a", "b", "c"], "tags": tags}))
+        return data.load(DataSpec(train=path, eval=path), seed=0)
+
+    found = read([" O", "B-x ", float("nan")])
+    assert found.task.labels == ("O", "B-x") and found.train.labels[0].tolist() == [0, 1, -100]
+    found = read([0, 1.0, 1])
+    assert found.task.labels == ("0", "1") and found.train.labels[0].tolist() == [0, 1, 1]
+    assert any("nothing says which of them means none" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("more", [{}, {"poz": "x"}])
+def test_a_column_of_tags_that_is_not_there_is_named(tmp_path, more):
+    rows = [{"tokens": ["a", "b"], "ner_tags": ["O", "B-x"], **more}] * 4
+    path = written(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="'poz' of .* holds no lists" if more else r"no column 'poz'.*'ner_tags'"):
+        data.load(DataSpec(train=path, label_column="poz"), seed=0)
 
 
 def test_tokens_and_tags_in_lists(tmp_path):

@@ -13,6 +13,8 @@ from .table import RawTable, TableBuilder
 
 TAG = re.compile(r"O|[BIESLU]-\S+")
 _CUT = 20_000
+_SPACE = " \t\r\n"
+"""What parts words; a no-break space can be one."""
 
 
 def looks_like_conll(start: str) -> bool:
@@ -45,19 +47,21 @@ def read_conll(path: Path, file: IO[str]) -> RawTable:
 def _sentences(path: Path, file: IO[str]) -> Iterator[tuple[list[str], list[str]]]:
     words: list[str] = []
     tags: list[str] = []
-    columns = 0
+    columns, ends_empty = 0, False
     for number, line in enumerate(file, 1):
         fields = _fields(line)
-        if fields and _is_remark(fields, begins=not words):
+        if fields and _is_remark(fields, begins=not words, columns=columns):
             continue
-        if fields and len(fields) < 2:
+        last_empty = "\t" in line and not line.rpartition("\t")[2].strip()
+        ends_empty = ends_empty or (columns == 0 and last_empty)  # a tab after the last column, in every line
+        if fields and (len(fields) < 2 or (last_empty and not ends_empty)):
             raise InputError(
                 f"{path}, line {number}: {fields[0]!r} has no tag.",
                 "Each line needs a word and its tag (O where there is none), apart by a tab or a space.",
             )
         width = line.count("\t") + 1 if "\t" in line else len(fields)  # a column between may be empty
         columns = columns or width
-        if fields and width < columns:
+        if fields and (width < columns or (width > columns and "\t" not in line)):
             raise InputError(
                 f"{path}, line {number}: {fields[0]!r} has {width} columns where the first line has {columns}.",
                 "Give each word as many columns as the first; the last one is its tag (O where there is none).",
@@ -74,14 +78,18 @@ def _sentences(path: Path, file: IO[str]) -> Iterator[tuple[list[str], list[str]
 
 def _fields(line: str) -> list[str]:
     """The columns of a line; [] of a blank one."""
-    line = line.strip()
-    if not line:
-        return []
-    return [field.strip() for field in line.split("\t") if field.strip()] if "\t" in line else line.split()
+    line = line.strip(_SPACE)
+    parts = line.split("\t") if "\t" in line else line.split(" ")
+    return [field for part in parts if (field := part.strip(_SPACE))]
 
 
-def _is_remark(fields: list[str], *, begins: bool = True) -> bool:
-    """Whether a line is about the text: a number sign among the words of a sentence (`begins` not) is one of them."""
+def _is_remark(fields: list[str], *, begins: bool = True, columns: int = 0) -> bool:
+    """Whether a line is about the text: a number sign among the words of a sentence (`begins` not) is one of them.
+
+    Args:
+        columns: how many the lines before had; 0 at the beginning of a file.
+    """
     if fields[0] in ("-DOCSTART-", "#id"):
         return True
-    return fields[0] == "#" and (len(fields) > 2 or (begins and len(fields) == 2 and not TAG.fullmatch(fields[-1])))
+    tagged = TAG.fullmatch(fields[-1]) is not None and columns in (0, len(fields))
+    return fields[0] == "#" and len(fields) > 1 and begins and not tagged

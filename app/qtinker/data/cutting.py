@@ -123,7 +123,7 @@ def _windows(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cu
 def _shortened(question: str, tokenizer: Any, most: int) -> str:
     """A question of at most so many tokens; SQuAD's questions with stray spaces in front lose them."""
     question = question.strip()
-    if len(question) <= most:
+    if question.isascii() and len(question) <= most:  # other letters can be cut into several tokens
         return question
     offsets = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return question if len(offsets) <= most else question[: offsets[most - 1][1]]

@@ -97,7 +97,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
     ]
     known = [cell for cell, repeated in zip(first, again, strict=True) if cell.lower() in KNOWN_NAMES and not repeated]
     name_like = all(_NAME.fullmatch(cell) and not _NUMBER.fullmatch(cell) for cell in first)
-    if known and name_like and len(set(first)) == len(first):
+    if known and name_like:
         return True, f"known name {known[0]!r}"
     if not rest:
         return False, "a single row"

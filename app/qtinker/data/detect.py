@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import InputError
 from ..kinds import KINDS
 from ..spec import DataSpec
@@ -94,8 +96,13 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
     return "classification", [f"task: classification (by the labels in {columns.label!r})"]
 
 
-def texts_columns(table: RawTable, spec: DataSpec, *, task: str, needed: bool = True) -> Columns:
+def texts_columns(
+    table: RawTable, spec: DataSpec, *, task: str, needed: bool = True, labels: Sequence[str] = ()
+) -> Columns:
     """The columns of a table of texts, for a task.
+
+    Args:
+        labels: those of a model, which columns of 0 and 1 may be called by.
 
     Raises:
         InputError: a named column is not there, or no column looks like text.
@@ -105,7 +112,7 @@ def texts_columns(table: RawTable, spec: DataSpec, *, task: str, needed: bool = 
     if task == "multi-label" and label and label not in table.columns and "," in label:
         flags = [name.strip() for name in label.split(",") if name.strip()]
     elif task == "multi-label" and label is None:
-        flags = several.looks_flagged(table)
+        flags = several.looks_flagged(table, labels)
     if flags:
         columns = find_columns(
             table, text=spec.text_column, pair=spec.text_pair_column, label=None, label_needed=False, ignore=flags

@@ -51,6 +51,8 @@ def canonical(values: Iterable[str | None]) -> list[str | None]:
 
 def number_name(text: str) -> str:
     """The one way to write a number: 1 for 1.0, 0.5 for .50."""
+    if text.isascii() and text.isdecimal():
+        return str(int(text))  # of any length
     value = float(text)
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
 
@@ -59,7 +61,7 @@ def order(names: Iterable[str]) -> tuple[str, ...]:
     """Numbers by size, words by code point, false before true."""
     names = set(names)
     if names and all(_NUMBER.fullmatch(name) for name in names):
-        return tuple(sorted(names, key=float))
+        return tuple(sorted(names, key=lambda name: (float(name), len(name), name)))  # long ones are equal as floats
     return tuple(sorted(names))
 
 

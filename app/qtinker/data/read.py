@@ -15,6 +15,7 @@ from typing import IO, Any
 from ..errors import InputError
 from .conll import looks_like_conll, read_conll
 from .delimited import is_table, read_delimited
+from .names import LABEL_NAMES
 from .squad import is_squad, read_squad
 from .table import RawTable, TableBuilder, cell_text, unique_names
 
@@ -183,11 +184,13 @@ def _guess(start: str) -> str:
     if first == "{":
         if '"paragraphs"' in start and '"context"' in start:
             return "json"  # SQuAD's, often in a single line
+        line, _, rest = start.lstrip().partition("\n")
         try:
-            json.loads(start.lstrip().splitlines()[0])
+            row = json.loads(line)
         except ValueError:
             return "json"
-        return "jsonl"
+        alone = not rest.strip() and any(isinstance(value, list) for value in row.values())
+        return "json" if alone else "jsonl"  # one object with lists holds all examples
     if first == "[":
         return "json"
     return "csv" if any(is_table(start, delimiter) for delimiter in "\t,;|") else "text"
@@ -215,7 +218,8 @@ def _read_jsonl(path: Path, file: io.TextIOWrapper) -> RawTable:
                 f"{path}, line {number}: not valid JSON ({detail}).", "Each line must be one JSON object."
             ) from None
         _add_json(builder, listed, row, f"{path}, line {number}")
-    return RawTable(str(path), builder.finish(), findings=["format: JSONL"], listed=listed)
+    columns = builder.finish()
+    return RawTable(str(path), columns, findings=["format: JSONL"], warnings=builder.warnings, listed=listed)
 
 
 def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
@@ -241,14 +245,18 @@ def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
     builder, listed = TableBuilder(), set[str]()
     for number, row in enumerate(content, 1):
         _add_json(builder, listed, row, f"{path}, example {number}")
-    return RawTable(str(path), builder.finish(), findings=["format: JSON list"], listed=listed)
+    columns = builder.finish()
+    return RawTable(str(path), columns, findings=["format: JSON list"], warnings=builder.warnings, listed=listed)
 
 
 def _add_json(builder: TableBuilder, listed: set[str], row: Any, where: str) -> None:
     if isinstance(row, str):
         row = {"text": row}
     if not isinstance(row, dict):
-        raise InputError(f"{where}: expected an object with named values, found {type(row).__name__}.")
+        raise InputError(
+            f"{where}: expected an object with named values, found {type(row).__name__}.",
+            'Write each example as {"text": ..., "label": ...}.',
+        )
     listed.update(key for key, value in row.items() if isinstance(value, list | dict))
     builder.add_named({key: cell_text(value) for key, value in row.items()})
 
@@ -260,21 +268,30 @@ def _read_parquet(path: Path, file: IO[bytes]) -> RawTable:
     file.seek(0)
     try:
         source = parquet.ParquetFile(file)
-        table = source.read(columns=[f.name for f in source.schema_arrow if _readable(f.type)])
+        table = source.read(columns=[f.name for f in source.schema_arrow if _readable(f.type, f.name)])
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is a damaged Parquet file: {error}.", "Fetch or write it anew.") from None
     return arrow_table(table, str(path), "format: Parquet")
 
 
-def _readable(kind: Any) -> bool:
+def _readable(kind: Any, name: str) -> bool:
     """Whether a column can hold text or labels; vectors, blobs and pictures are left where they are."""
     import pyarrow.types as types
 
-    if types.is_list(kind) or types.is_large_list(kind):
-        return types.is_string(kind.value_type) or types.is_integer(kind.value_type)
-    if types.is_struct(kind):  # SQuAD's answers
-        return {"text", "answer_start"} <= {kind.field(number).name for number in range(kind.num_fields)}
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        value = kind.value_type
+        if types.is_struct(value):
+            return _are_answers(value)
+        flags = types.is_boolean(value) or (types.is_floating(value) and name.lower() in LABEL_NAMES)
+        return flags or types.is_string(value) or types.is_large_string(value) or types.is_integer(value)
+    if types.is_struct(kind):
+        return _are_answers(kind)
     return not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _are_answers(kind: Any) -> bool:
+    """Whether a struct is SQuAD's answers, or one of them."""
+    return {"text", "answer_start"} <= {kind.field(number).name for number in range(kind.num_fields)}
 
 
 def _class_names(table: Any) -> dict[str, list[str]]:
@@ -297,7 +314,7 @@ def arrow_table(table: Any, source: str, finding: str, classes: dict[str, list[s
     classes = _class_names(table) if classes is None else classes
     columns, listed, findings = {}, set(), [finding]
     for name, column in zip(unique_names(table.column_names), table.columns, strict=True):
-        if not _readable(column.type):
+        if not _readable(column.type, name):
             continue
         names = classes.get(name)
         if names and types.is_integer(column.type):

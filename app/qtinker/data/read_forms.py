@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,11 +52,30 @@ def read_words(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
         f"{words:,} words, {words / max(len(examples), 1):.1f} a sentence",
         f"{len(names)} tags of {len(kinds)} types: {', '.join(kinds[:12])}{', ...' if len(kinds) > 12 else ''}",
     ]
+    warnings = [] if wanted.labels is not None else _odd_tags(names, first.source, alone=wanted)
     return Read(
         examples, other_examples, names, _rarest_tag(examples, names), text_keys(examples.texts, None), train.columns,
         first.rows, train.dropped, 0 if other is None else other.dropped,
-        findings=[*train.columns.findings, *findings],
+        findings=[*train.columns.findings, *findings], warnings=warnings,
     )  # fmt: skip
+
+
+def _odd_tags(names: tuple[str, ...], source: str, *, alone: Wanted) -> list[str]:
+    """What is odd about tags, in words.
+
+    Raises:
+        InputError: there is one alone, and no teacher or preview that could do with it.
+    """
+    if len(names) == 1 and not alone.unlabelled and not alone.preview:
+        raise InputError(
+            f"All tags of {source} are {names[0]!r}: there is nothing to tell apart.", "Give at least two tags."
+        )
+    if names and all(name.isdecimal() for name in names):
+        return [
+            f"The tags of {source} are numbers, and nothing says which of them means none: each counts as an entity. "
+            "Write names, O for none."
+        ]
+    return []
 
 
 @dataclass
@@ -80,15 +100,26 @@ def _sentences(table: RawTable, spec: DataSpec) -> _Sentences:
     import pyarrow as pa
 
     word_column, tag_column = found
+    if spec.label_column and tag_column is None:
+        there = spec.label_column in table.columns
+        raise InputError(
+            f"The column {spec.label_column!r} of {table.source} holds no lists of tags." if there else
+            f"There is no column {spec.label_column!r} in {table.source}.",
+            'Write a list of tags such as ["O", "B-person"].' if there else
+            f"Its columns are: {', '.join(map(repr, table.columns))}.",
+        )  # fmt: skip
     texts, part = Spill(), list[str]()
     codes, ends, known = array("i"), array("q", [0]), dict[str, int]()
     tag_cells = _cells(table, tag_column) if tag_column else repeat(None, table.rows)
     for number, (cell, tag_cell) in enumerate(zip(_cells(table, word_column), tag_cells, strict=True), 1):
         where = f"{table.source}, sentence {number}"
-        words = [str(word) for word in _list(cell, where)]
+        words = list_of(cell, where)
         if not words:
             continue
-        row = [None if tag is None or str(tag) == str(NO_LABEL) else str(tag) for tag in _list(tag_cell, where)]
+        if not all(isinstance(word, str | int | float) for word in words):
+            raise InputError(f"{where} holds a word that is none (null or a list).", "Give each word as text.")
+        words = [str(word) for word in words]
+        row = [_tag(tag, where) for tag in list_of(tag_cell, where)]
         if tag_cell is not None and len(row) != len(words):
             raise InputError(
                 f"{where} has {len(words)} words and {len(row)} tags.", "Give each word one tag, O where there is none."
@@ -121,7 +152,21 @@ def _cells(table: RawTable, column: str) -> Iterator[str | None]:
             yield from chunk[start : start + _PART].to_pylist()
 
 
-def _list(cell: str | None, where: str) -> list[Any]:
+def _tag(tag: Any, where: str) -> str | None:
+    """A tag as text, 1.0 as 1; None where it is missing.
+
+    Raises:
+        InputError: it is empty.
+    """
+    if tag is None or (isinstance(tag, float) and math.isnan(tag)):
+        return None
+    text = label_names.number_name(str(tag)) if isinstance(tag, float) else str(tag).strip()
+    if not text:
+        raise InputError(f"{where} has an empty tag.", "Give each word one tag, O where there is none.")
+    return None if text == str(NO_LABEL) else text
+
+
+def list_of(cell: str | None, where: str) -> list[Any]:
     if cell is None or not cell.strip():
         return []
     try:

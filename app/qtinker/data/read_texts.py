@@ -27,8 +27,9 @@ def read_texts(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     """
     _refuse_words(first, spec, wanted)
     columns = texts_columns(
-        first, spec, task="auto" if wanted.auto and wanted.kind == "classification" else wanted.kind
-    )
+        first, spec, task="auto" if wanted.auto and wanted.kind == "classification" else wanted.kind,
+        labels=wanted.labels or (),
+    )  # fmt: skip
     columns.available = tuple(first.columns)
     train = usable_rows(first, columns)
     other = None if held is None else usable_rows(held, same_columns(held, first, columns))
@@ -54,7 +55,7 @@ def _refuse_words(table: RawTable, spec: DataSpec, wanted: Wanted) -> None:
 
 def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -> Read:
     both = [*train.labels, *(held.labels if held else ())]
-    if any(cell.lstrip().startswith("[") for cell in train.labels[:2000] if cell):
+    if any(several.is_list(cell) for cell in train.labels[:2000] if cell):
         raise InputError(
             f"The labels of {train.source} are lists: several an example.", "Use --task multi-label, or other labels."
         )
@@ -84,8 +85,10 @@ def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
 
 def _several(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -> Read:
     delimiter = None if columns.flags else several.find_delimiter(train.labels)
-    lists = several.label_lists(train.labels, train.source, delimiter)
-    other_lists = several.label_lists(held.labels, held.source, delimiter) if held else []
+    if delimiter is None and not columns.flags and wanted.labels:
+        delimiter = several.known_delimiter(train.labels, wanted.labels)
+    lists = several.label_lists(train.labels, train.source, delimiter, wanted.labels or ())
+    other_lists = several.label_lists(held.labels, held.source, delimiter, wanted.labels or ()) if held else []
     warnings: list[str] = []
     known: Sequence[str]
     if wanted.labels is not None:
@@ -97,7 +100,8 @@ def _several(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
     else:
         several.label_names(lists, train.source)
         known = several.label_names([*lists, *other_lists], train.source)
-    if known and not any(len(each) != 1 for each in lists if each is not None) and not wanted.auto:
+    given = [each for each in lists if each is not None]
+    if known and given and all(len(each) == 1 for each in given) and not wanted.auto:
         warnings.append(
             f"Each example of {train.source} has exactly one label: for one of several classes use --task "
             "classification."

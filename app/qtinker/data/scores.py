@@ -19,6 +19,13 @@ def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
         InputError: a cell is no number.
     """
     out = np.full(len(cells), np.nan, np.float32)
+    comma = next((cell for cell in cells if cell and with_point(cell.strip()) != cell.strip()), None)
+    point = next((cell for cell in cells if cell and "." in cell), None) if comma else None
+    if comma and point:
+        raise InputError(
+            f"{source} has numbers with a comma and with a point, such as {comma!r} and {point!r}.",
+            "Write all decimals with one of them, and no comma between thousands.",
+        )
     for number, cell in enumerate(map(clean_label, cells)):
         if cell is None:
             continue
@@ -26,7 +33,7 @@ def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
             value = float(with_point(cell))
         except ValueError:
             value = float("inf")
-        if not np.isfinite(value):
+        if not abs(value) <= np.finfo(np.float32).max:
             raise InputError(
                 f"{source} has labels that are no numbers, such as {cell[:40]!r}, and regression learns numbers.",
                 "Use --task classification, or name the column with the numbers with --label-column.",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .examples import NO_LABEL
-from .labels import clean_label, order
+from .labels import clean_label, number_name, order
 from .names import LABEL_NAMES, OTHER_NAMES, TEXT_NAMES
 from .table import RawTable
 
@@ -44,13 +45,18 @@ def delimiter_words(delimiter: str) -> str:
     return _NAMES[delimiter]
 
 
-def label_lists(cells: Sequence[str | None], source: str, delimiter: str | None) -> list[list[str] | None]:
+def label_lists(
+    cells: Sequence[str | None], source: str, delimiter: str | None, known: Sequence[str] = ()
+) -> list[list[str] | None]:
     """The labels of each cell; None where the cell is empty, [] where it says that none applies (`[]`).
+
+    Lists of 0 and 1 that are all equally long (multi-hot) name the places that hold a 1: by the label that is known
+    there, else by its number, from 0.
 
     Raises:
         InputError: a cell begins as a list and is none.
     """
-    found: list[list[str] | None] = []
+    found: list[Any] = []
     for cell in map(clean_label, cells):
         if cell is None:
             found.append(None)
@@ -62,10 +68,45 @@ def label_lists(cells: Sequence[str | None], source: str, delimiter: str | None)
                     f"{source} has a label cell that is no list: {cell[:60]!r}.",
                     'Write ["one", "two"], or separate labels by |.',
                 ) from None
-            found.append([str(label).strip() for label in content if label is not None])
+            found.append(content)
         else:
             found.append(_parts(cell, delimiter) if delimiter else [cell])
-    return found
+    if places := hot_places(found):
+        names = known if len(known) == places else [str(place) for place in range(places)]
+        return [None if row is None else [name for name, cell in zip(names, row, strict=True) if cell] for row in found]
+    texts = [None if row is None else [_name_of(label) for label in row if label is not None] for row in found]
+    return [None if row is None else [label for label in row if label] for row in texts]
+
+
+def hot_places(lists: Sequence[list[Any] | None]) -> int:
+    """How many labels lists of 0 and 1 are about, a place each; 0 where they are lists of names."""
+    rows = [row for row in lists if row is not None]
+    length = len(rows[0]) if rows else 0
+    if length < 2 or any(len(row) != length for row in rows):
+        return 0
+    numbers = all(isinstance(cell, int | float) and cell in (0, 1) for row in rows for cell in row)
+    return length if numbers and any(len(set(row)) < length for row in rows) else 0
+
+
+def is_list(cell: str) -> bool:
+    """Whether a cell is a list, and not a name in brackets."""
+    if not cell.lstrip().startswith("["):
+        return False
+    try:
+        return isinstance(json.loads(cell.replace("'", '"')), list)
+    except ValueError:
+        return False
+
+
+def known_delimiter(cells: Sequence[str | None], known: Sequence[str]) -> str | None:
+    """The character under which every cell falls into labels that are known; None where there is none."""
+    names = {name.casefold() for name in known}
+    present = {cell for cell in map(clean_label, cells) if cell} - set(known)
+    for delimiter in DELIMITERS:
+        parts = [part for cell in present for part in _parts(cell, delimiter)]
+        if len(parts) > len(present) and all(part.casefold() in names for part in parts):
+            return delimiter
+    return None
 
 
 def label_names(lists: Sequence[list[str] | None], source: str) -> tuple[str, ...]:
@@ -112,22 +153,50 @@ def matrix(lists: Sequence[list[str] | None], known: Sequence[str], source: str)
 
 
 def flag_columns(table: RawTable) -> list[str]:
-    """The columns that hold nothing but 0 and 1 (or true and false), ids and texts aside."""
-    found = []
-    for name in table.columns:
-        if name in table.listed or name.lower() in OTHER_NAMES or name.lower() in TEXT_NAMES[:4]:
-            continue
-        cells = {cell.strip().lower() for cell in table.head(name, 2000) if cell and cell.strip()}
-        if cells and cells <= _YES | _NO | {"-1"} and cells & _YES and cells & _NO:
-            found.append(name)
-    return found
+    """The columns that hold nothing but 0 and 1 (or true and false), ids and texts aside.
+
+    A label that never applies, or always, leaves a column of one value: that counts beside columns that hold both.
+    """
+    kinds = [_flagged(table, name) for name in table.columns]
+    flags = [kind == "both" for kind in kinds]
+    for numbers in (range(1, len(kinds)), range(len(kinds) - 2, -1, -1)):
+        step = numbers.step
+        for number in numbers:
+            flags[number] |= kinds[number] == "one" and flags[number - step]
+    return [name for name, flag in zip(table.columns, flags, strict=True) if flag]
 
 
-def looks_flagged(table: RawTable) -> list[str]:
-    """Columns of 0 and 1 that are labels beyond doubt: three or more, and no column called label."""
+def _flagged(table: RawTable, name: str) -> str:
+    """Whether a column holds `both` flags, `one` of them throughout, or `none`."""
+    if name in table.listed or name.lower() in OTHER_NAMES or name.lower() in TEXT_NAMES[:4]:
+        return "none"
+    cells = _flags_in(table.head(name, 2000))
+    if cells - _YES - _NO - {"-1"}:
+        return "none"
+    cells = _flags_in(table.columns[name].unique().to_pylist())
+    if cells - _YES - _NO - {"-1"} or not cells & (_YES | _NO):
+        return "none"
+    return "both" if cells & _YES and cells & _NO else "one"
+
+
+def _flags_in(cells: Iterable[str | None]) -> set[str]:
+    return {cell.strip().lower() for cell in cells if cell and cell.strip()}
+
+
+def looks_flagged(table: RawTable, known: Sequence[str] = ()) -> list[str]:
+    """Columns of 0 and 1 that are labels beyond doubt: three or more, and no column called label.
+
+    Args:
+        known: a model's labels; columns that are called as they are count whatever they hold of the two.
+    """
     names = {name.lower() for name in table.columns}
     flags = flag_columns(table)
-    return flags if len(flags) >= 3 and not names & set(LABEL_NAMES[:8]) else []
+    both = sum(_flagged(table, name) == "both" for name in flags)
+    if both < 3 or names & set(LABEL_NAMES[:8]):
+        flags = []
+    if known and all(name in table.columns and _flagged(table, name) != "none" for name in known):
+        return [*known, *(name for name in flags if name not in known)]
+    return flags
 
 
 def flags_as_lists(table: RawTable, names: Sequence[str], kept: Sequence[str] | None = None) -> list[str | None]:
@@ -167,6 +236,11 @@ def rarest(labels: np.ndarray) -> np.ndarray:
     out = np.where(weighted.any(axis=1), weighted.argmax(axis=1), len(counts)).astype(np.int64)
     out[np.isnan(labels).any(axis=1)] = NO_LABEL
     return out
+
+
+def _name_of(label: Any) -> str:
+    """A label of a list as text; 1.0 is 1."""
+    return number_name(str(label)) if isinstance(label, float) else str(label).strip()
 
 
 def _parts(cell: str, delimiter: str) -> list[str]:

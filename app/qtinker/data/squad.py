@@ -29,14 +29,14 @@ def read_squad(source: str, content: dict[str, Any]) -> RawTable:
         try:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
-                    given = question.get("answers")
+                    given = [] if question.get("is_impossible") else question.get("answers")
                     answers = None if given is None else json.dumps({
                         "text": [str(answer["text"]) for answer in given],
                         "answer_start": [int(answer["answer_start"]) for answer in given],
                     }, ensure_ascii=False)  # fmt: skip
                     builder.add([str(question["question"]), str(paragraph["context"]), answers,
                                  str(question.get("id", ""))])  # fmt: skip
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{source}, article {number}: not as in SQuAD's files ({type(error).__name__}: {error}).",
                 "Each paragraph needs a context and qas, each of these a question and answers with text and "
@@ -44,7 +44,8 @@ def read_squad(source: str, content: dict[str, Any]) -> RawTable:
             ) from None
     if not len(builder):
         raise InputError(f"{source} holds no questions.", "Give a file in SQuAD's form.")
-    return RawTable(source, builder.finish(), findings=["format: SQuAD JSON"], listed={"answers"})
+    columns = builder.finish()
+    return RawTable(source, columns, findings=["format: SQuAD JSON"], warnings=builder.warnings, listed={"answers"})
 
 
 def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, int] | None, list[str], bool]:
@@ -61,24 +62,28 @@ def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, in
     try:
         content = json.loads(cell)
         if isinstance(content, dict):
-            texts, starts = [str(text) for text in content["text"]], [int(start) for start in content["answer_start"]]
+            found = [content[name] for name in ("text", "answer_start")]
+            given, places = [each if isinstance(each, list) else [each] for each in found]  # one may stand alone
         else:
-            texts = [str(answer["text"]) for answer in content]
-            starts = [int(answer["answer_start"]) for answer in content]
-    except (ValueError, KeyError, TypeError):
+            given = [answer["text"] for answer in content]
+            places = [answer["answer_start"] for answer in content]
+        texts = [str(text) for text in given]
+        starts = [int(start) for start, _ in zip(places, texts, strict=True)]
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise InputError(
             f"{where}: {cell[:60]!r} is no list of answers.",
             'Write {"text": ["..."], "answer_start": [12]}, as SQuAD does.',
         ) from None
-    if not texts:
+    if not any(text.strip() for text in texts):
         return (0, 0), [""], False
-    begin, text, moved = starts[0], texts[0], False
-    if context[begin : begin + len(text)] != text:
-        places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)] if text else []
-        if not places:
+    begin, text = next((start, text) for start, text in zip(starts, texts, strict=True) if text.strip())
+    moved, texts = False, [text for text in texts if text.strip()]
+    if begin < 0 or context[begin : begin + len(text)] != text:
+        where_it_is = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)]
+        if not where_it_is:
             raise InputError(
                 f"{where}: the answer {text[:60]!r} is not in its context at character {begin}.",
                 "Correct answer_start: it counts characters from 0.",
             )
-        begin, moved = min(places, key=lambda place: abs(place - begin)), True
+        begin, moved = min(where_it_is, key=lambda place: abs(place - begin)), True
     return (begin, begin + len(text)), list(dict.fromkeys(texts)), moved

@@ -56,7 +56,7 @@ class TableBuilder:
         self.names: list[str] = []
         self._parts: dict[str, Spill] = {}
         self._cells: dict[str, list[str | None]] = {}
-        self._rows = self._flushed = 0
+        self._rows = self._flushed = self._halves = 0
         for name in names:
             self._add_column(name)
 
@@ -80,6 +80,13 @@ class TableBuilder:
         self._flush()
         return {name: self._parts[name].finish() for name in self.names}
 
+    @property
+    def warnings(self) -> list[str]:
+        """What was mended, in words; whole once the table is finished."""
+        if not self._halves:
+            return []
+        return [f"{self._halves} cells hold half a character (a lone surrogate), which was replaced by U+FFFD."]
+
     def __len__(self) -> int:
         return self._rows
 
@@ -101,9 +108,20 @@ class TableBuilder:
         import pyarrow as pa
 
         for name in self.names:
-            self._parts[name].add(pa.array(self._cells[name], pa.large_string()))
+            try:
+                part = pa.array(self._cells[name], pa.large_string())
+            except UnicodeEncodeError:
+                whole = [None if cell is None else _whole(cell) for cell in self._cells[name]]
+                self._halves += sum(a != b for a, b in zip(whole, self._cells[name], strict=True))
+                part = pa.array(whole, pa.large_string())
+            self._parts[name].add(part)
             self._cells[name] = []
         self._flushed = self._rows
+
+
+def _whole(text: str) -> str:
+    """A text without halves of surrogate pairs, which JSON can hold and no encoding can write."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def cell_text(value: Any) -> str | None:

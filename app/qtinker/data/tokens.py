@@ -151,7 +151,9 @@ def _labels(examples: Examples, encoded: Encoded) -> np.ndarray:
 def _span_labels(examples: Examples, encoded: Encoded) -> np.ndarray:
     """Where each window's answer begins and ends, in tokens; (0, 0), the [CLS], where it is not whole in the window."""
     labels = np.zeros((len(encoded), 2), np.int64)
-    for number, example in enumerate(np.asarray(encoded.extras["example"])):
+    owners = np.asarray(encoded.extras["example"])
+    edges = _edges(encoded, owners)
+    for number, example in enumerate(owners):
         begin, end = (int(value) for value in examples.labels[example])
         if begin == NO_LABEL:
             labels[number] = NO_LABEL
@@ -159,6 +161,8 @@ def _span_labels(examples: Examples, encoded: Encoded) -> np.ndarray:
         where = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
         starts, ends = np.asarray(encoded.extras["char_starts"][where]), np.asarray(encoded.extras["char_ends"][where])
         inside = starts >= 0
+        if end > begin:  # spaces and signs at the ends of a context are in no token
+            begin, end = max(begin, edges[example][0]), min(end, edges[example][1])
         if end <= begin or not inside.any() or starts[inside].min() > begin or ends[inside].max() < end:
             continue
         first = np.flatnonzero(inside & (ends > begin))
@@ -166,6 +170,20 @@ def _span_labels(examples: Examples, encoded: Encoded) -> np.ndarray:
         if len(first) and len(last) and first[0] <= last[-1]:
             labels[number] = first[0], last[-1]
     return labels
+
+
+def _edges(encoded: Encoded, owners: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Where the first token of each example's context begins and the last one ends, in characters."""
+    found: dict[int, tuple[int, int]] = {}
+    for number, example in enumerate(owners.tolist()):
+        where = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
+        starts, ends = np.asarray(encoded.extras["char_starts"][where]), np.asarray(encoded.extras["char_ends"][where])
+        if (inside := starts >= 0).any():
+            first, last = found.get(example, (int(starts[inside].min()), 0))
+            found[example] = min(first, int(starts[inside].min())), max(last, int(ends[inside].max()))
+        else:
+            found.setdefault(example, (0, 0))
+    return found
 
 
 def epoch_batches(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = 64) -> list[np.ndarray]:

@@ -5,7 +5,6 @@ They never reach the evaluation data: a text that stands there too is left out, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from .columns import Columns, find_columns
 from .detect import has_spans, is_plain, word_columns
 from .examples import NO_LABEL, Examples, TextColumn, join_words, joined
 from .parts import usable_rows
-from .read_forms import paragraphs
+from .read_forms import list_of, paragraphs
 from .split import text_hashes
 from .table import RawTable
 
@@ -80,7 +79,8 @@ def _hashes(examples: Examples) -> np.ndarray:
 def _texts(table: RawTable, spec: DataSpec, columns: Columns, train: Examples) -> Examples:
     """A text or a pair a row; of plain text, a text a line."""
     pair = train.pairs is not None
-    if columns.text in table.columns and (not pair or columns.pair in table.columns):
+    named = table.header or is_plain(table)  # "column 1" of two tables without a header need not mean the same
+    if named and columns.text in table.columns and (not pair or columns.pair in table.columns):
         chosen = Columns(columns.text, columns.pair if pair else None, None)
     else:
         chosen = find_columns(table, label_needed=False)
@@ -103,7 +103,9 @@ def _words(table: RawTable, spec: DataSpec, columns: Columns, train: Examples) -
     """Sentences word by word; of plain text, a sentence a line, whose words are parted by spaces."""
     found = word_columns(table, spec)
     if found is not None:
-        cells = [json.loads(cell) for cell in table.values(found[0]) if cell and cell.strip()]
+        cells = [
+            list_of(cell, f"{table.source}, sentence {number}") for number, cell in enumerate(table.values(found[0]), 1)
+        ]
         texts = [join_words([str(word) for word in cell]) for cell in cells if cell]
     else:
         lines = [line.strip() for line in _plain(table, spec)]
