@@ -142,7 +142,8 @@ def _further_teachers(spec: RunSpec, teacher: Shape, found: Findings) -> None:
         if not shape.trained:
             _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
                  finetuning(spec, name))  # fmt: skip
-        elif teacher.trained and sorted(teacher.labels) != sorted(shape.labels):
+        _positions(spec, shape, found)
+        if shape.trained and teacher.trained and sorted(teacher.labels) != sorted(shape.labels):
             _add(found, "teacher.also", f"{name} was trained for other labels than {spec.teacher.model}.",
                  "Take teachers of one task.")  # fmt: skip
 

@@ -127,7 +127,8 @@ def untrained(spec: RunSpec) -> InputError:
 
 def longest(work: Work) -> int:
     """Tokens a text is cut to: the spec's, or fewer where a model has fewer positions."""
-    named = [work.spec.student.model, work.spec.teacher.model if work.spec.teacher else None]
+    teacher = work.spec.teacher
+    named = [work.spec.student.model, *([teacher.model, *(teacher.also or [])] if teacher else [])]
     limits = {}
     for name in filter(None, named):
         config = model_folder.read_json(registry.resolve(name) / model_folder.CONFIG)
@@ -270,7 +271,7 @@ def control_start(work: Work) -> StudentSpec:
     name = source.get("model")
     if isinstance(name, str) and (registry.find(name) is not None or Path(name).is_dir()):
         work.say(f"The control begins as the same layers of {name}, which the teacher was finetuned from.")
-        return StudentSpec(model=name, layers=spec.student.layers)
+        return spec.student.model_copy(update={"model": name})
     work.say(
         "The control starts from the finetuned teacher's layers, as the student does: what the teacher was finetuned "
         "from is not here.",

@@ -152,7 +152,9 @@ class _Maker:
     def _words(self, size: int) -> dict[int, str]:
         """The tokens that are whole words of letters, by number."""
         vocabulary = {token: number for token, number in self.tokenizer.get_vocab().items() if number < size}
-        marked = any(token.startswith(_SPACES) for token in vocabulary)
+        marked = sum(token.startswith(_SPACES) for token in vocabulary) > sum(
+            token.startswith("##") for token in vocabulary
+        )
         special = set(self.tokenizer.all_special_tokens)
         found = {}
         for token, number in vocabulary.items():
@@ -203,8 +205,11 @@ class _Maker:
         tokens: list[int] = []
         places: list[tuple[int, int, int]] = []
         rows = zip(encoding.sequence_ids, encoding.word_ids, encoding.ids, encoding.offsets, strict=True)
+        ends = dict(zip(encoding.sequence_ids, range(len(encoding.ids)), strict=True)) if encoding.overflowing else {}
         for token, (side, word, identity, (start, end)) in enumerate(rows):
             whole = side is not None and counts[side, word] == 1 and identity in self.words
+            if whole and ends.get(side) == token:  # its other pieces may have been cut off
+                whole = not (pair or "" if side else text)[end : end + 1].isalnum()
             if whole and (side == 0 or second):
                 tokens.append(token)
                 places.append((side, start, end))

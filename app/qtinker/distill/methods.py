@@ -71,8 +71,10 @@ class Finetune:
         self.stages: tuple[Stage, ...] = (Stage("train", 1.0),)
         self.projections = nn.ModuleDict()
         self.student_needs, self.teacher_needs = {"train": Needs()}, {"train": None}
+        self.answers_throughout = False
+        """Whether both of two stages learn the answers."""
         self.progress = 0.0
-        """How much of the stage is done, 0 to 1; set by the loop before each step."""
+        """How much of the stage is done (with answers throughout: of the training), 0 to 1; set before each step."""
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """The terms of the loss; outputs and batch are of one micro-batch."""
@@ -119,6 +121,9 @@ class Logit(Finetune):
         return first if last is None else first + (last - first) * self.progress
 
     def _soft(self, student: Any, teacher: Any, mask: Tensor) -> Tensor:
+        if self.task.rewrites:  # the output layer of either model may be padded beyond the vocabulary
+            size = min(student.shape[-1], teacher.shape[-1])
+            student, teacher = student[..., :size], teacher[..., :size]
         if self.spec.soft_loss == "kl" and not self.spec.standardize_logits:
             return self.task.soft_loss(student, teacher, self.temperature, attention_mask=mask)
         if student.ndim == 3:  # a class for each token
@@ -140,7 +145,7 @@ class Logit(Finetune):
                 f"{name} suits tasks with one class for each text or word, not {self.task.type}.",
                 "Use soft_loss kl, without standardize_logits.",
             )
-        if self.task.num_outputs < 3 and self.spec.soft_loss != "mse":
+        if 0 < self.task.num_outputs < 3 and self.spec.soft_loss != "mse":  # a vocabulary has no number of outputs
             raise InputError(
                 f"{name} needs three classes or more: with {self.task.num_outputs} it would erase how sure the "
                 "teacher is.",
@@ -201,6 +206,7 @@ class _TwoStages(Logit):
     def two_stages(self, reads: Needs, targets: Needs) -> None:
         """Set the stages and what each reads of student and teacher; no share of the first leaves it out."""
         share, throughout = self.spec.intermediate_share, self.spec.answers_throughout
+        self.answers_throughout = throughout and share > 0
         inside = (Stage("intermediate", share, judged=throughout),) if share else ()
         self.stages = (*inside, Stage("prediction", 1.0 - share))
         self.student_needs = {"intermediate": reads, "prediction": Needs()}

@@ -15,6 +15,8 @@ from ..spec import SHAPE, StudentSpec
 from .distilbert import cut_distilbert
 
 _LAYER = re.compile(r"^(?P<stem>.*\.(?:encoder\.layer|transformer\.layer|h))\.(?P<index>\d+)\.(?P<rest>.+)$")
+GENERIC = re.compile(r"LABEL_\d+")
+"""A label that names nothing but its place."""
 
 
 def build_student(spec: StudentSpec, teacher: Loaded | None, *, task: Any, seed: int) -> Loaded:
@@ -93,10 +95,20 @@ def cut_layers(source: Loaded, layers: list[int], *, task: Any = None, seed: int
         student.load_state_dict(weights)
     result = Loaded(student.eval(), copy.deepcopy(source.tokenizer), dict(source.meta), None, source.new_head)
     result.meta["name"] = f"{source.name}-L{'-'.join(map(str, layers))}"
-    if task is not None and task.labels and list(task.labels) != source.labels:
+    if task is not None and task.labels and not keeps_head(result, task):
         checkpoint.replace_head(student, list(task.labels), seed=seed)
         result.new_head = True
     return result
+
+
+def keeps_head(student: Loaded, task: Any) -> bool:
+    """Whether a student's head is one for the task's labels; names that say nothing (LABEL_0) become theirs."""
+    wanted, own = list(task.labels), student.labels
+    if own != wanted and not student.new_head and len(own) == len(wanted) and all(map(GENERIC.fullmatch, own)):
+        student.model.config.id2label = dict(enumerate(wanted))
+        student.model.config.label2id = {name: number for number, name in enumerate(wanted)}
+        return True
+    return own == wanted
 
 
 def _from_shape(shape: str, teacher: Loaded | None, *, task: Any, seed: int) -> Loaded:

@@ -285,10 +285,14 @@ class _Training:
             self._make_optimizer()
 
     def _rate(self) -> float:
-        """The learning rate of the next step; tells the method how far the stage has come."""
+        """The learning rate of the next step; tells the method how far the stage has come, or
+        the training where answers are learned in both."""
         start = self.stage_ends[self.progress.stage - 1] if self.progress.stage else 0
         steps = self.stage_ends[self.progress.stage] - start
-        self.method.progress = (self.progress.step - start) / max(steps - 1, 1)
+        if self.method.answers_throughout:
+            self.method.progress = self.progress.step / max(self.total_steps - 1, 1)
+        else:
+            self.method.progress = (self.progress.step - start) / max(steps - 1, 1)
         return schedule.learning_rate(
             self.progress.step - start,
             steps,

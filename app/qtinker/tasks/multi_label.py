@@ -49,7 +49,9 @@ class MultiLabel(Task):
 
     def average(self, answers: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         """Logits of the averaged probability of each label."""
-        return torch.logit((answers.sigmoid() * shares).sum(0), eps=1e-6)
+        weights = shares.log()
+        yes, no = ((F.logsigmoid(each) + weights).logsumexp(0) for each in (answers, -answers))
+        return yes - no
 
     def predictions(self, logits: Any) -> np.ndarray:
         """bool [B, C]: the labels whose probability is above one half."""
