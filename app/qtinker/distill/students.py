@@ -95,14 +95,14 @@ def cut_layers(source: Loaded, layers: list[int], *, task: Any = None, seed: int
         student.load_state_dict(weights)
     result = Loaded(student.eval(), copy.deepcopy(source.tokenizer), dict(source.meta), None, source.new_head)
     result.meta["name"] = f"{source.name}-L{'-'.join(map(str, layers))}"
-    if task is not None and task.labels and not keeps_head(result, task):
+    if task is not None and task.labels and not _takes_labels(result, task):
         checkpoint.replace_head(student, list(task.labels), seed=seed)
         result.new_head = True
     return result
 
 
-def keeps_head(student: Loaded, task: Any) -> bool:
-    """Whether a student's head is one for the task's labels; names that say nothing (LABEL_0) become theirs."""
+def _takes_labels(student: Loaded, task: Any) -> bool:
+    """Whether a student's head is for the task's labels, given those names where it has none of its own (LABEL_0)."""
     wanted, own = list(task.labels), student.labels
     if own != wanted and not student.new_head and len(own) == len(wanted) and all(map(GENERIC.fullmatch, own)):
         student.model.config.id2label = dict(enumerate(wanted))
