@@ -19,6 +19,7 @@ from .errors import Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .kinds import KINDS
+from .label_order import nameless, order_of
 from .shapes import Shape
 from .spec import RunSpec
 from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
@@ -143,7 +144,7 @@ def _further_teachers(spec: RunSpec, teacher: Shape, found: Findings) -> None:
             _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
                  finetuning(spec, name))  # fmt: skip
         _positions(spec, shape, found)
-        if shape.trained and teacher.trained and sorted(teacher.labels) != sorted(shape.labels):
+        if shape.trained and teacher.trained and order_of(shape.labels, teacher.labels) is None:
             _add(found, "teacher.also", f"{name} was trained for other labels than {spec.teacher.model}.",
                  "Take teachers of one task.")  # fmt: skip
 
@@ -250,7 +251,7 @@ def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Exampl
             _add(found, "teacher.model", error.message, error.fix)
     for text in loaded.warnings:
         _add(found, "data.train", text, level="warning")
-    if teacher and teacher.trained and spec.teacher and not spec.teacher.finetune and _generic(teacher.labels):
+    if teacher and teacher.trained and spec.teacher and not spec.teacher.finetune and nameless(teacher.labels):
         wanted = loaded.labels
         if KINDS[loaded.task_type].named and wanted and len(teacher.labels) != len(wanted):
             _add(found, "teacher.model", f"{teacher.name} answers with {len(teacher.labels)} labels, and the data has "
@@ -369,10 +370,6 @@ def _add(found: Findings, where: str, message: str, fix: str = "", *, level: str
     problem = Problem(where, message, fix, level)
     if problem not in found.problems:
         found.problems.append(problem)
-
-
-def _generic(labels: tuple[str, ...]) -> bool:
-    return all(name.startswith("LABEL_") for name in labels)
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import model_folder
+from . import heads, model_folder
 from .errors import CheckpointError, InputError
 from .kinds import KINDS, names_of, task_of
+from .label_order import order_of
 from .model_card import model_card
 
-HEADS = {"classifier", "score"}
-"""What transformers calls the last layer of a classification head: GPT-2's is `score`, everyone else's `classifier`."""
 WORD_HEADS = ("cls.predictions.", "lm_head.", "vocab_transform.", "vocab_projector.", "predictions.")
 """How the names of the weights begin that answer which word was hidden."""
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
@@ -75,7 +74,7 @@ def task_in(path: str | Path) -> dict[str, Any] | None:
         return found
     if found["type"] == "masked-lm":
         return found if any(name.startswith(WORD_HEADS) for name in names) else None
-    last = {*HEADS, "qa_outputs"}
+    last = {*heads.NAMES, "qa_outputs"}
     return found if any(name.split(".")[-2:-1] and name.split(".")[-2] in last for name in names) else None
 
 
@@ -108,10 +107,10 @@ def load(
 ) -> Loaded:
     """Load a model folder, in fp32 and in eval mode.
 
-    With `labels`, `num_labels` or a `task` (`tasks.Task`), the model gets a head
-    for them: the folder's own where it was trained for the same labels in the same order (or for as many, where only
-    a number is given), else a new one whose random weights come from `seed`. Without them the folder's own head is
-    kept; a folder without one gives the bare encoder.
+    With `labels`, `num_labels` or a `task` (`tasks.Task`), the model gets a head for them: the folder's own where it
+    was trained for the same labels, its outputs brought into their order (or for as many, where only a number is
+    given), else a new one whose random weights come from `seed`. Without them the folder's own head is kept; a folder
+    without one gives the bare encoder.
 
     Args:
         kind: "masked-lm" keeps the head that an encoder was pretrained with, which is left away otherwise.
@@ -170,7 +169,9 @@ def load(
         _complete(folder, model, info)
         new_head = wanted is not None and not kept
         if new_head and wanted != "masked-lm":  # that one's output layer is the word embeddings
-            _draw_head(model)
+            heads.draw(model)
+        if kept and labels:
+            heads.bring_into_order(model, labels)
     _pad_token(model, tokenizer)
     own_memory(model)
     model.eval()
@@ -209,14 +210,14 @@ def _same_head(
     own: dict[str, Any], wanted: str, labels: list[str] | None, count: int | None, config: dict[str, Any], *,
     strict: bool,
 ) -> bool:  # fmt: skip
-    """Whether a folder's trained head answers what is wanted: the same kind of task, the same labels in their order."""
+    """Whether a folder's trained head answers what is wanted: the same kind of task, the same labels in any order."""
     if strict and own["type"] != wanted:
         return False
     if not strict and KINDS[own["type"]].auto_class != KINDS[wanted].auto_class:
         return False
     names = [str(label) for label in own.get("labels") or []] or names_of(config)
     if labels:
-        return names == labels
+        return order_of(names, labels) is not None
     return count is None or len(names) == count
 
 
@@ -258,21 +259,6 @@ def model_inputs(model: Any) -> tuple[str, ...]:
     return ("input_ids", "attention_mask", "token_type_ids") if segments else ("input_ids", "attention_mask")
 
 
-def replace_head(model: Any, labels: list[str], *, seed: int) -> None:
-    """Give a classification model a new head for other labels, with random weights from `seed`."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        last = next(getattr(model, name) for name in HEADS if hasattr(model, name))
-        fresh = torch.nn.Linear(last.in_features, len(labels), bias=last.bias is not None)
-        setattr(model, next(name for name in HEADS if hasattr(model, name)), fresh)
-        model.config.id2label = dict(enumerate(labels))
-        model.config.label2id = {name: index for index, name in enumerate(labels)}
-        model.num_labels = len(labels)
-        _draw_head(model)
-
-
 def _complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
     """Refuse a folder that lacks weights of the encoder: they would stay random without a word.
 
@@ -289,20 +275,6 @@ def _complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
             f"{folder} is incomplete: it has no {missing[0]}" + (f" and {len(missing) - 1} more" * (len(missing) > 1)),
             "Fetch or import the model again.",
         )
-
-
-def _draw_head(model: Any) -> None:
-    """Draw all layers of the head anew (transformers keeps matching ones, such as DistilBERT's pre_classifier)."""
-    import torch
-
-    for name, child in model.named_children():
-        if name == model.base_model_prefix:
-            continue
-        for part in child.modules():
-            if isinstance(part, torch.nn.Linear):
-                torch.nn.init.normal_(part.weight, std=model.config.initializer_range)
-                if part.bias is not None:
-                    torch.nn.init.zeros_(part.bias)
 
 
 def _pad_token(model: Any, tokenizer: Any) -> None:

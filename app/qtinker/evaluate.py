@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from . import model_folder, registry
 from .data import Examples
 from .errors import InputError
 from .kinds import KINDS, task_of
+from .label_order import nameless, order_of
 from .measure import Job, Measurement, measure, measure_in_child
 from .quantize.layers import bytes_by_part
 from .quantize.verify import compare_answers
@@ -31,7 +31,6 @@ from .spec import DataSpec
 
 SLOWER = 0.95
 """A quantized model below this share of its source's speed is called slower; nearer ones are the clock's noise."""
-_GENERIC = re.compile(r"LABEL_\d+$")
 
 
 def evaluate(
@@ -139,20 +138,16 @@ def label_order(own: Sequence[str], reference: Sequence[str], name: str, warning
     Raises:
         InputError: the labels are different ones.
     """
-    for same in (str, str.casefold):
-        numbers = {same(label): number for number, label in enumerate(own)}
-        if len(numbers) == len(own) == len(reference) and all(same(label) in numbers for label in reference):
-            return [numbers[same(label)] for label in reference]
-    if list(own) == [f"LABEL_{label}" for label in reference]:
-        return list(range(len(own)))
-    nameless = all(_GENERIC.match(label) for label in own) or all(_GENERIC.match(label) for label in reference)
-    if nameless and len(own) == len(reference):
+    found = order_of(own, reference)
+    if found is None:
+        raise InputError(
+            f"{name} answers {_some(own)}, but what it is compared with has {_some(reference)}.",
+            "Compare models that were trained for the same labels.",
+        )
+    by_number = list(own) == [f"LABEL_{label}" for label in reference]
+    if nameless(own) != nameless(reference) and not by_number:
         warnings.append(f"{name}: its labels have numbers instead of names; they are taken in order.")
-        return list(range(len(own)))
-    raise InputError(
-        f"{name} answers {_some(own)}, but what it is compared with has {_some(reference)}.",
-        "Compare models that were trained for the same labels.",
-    )
+    return found
 
 
 def environment(threads: int | None) -> dict[str, Any]:
@@ -205,7 +200,7 @@ def _examples(data: DataSpec | Examples | None, path: Path, names: list[str]) ->
         return Examples(sample.texts, pairs, form=form), names, {"source": "sample, without its labels"}
     source = data.eval or data.train
     task = task_of(_config(path), model_folder.read_meta(path)) or {}
-    if names and all(_GENERIC.match(name) for name in names):
+    if nameless(names):
         names = [name.removeprefix("LABEL_") for name in names]  # data without names counts from 0 as well
     examples = data_module.load_eval(
         source, text_column=data.text_column, text_pair_column=data.text_pair_column, label_column=data.label_column,

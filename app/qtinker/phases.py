@@ -24,6 +24,7 @@ from .errors import InputError, RunStopped
 from .judging import answers_where_it_is, judged
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
+from .label_order import order_of
 from .quantize.qat import rounding
 from .report import ModelReport
 from .spec import RunSpec, StudentSpec, TrainingSpec
@@ -152,11 +153,10 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
     assert teacher is not None
     source = registry.resolve(teacher.model)
     own = checkpoint.task_in(source)
-    if own is not None and own["type"] == work.task.type and KINDS[work.task.type].named:
-        names = [] if all(name.startswith("LABEL_") for name in own["labels"]) else own["labels"]
-        if sorted(names) == sorted(work.task.labels) or (not names and len(own["labels"]) == work.task.num_outputs):
-            work.say(f"{teacher.model} is trained for these labels already.")
-            return {"path": str(source), "reused": True}
+    own = own if own is not None and own["type"] == work.task.type and KINDS[work.task.type].named else None
+    if own is not None and order_of(own["labels"], work.task.labels) is not None:
+        work.say(f"{teacher.model} is trained for these labels already.")
+        return {"path": str(source), "reused": True}
     training = TrainingSpec(**{
         **spec.training.model_dump(), "epochs": teacher.epochs, "learning_rate": teacher.learning_rate,
         "max_steps": None, "eval_every": None,

@@ -20,7 +20,7 @@ from qtinker.distill.students import build_student
 from qtinker.distill.teacher import Teacher
 from qtinker.spec import StudentSpec
 from qtinker.spec_methods import METHODS
-from qtinker.tasks import MaskedLM, MultiLabel
+from qtinker.tasks import MaskedLM, MultiLabel, TokenClassification
 from training_job import go
 
 pytestmark = pytest.mark.train
@@ -57,6 +57,28 @@ def test_a_head_whose_labels_have_no_names_comes_along(labels):
     student = build_student(StudentSpec(layers=[1, 3]), teacher, task=tiny.task(), seed=1)
     assert torch.equal(student.model.classifier.weight, teacher.model.classifier.weight) and not student.new_head
     assert student.labels == list(tiny.LABELS) and teacher.labels == list(labels)
+
+
+def test_a_head_for_the_labels_in_another_order_is_put_into_theirs():
+    teacher = tiny.bert(4, 32, labels=("good", "bad"))
+    before = teacher.model.classifier.weight.clone()
+    student = build_student(StudentSpec(layers=[1, 3]), teacher, task=tiny.task(), seed=1)
+    assert torch.equal(student.model.classifier.weight, before[[1, 0]]) and not student.new_head
+    assert student.labels == ["bad", "good"]
+    assert torch.equal(teacher.model.classifier.weight, before) and teacher.labels == ["good", "bad"]
+
+
+@pytest.mark.parametrize("own", [("B-x", "O"), ("O", "B-y")])
+def test_a_distilbert_takes_a_head_for_words_by_its_labels(own):
+    encoder, task = tiny.bert(2, 16), TokenClassification(("O", "B-x"))
+    config = encoder.model.config
+    config.id2label, config.label2id = dict(enumerate(own)), {name: number for number, name in enumerate(own)}
+    tagger = transformers.BertForTokenClassification(config).eval()
+    teacher = checkpoint.Loaded(tagger, encoder.tokenizer, {"name": "tagger", "kind": "finetuned"})
+    student = build_student(StudentSpec(layers=[1], architecture="distilbert"), teacher, task=task, seed=1)
+    given, got = tagger.classifier.weight, student.model.classifier.weight
+    assert student.labels == ["O", "B-x"] and student.new_head == (own == ("O", "B-y"))
+    assert torch.equal(got, given[[1, 0]]) != student.new_head and not torch.equal(got, given)
 
 
 def test_a_head_for_other_labels_does_not():

@@ -60,13 +60,26 @@ def test_an_encoder_gets_a_seeded_head(tmp_path):
     assert type(checkpoint.load(tmp_path / "p").model).__name__ == "BertModel"
 
 
-def test_other_labels_or_another_order_get_a_new_head(tmp_path):
+def test_other_labels_get_a_new_head(tmp_path):
     source = tiny.bert()
     checkpoint.save(source.model, source.tokenizer, tmp_path / "m", meta=META)
-    assert checkpoint.load(tmp_path / "m", labels=["good", "bad"]).new_head
+    assert checkpoint.load(tmp_path / "m", labels=["good", "worse"]).new_head
     three = checkpoint.load(tmp_path / "m", num_labels=3)
     assert three.new_head and three.model.classifier.out_features == 3
     assert not checkpoint.load(tmp_path / "m", num_labels=2).new_head
+
+
+@pytest.mark.parametrize("own", [("bad", "good", "so-so"), ("BAD", "Good", "So-so")])
+def test_a_head_follows_the_order_of_the_labels(tmp_path, own):
+    source = tiny.bert(labels=own)
+    checkpoint.save(source.model, source.tokenizer, tmp_path / "m", meta={"name": "m", "kind": "finetuned"})
+    text = source.tokenizer("good movie", return_tensors="pt")
+    said = source.model(**text).logits[0].detach()
+    loaded = checkpoint.load(tmp_path / "m", task=tiny.task(labels=("so-so", "bad", "good")))
+    assert not loaded.new_head and loaded.labels == ["so-so", "bad", "good"]
+    assert torch.equal(loaded.model(**text).logits[0], said[[2, 0, 1]])
+    checkpoint.save(loaded.model, loaded.tokenizer, tmp_path / "again", meta={"name": "again", "kind": "finetuned"})
+    assert checkpoint.load(tmp_path / "again").labels == ["so-so", "bad", "good"]
 
 
 def test_loading_leaves_the_random_numbers_alone(tmp_path):

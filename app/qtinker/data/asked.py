@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..kinds import KINDS
+from ..label_order import nameless
 from ..spec import RunSpec
 
 
@@ -23,7 +24,7 @@ def asked(spec: RunSpec, own: dict[str, Any] | None) -> dict[str, Any]:
     if own is None or spec.teacher is None or (own["type"] == "masked-lm" and wanted != "masked-lm"):
         return {"task": wanted}
     labels = [str(label) for label in own.get("labels") or []]
-    if all(label.startswith("LABEL_") for label in labels):
+    if nameless(labels):
         labels = []
     if spec.teacher.finetune:
         return {"task": wanted, "labels": labels or None}

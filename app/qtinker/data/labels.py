@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
+from ..label_order import nameless
 from .examples import NO_LABEL
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _MISSING = frozenset({"", "nan", "null", "<na>"})
 _MOST_SCORES = 20
 _COMMA = re.compile(r"[-+]?\d+,\d+")
-_GENERIC = re.compile(r"LABEL_\d+")
 
 
 @dataclass
@@ -144,7 +144,7 @@ def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> 
     index = {name: number for number, name in enumerate(known)}
     present = order(value for value in values if value is not None)
     lookup: dict[str | None, int] = {None: NO_LABEL}
-    generic = all(_GENERIC.fullmatch(name) for name in known)
+    generic = nameless(known)
     numbers = {number_name(name): number for name, number in index.items() if _NUMBER.fullmatch(name)}
     folded: dict[str, list[int]] = {}
     for name, number in index.items():

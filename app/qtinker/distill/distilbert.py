@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from .. import heads
 from ..checkpoint import Loaded
 from ..errors import InputError
+from ..label_order import order_of
 
 LAYER_PARTS = {
     "attention.self.query": "attention.q_lin",
@@ -35,7 +37,7 @@ HEAD_PARTS = {
 def cut_distilbert(source: Loaded, layers: list[int], *, task: Any, seed: int) -> Loaded:
     """A DistilBERT with a BERT's embeddings and its layers of these numbers (from 0), and a head for the task.
 
-    The heads for hidden words and for answers in a text are copied, as is the one for words where it has as many
+    The heads for hidden words and for answers in a text are copied, as is the one for words where it is for the same
     labels; the head for whole texts is new, from `seed`.
 
     Raises:
@@ -65,12 +67,18 @@ def cut_distilbert(source: Loaded, layers: list[int], *, task: Any, seed: int) -
         torch.manual_seed(seed)
         model = getattr(transformers, task.head_class).from_config(config, dtype=torch.float32)
     weights = _weights(source.model, layers)
+    if order_of(source.labels, task.labels) is None:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier.")}
     own = model.state_dict()
     fitting = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     model.load_state_dict(fitting, strict=False)
     model.tie_weights()
+    if "classifier.weight" in fitting:  # of the words, in the source's order of labels
+        heads.rename(model, source.labels)
+        heads.bring_into_order(model, task.labels)
     meta = {**source.meta, "name": f"{source.name}-distilbert-L{'-'.join(map(str, layers))}"}
-    new = task.type != "masked-lm" and not any(name.startswith(("classifier.", "qa_outputs.")) for name in fitting)
+    trained = not source.new_head and any(name.startswith(("classifier.", "qa_outputs.")) for name in fitting)
+    new = task.type != "masked-lm" and not trained
     return Loaded(model.eval(), copy.deepcopy(source.tokenizer), meta, None, new_head=new)
 
 

@@ -8,22 +8,20 @@ from typing import Any
 
 import torch
 
-from .. import checkpoint, registry
+from .. import checkpoint, heads, registry
 from ..checkpoint import Loaded
 from ..errors import InputError
 from ..spec import SHAPE, StudentSpec
 from .distilbert import cut_distilbert
 
 _LAYER = re.compile(r"^(?P<stem>.*\.(?:encoder\.layer|transformer\.layer|h))\.(?P<index>\d+)\.(?P<rest>.+)$")
-GENERIC = re.compile(r"LABEL_\d+")
-"""A label that names nothing but its place."""
 
 
 def build_student(spec: StudentSpec, teacher: Loaded | None, *, task: Any, seed: int) -> Loaded:
     """The student that the spec names, in fp32 on the CPU, with a head for the task's labels.
 
-    A head is copied where the source has one trained for the same labels, else made anew from `seed`. The teacher is
-    left as it is.
+    A head is copied where the source has one trained for the same labels, in any order, else made anew from `seed`.
+    The teacher is left as it is.
 
     Args:
         task: `tasks.Task`.
@@ -95,20 +93,10 @@ def cut_layers(source: Loaded, layers: list[int], *, task: Any = None, seed: int
         student.load_state_dict(weights)
     result = Loaded(student.eval(), copy.deepcopy(source.tokenizer), dict(source.meta), None, source.new_head)
     result.meta["name"] = f"{source.name}-L{'-'.join(map(str, layers))}"
-    if task is not None and task.labels and not _takes_labels(result, task):
-        checkpoint.replace_head(student, list(task.labels), seed=seed)
+    if task is not None and task.labels and not heads.bring_into_order(student, task.labels):
+        heads.replace(student, task.labels, seed=seed)
         result.new_head = True
     return result
-
-
-def _takes_labels(student: Loaded, task: Any) -> bool:
-    """Whether a student's head is for the task's labels, given those names where it has none of its own (LABEL_0)."""
-    wanted, own = list(task.labels), student.labels
-    if own != wanted and not student.new_head and len(own) == len(wanted) and all(map(GENERIC.fullmatch, own)):
-        student.model.config.id2label = dict(enumerate(wanted))
-        student.model.config.label2id = {name: number for number, name in enumerate(wanted)}
-        return True
-    return own == wanted
 
 
 def _from_shape(shape: str, teacher: Loaded | None, *, task: Any, seed: int) -> Loaded:

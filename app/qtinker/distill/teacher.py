@@ -12,6 +12,7 @@ from .. import checkpoint
 from ..checkpoint import Loaded
 from ..data import Encoded, collate, tokenizer_key
 from ..errors import InputError
+from ..label_order import order_of
 from . import precision as arithmetic
 from .aligned import Aligned
 from .device import moved
@@ -153,18 +154,17 @@ class Teacher:
 def label_order(teacher: Loaded, task: Any) -> list[int] | None:
     """Which of the teacher's outputs is which of the task's labels; None where the order is the same.
 
-    Names that say nothing (LABEL_0, LABEL_1) are taken to be in the task's order.
+    Names meet by the rule of `order_of`: those that say nothing (LABEL_0, LABEL_1) are in the task's order.
 
     Raises:
         InputError: the teacher was trained for other labels.
     """
     wanted, own = list(task.labels), teacher.labels
-    if not wanted or own == wanted or (len(own) == len(wanted) and all(name.startswith("LABEL_") for name in own)):
-        return None
-    if sorted(own) != sorted(wanted):
+    found = order_of(own, wanted) if wanted else []
+    if found is None:
         shown = [", ".join(names[:8]) + (", ..." if len(names) > 8 else "") for names in (own, wanted)]
         raise InputError(
             f"The teacher {teacher.name} was trained for other labels ({shown[0]}) than the data has ({shown[1]}).",
             "Finetune a teacher on this data first (--finetune-teacher), or correct the labels.",
         )
-    return [own.index(name) for name in wanted]
+    return None if found == list(range(len(found))) else found
