@@ -75,6 +75,20 @@ def test_line_ends(tmp_path, end):
     assert rows_of(read_file(tmp_path / "a.csv")) == [("one thing", "a"), ("two things", "b")]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"left\nand came back"\n"again"\n"and ""again"""\n', ["left\nand came back", "again", 'and "again"']),
+        ('text\n"left\n\nand came back"\n"once\nmore"\n', ["left\n\nand came back", "once\nmore"]),
+        ('"I left\nand came back"\nhe said\nand went\n', ['"I left', 'and came back"', "he said", "and went"]),
+        ('one\n"two "or" three"\n"I left\nand went"\n', ["one", '"two "or" three"', '"I left', 'and went"']),
+    ],
+)
+def test_quotes_of_a_single_column_hold_lines_where_all_else_is_quoted_too(tmp_path, text, expected):
+    (tmp_path / "a.csv").write_text(text)
+    assert rows_of(read_file(tmp_path / "a.csv")) == [(cell,) for cell in expected]
+
+
 def test_quotes_that_are_not_doubled_are_read_with_a_warning(tmp_path):
     (tmp_path / "a.csv").write_text('text,label\n"a "quoted" word",x\n"fine, too",y\n')
     table = read_file(tmp_path / "a.csv")

@@ -148,8 +148,10 @@ def _find_quoting(source: str, reopen: Open, delimiter: str) -> tuple[int, bool,
     """How quotes are meant, by parsing the whole file each way: quoting, strictness, warnings."""
     plain = _look(reopen, delimiter, csv.QUOTE_NONE, strict=False)
     quoted = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=True)
-    if quoted.clean and not (plain.clean and plain.fields == quoted.fields and plain.rows != quoted.rows):
-        return csv.QUOTE_MINIMAL, True, []
+    if quoted.clean:
+        either = plain.clean and plain.fields == quoted.fields and plain.rows != quoted.rows
+        if not either or (plain.fields == 1 and _hold_lines(reopen, delimiter)):
+            return csv.QUOTE_MINIMAL, True, []
     if plain.clean:
         return csv.QUOTE_NONE, False, []
     loose = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=False)
@@ -168,6 +170,27 @@ def _find_quoting(source: str, reopen: Open, delimiter: str) -> tuple[int, bool,
         f"{source}, line {worst.bad_line}: {worst.bad_fields} fields where the first row has {worst.fields}{more}.",
         f"Quote cells that hold a {_NAMES[delimiter]}, or remove the row.",
     )
+
+
+def _hold_lines(reopen: Open, delimiter: str) -> bool:
+    """Whether the quotes of a single column hold line breaks: other cells are quoted as well, or all of them are."""
+    whole = opened = unquoted = 0
+    inside = False
+    with reopen() as file:
+        for row in csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE):
+            text = "".join(row).replace('""', "")
+            quotes = text.count('"')
+            if inside and quotes == 1 and text.endswith('"'):
+                inside = False
+            elif not inside and quotes == 2 and text.startswith('"') and text.endswith('"'):
+                whole += 1
+            elif not inside and quotes == 1 and text.startswith('"'):
+                opened, inside = opened + 1, True
+            elif quotes:
+                return False
+            elif not inside and text:
+                unquoted += 1
+    return whole >= opened or unquoted <= 1  # a header may go without
 
 
 def _look(reopen: Open, delimiter: str, quoting: int, *, strict: bool) -> _Look:
