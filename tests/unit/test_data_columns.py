@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from qtinker.data.columns import find_columns
 from qtinker.data.labels import aligned, canonical, label_set, order
+from qtinker.data.loading import load
 from qtinker.data.table import RawTable, TableBuilder
 from qtinker.errors import InputError
+from qtinker.spec import DataSpec
 
 TEXTS = ["the film was good fun", "nothing of it made sense", "I have seen worse things", "you may well like it"] * 3
 SECONDS = ["it was a good film", "it made no sense at all", "it was the worst thing", "everybody likes this film"] * 3
@@ -101,6 +103,14 @@ def test_labels_as_words():
     assert label_set(["true", "false"], "x").names == ("false", "true")
     assert canonical(["0.5", "1.50", "yes"]) == ["0.5", "1.50", "yes"]
     assert label_set(["-1", "0.5", "1"], "x").names == ("-1", "0.5", "1")
+
+
+def test_words_that_stand_for_no_label_are_told(tmp_path):
+    rows = [f"film number {number},{('yes', 'no', 'null')[number % 3]}" for number in range(18)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows, "an odd one,NULL", "none at all,", ""]))
+    loaded = load(DataSpec(train=str(tmp_path / "a.csv"), eval_fraction=0.2), seed=1)
+    assert any("'null' is read as no label (6 rows)" in text for text in loaded.findings)
+    assert any("'NULL' is read as no label (1 row)" in text for text in loaded.findings)
 
 
 def test_labels_that_differ_in_case_are_pointed_out():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,12 @@ def clean_label(cell: str | None) -> str | None:
     """A label without surrounding space; None where it is missing (empty, null, NaN)."""
     cell = (cell or "").strip()
     return None if cell.lower() in _MISSING else cell
+
+
+def missing_words(values: Iterable[str | None]) -> list[str]:
+    """What is to be told of cells whose words stand for no label ("null", "nan"): each word and how often it comes."""
+    words = Counter(word for cell in values if (word := (cell or "").strip()) and word.lower() in _MISSING)
+    return [f"{word!r} is read as no label ({count:,} row{'s' * (count > 1)})" for word, count in sorted(words.items())]
 
 
 def canonical(values: Iterable[str | None]) -> list[str | None]:
