@@ -148,7 +148,8 @@ class Bench:
         """What makes a row: a verb of QTinker and its settings, the teacher left out."""
         chosen = DATA[row.task]
         epochs, rate = chosen.student
-        epochs = self.longer * (chosen.best if row.method == "best" else epochs)
+        epochs = chosen.best if row.method == "best" else epochs
+        epochs = epochs if self.longer == 1 else self.longer * epochs
         settings = self._training(row.task, (epochs, rate), row.seed)
         settings |= {"student_layers": row.layers, "name": row.key.replace(" ", "-")}
         if row.method == "control":
@@ -162,7 +163,8 @@ class Bench:
             settings["new_pairs"] = chosen.new_pairs
             if row.method != "best" and not self.small:
                 settings["max_steps"] = chosen.steps and round(self.longer * chosen.steps)
-        return "distill", settings | METHODS[row.method] | (chosen.feature if row.method == "feature" else {})
+        special = chosen.feature if row.method == "feature" else {}
+        return "distill", settings | METHODS[row.method] | chosen.answers | special
 
     def _teacher(self, task: str) -> dict[str, Any] | None:
         start = DATA[task].start

@@ -31,6 +31,8 @@ METHODS: dict[str, dict[str, Any]] = {
 """The settings of each row. In so few steps answers are trained from the first on, and states weigh little beside."""
 WITH_LABELS = {"temperature": 4.0, "kd_weight": 0.5, "ce_weight": 0.5}
 """The teacher's answers and the true labels, half each. TinyBERT's, which are `feature`'s own, are the former alone."""
+SOFT_ALONE = {"temperature": 1.0, "kd_weight": 1.0, "ce_weight": 0.0}
+"""The teacher's answers as they are, no labels: `feature`'s own."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -65,6 +67,8 @@ class Data:
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
     feature: dict[str, Any] = field(default_factory=dict)
     """Other settings of the method feature."""
+    answers: dict[str, Any] = field(default_factory=dict)
+    """How every method learns from the teacher's answers, where not in QTinker's own way."""
     new_pairs: int = 0
     """So many new pairs of its texts for each that every method learns, from the teacher's answers alone."""
     steps: int | None = None
@@ -90,7 +94,7 @@ DATA = {
     ),
     "wnut17": Data(
         "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (6, 2e-4), 6, 64,
-        unlabelled="wnut17/emerging.test.annotated", half="0,1,4", third="0,4",
+        unlabelled="wnut17/emerging.test.annotated", half="0,1,4", third="0,4", answers=SOFT_ALONE,
         sentences=("rte/train.tsv", "stsb/train.tsv", "xquad/xquad.en.json"),
     ),
 }  # fmt: skip

@@ -174,6 +174,10 @@ class RelationsMethod(TwoStages):
         None, "Teacher layer", "The teacher layer, counted from 1, that the student's last layer learns from. Left "
         "out: the last; 21 of 24.", ge=1, level="advanced",
     )
+    relation_weight: float = setting(
+        1.0, "Weight of the relations", "Weight of each of the three losses. The paper trains them alone; beside "
+        "answers (answers_throughout) much less suits, such as 0.05.", gt=0, level="advanced",
+    )
     intermediate_share: float = setting(
         0.5, "Intermediate stage", "Share of the epochs for the relations; the rest is for the answers.", ge=0, lt=1
     )

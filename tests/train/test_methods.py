@@ -363,7 +363,10 @@ def test_relations_are_those_of_the_models_own_projections(tmp_path):
         scores = split @ split.transpose(-1, -2) / split.shape[-1] ** 0.5
         return scores.masked_fill(batch["attention_mask"][:, None, None] == 0, -1e30).softmax(-1)
 
-    _, events = go(student, tmp_path, method=METHODS["relations"](), teacher=teacher, data=data, epochs=2)
+    method = METHODS["relations"](relation_weight=0.25)
+    _, events = go(student, tmp_path, method=method, teacher=teacher, data=data, epochs=2)
+    told = first(events)
+    assert told["loss"] == pytest.approx(0.25 * sum(told["parts"][name] for name in ("q-q", "k-k", "v-v")))
     fresh = tiny.bert(2, 32, 2, seed=2, dropout=0.0)
     for part, name in (("query", "q-q"), ("key", "k-k"), ("value", "v-v")):
         p, q = relations(teacher, 4, part), relations(fresh, 2, part)

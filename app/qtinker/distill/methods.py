@@ -370,7 +370,7 @@ class Relations(_TwoStages):
             )
             for part in "qkv"
         }  # fmt: skip
-        return {f"{part}-{part}": Part(value, 1.0, "tokens") for part, value in values.items()}
+        return {f"{part}-{part}": Part(value, self.spec.relation_weight, "tokens") for part, value in values.items()}
 
 
 def relation_heads(student_width: int, teacher_width: int) -> int:
