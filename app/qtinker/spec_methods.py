@@ -1,4 +1,4 @@
-"""The settings of the distillation methods, one class each. What they do with them: distill/methods.py."""
+"""The settings of the distillation methods, one class each. What they do with them: distill/methods/."""
 
 from __future__ import annotations
 

@@ -120,3 +120,12 @@ def test_a_data_set_of_another_machine_stands_in_the_table_until_its_teacher_is_
         json.dumps({"key": "rte teacher", "checkpoint": "here", **row(accuracy=0.75), "settings": digest})
     )
     assert "0.7500" in (text := bench.write()) and "0.8125" not in text
+
+
+def test_the_rows_that_are_kept_were_made_with_todays_settings(quality, tmp_path):
+    bench = object.__new__(quality.Bench)
+    bench.small, bench.data, bench.home = False, tmp_path, tmp_path
+    rows = json.loads((quality.ROOT / "benchmarks" / "results" / "quality.json").read_text())
+    looked_at = {key: row for key, row in rows.items() if " best " not in key}  # those read the data
+    assert len(looked_at) > 50
+    assert [key for key, row in looked_at.items() if not bench._is_current({"key": key, **row})] == []
