@@ -163,8 +163,7 @@ class Bench:
             settings["new_pairs"] = chosen.new_pairs
             if row.method != "best" and not self.small:
                 settings["max_steps"] = chosen.steps and round(self.longer * chosen.steps)
-        special = chosen.feature if row.method == "feature" else {}
-        return "distill", settings | METHODS[row.method] | chosen.answers | special
+        return "distill", settings | METHODS[row.method] | chosen.answers | chosen.own.get(row.method, {})
 
     def _teacher(self, task: str) -> dict[str, Any] | None:
         start = DATA[task].start

@@ -33,6 +33,8 @@ WITH_LABELS = {"temperature": 4.0, "kd_weight": 0.5, "ce_weight": 0.5}
 """The teacher's answers and the true labels, half each. TinyBERT's, which are `feature`'s own, are the former alone."""
 SOFT_ALONE = {"temperature": 1.0, "kd_weight": 1.0, "ce_weight": 0.0}
 """The teacher's answers as they are, no labels: `feature`'s own."""
+LIGHT = {"relation_weight": 0.05}
+"""Relations that weigh about as much as the answers beside them."""
 SEED = 42
 """Of the teachers, and of the first students."""
 
@@ -65,8 +67,8 @@ class Data:
     """Other layers for students of a third of the depth."""
     start: str | None = None
     """The data set whose finetuned teacher this one's begins as; None: the pretrained encoder."""
-    feature: dict[str, Any] = field(default_factory=dict)
-    """Other settings of the method feature."""
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Other settings of single methods."""
     answers: dict[str, Any] = field(default_factory=dict)
     """How every method learns from the teacher's answers, where not in QTinker's own way."""
     new_pairs: int = 0
@@ -78,11 +80,11 @@ class Data:
 DATA = {
     "sst2": Data(
         "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "accuracy", (3, 1e-4), (6, 2e-4), 6, 64,
-        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000, feature=WITH_LABELS,
+        examples=6000, seeds=1, unlabelled="sst2/train.tsv", most_unlabelled=12_000, own={"feature": WITH_LABELS},
     ),
     "rte": Data(
         "RTE", "rte/train.tsv", "rte/dev.tsv", "accuracy", (4, 1e-4), (6, 1e-4), 3, 96,
-        batch_size=16, start="stsb", new_pairs=3, steps=936, half="0,1,4", feature=WITH_LABELS,
+        batch_size=16, start="stsb", new_pairs=3, steps=936, half="0,1,4", own={"feature": WITH_LABELS},
     ),
     "stsb": Data(
         "STS-B", "stsb/train.tsv", "stsb/dev.tsv", "pearson", (4, 1e-4), (6, 2e-4), 3, 64,
@@ -95,6 +97,7 @@ DATA = {
     "wnut17": Data(
         "WNUT17", "wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "f1", (4, 2e-4), (6, 2e-4), 6, 64,
         unlabelled="wnut17/emerging.test.annotated", half="0,1,4", third="0,4", answers=SOFT_ALONE,
+        own={"relations": LIGHT, "best": LIGHT},
         sentences=("rte/train.tsv", "stsb/train.tsv", "xquad/xquad.en.json"),
     ),
 }  # fmt: skip

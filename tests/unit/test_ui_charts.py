@@ -7,7 +7,7 @@ import json
 import pytest
 from qtinker import runs
 from qtinker.spec import RunSpec
-from qtinker.ui import charts, curves, format, run_views
+from qtinker.ui import charts, curves, format, report_views, run_views
 from qtinker.ui.texts import Texts
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"
@@ -112,6 +112,43 @@ def test_curves_read_on_and_go_back_where_a_resumed_run_does(qtinker_home):
         file.write('till", "step": 4, "loss": 0.9}\n' + json.dumps(_step(3, 1.1)) + "\n")
     known = curves.curves(run)
     assert known.phases["distill"].losses["loss"] == [(1, 3.0), (2, 2.0), (3, 1.1)]
+
+
+TAGS = {"f1": 0.56, "precision": 0.66, "recall": 0.49, "macro_f1": 0.38, "accuracy": 0.95, "examples": 9}
+SCORES = {"pearson": 0.87, "spearman": 0.86, "rmse": 0.42, "examples": 9}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "judged", "title", "facts"),
+    [
+        (TAGS, "f1", "Evaluation: F1", ["F1", "56.0 %"]),
+        (TAGS, "macro_f1", "Evaluation: macro-F1", ["macro-F1", "38.0 %"]),
+        (TAGS, None, "Evaluation: F1", ["F1", "56.0 %"]),  # a run of before: it did not say what it is judged by
+        (SCORES, "pearson", "Evaluation: Pearson", ["Pearson", "87.0 %"]),
+        ({"accuracy": 0.5, "macro_f1": 0.25}, "macro_f1", "Evaluation: macro-F1", ["macro-F1", "25.0 %"]),
+    ],
+)
+def test_the_metric_that_a_run_is_judged_by_is_drawn(metrics, judged, title, facts):
+    known = curves.Curves()
+    for step in (1, 2):
+        known.add({"kind": "step", "phase": "distill", "step": step, "loss": 1.0})
+        known.add({"kind": "eval", "phase": "distill", "step": step, "metrics": metrics, "metric": judged})
+    assert title in run_views.charts_html("x", known, [], Texts())
+    assert "Evaluation" not in "".join(run_views.compared([("x", known)], Texts()))
+    drawn = run_views._facts({"status": "done"}, known, Texts())
+    assert list(drawn[2]) == facts
+
+
+def test_models_are_compared_by_what_their_run_is_judged_by():
+    models = [
+        {"name": "one", "bytes": 2e6, "metrics": {**SCORES, "rmse": 0.5}},
+        {"name": "two", "bytes": 1e6, "metrics": {**SCORES, "pearson": 0.7}},
+    ]
+    table = report_views.models_table(models, Texts())
+    assert table.index("Pearson") < table.index("Spearman") < table.index("RMSE")
+    assert '<span class="best">87.0 %</span>' in table and '<span class="best">0.42</span>' in table
+    assert "Pearson (%)" in report_views.models_chart(models, Texts())
+    assert "Spearman (%)" in report_views.models_chart(models, Texts(), metric="spearman")
 
 
 def test_long_curves_stay_small(qtinker_home):

@@ -152,9 +152,7 @@ METRICS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1"}
 
 def models_table(rows: list[Data]) -> str:
     """The columns that every comparison of models has."""
-    measured = {name: None for each in rows for name in each.get("metrics") or {} if name != "examples"}
-    names = [name for name in ("accuracy", "macro_f1") if name in measured] if "accuracy" in measured else []
-    names += [name for name in measured if name not in names]
+    names = list({name: None for each in rows for name in each.get("metrics") or {} if name != "examples"})
     columns = ["model", *(METRICS.get(name, name.replace("_", " ")) for name in names), "retention", "agreement"]
     columns += ["size", "parameters", "p50 ms", "p95 ms", "examples/s", "memory"]
     cells = []

@@ -270,7 +270,7 @@ class _Training:
         elif self._stage is self.method.stages[-1]:  # a stage before it is there for what follows
             progress.without_improvement += 1
         progress.history.append({"step": progress.step, "metrics": metrics})
-        return self._event("eval", step=progress.step, metrics=metrics, best=best)
+        return self._event("eval", step=progress.step, metric=self.task.metric, metrics=metrics, best=best)
 
     # --- stages -----------------------------------------------------------------------------------------------------
 

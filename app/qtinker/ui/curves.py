@@ -25,6 +25,8 @@ class PhaseCurves:
     total_steps: int | None = None
     losses: dict[str, Points] = field(default_factory=dict)
     metrics: dict[str, Points] = field(default_factory=dict)
+    metric: str | None = None
+    """The one that chooses the best checkpoint."""
     rate: Points = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class Curves:
                 _append(phase.losses.setdefault(part, []), step, value)
             _append(phase.rate, step, event.get("examples_per_second"))
         else:
+            phase.metric = str(event["metric"]) if event.get("metric") else phase.metric
             for metric, value in _mapping(event.get("metrics")).items():
                 _append(phase.metrics.setdefault(metric, []), step, value)
 

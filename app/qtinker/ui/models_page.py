@@ -12,9 +12,9 @@ import gradio as gr
 from .. import api, model_folder, registry
 from ..errors import InputError
 from ..kinds import KINDS
-from . import choices, guard, page, tasks
+from . import choices, guard, metrics, page, tasks
 from .app import Shell
-from .format import DASH, esc, moment, number, percent, short_number, size
+from .format import DASH, esc, moment, number, short_number, size
 from .handlers import safe
 from .tasks_view import Starter, downloader
 from .texts import Texts
@@ -282,8 +282,10 @@ def _provenance(entry: registry.RegistryEntry, t: Texts) -> str:
     ]  # fmt: skip
     scores = entry.meta.get("metrics")
     if isinstance(scores, dict):
-        rows += [(str(t.get(f"metric.{key}", key)), percent(value)) for key, value in scores.items()
-                 if isinstance(value, float) and 0 <= value <= 1]  # fmt: skip
+        task = entry.meta.get("task")
+        judged = task.get("metric") if isinstance(task, dict) else None
+        rows += [(metrics.label(key, t), metrics.words(key, scores[key])) for key in metrics.in_order(scores, judged)
+                 if isinstance(scores[key], float)]  # fmt: skip
     body = "".join(f'<tr><th scope="row">{esc(name)}</th><td>{value}</td></tr>' for name, value in rows if value)
     return f'<div class="qt-scroll"><table class="qt-table">{body}</table></div>'
 

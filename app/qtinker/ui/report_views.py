@@ -6,38 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from .. import runs
-from . import page, theme
+from . import metrics, page, theme
 from .charts import scatter
 from .curves import curves
 from .format import DASH, duration, esc, moment, number, percent, short_number, size
 from .texts import Texts
 
-METRICS = ("accuracy", "macro_f1")
 
+def models_table(
+    models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str] | None = None, metric: str | None = None
+) -> str:
+    """One row a model; the best value of each column stands out.
 
-def metric_of(models: list[dict[str, Any]]) -> str | None:
-    """The metric that the models have in common and that is shown first."""
-    for name in METRICS:
-        if any(name in (model.get("metrics") or {}) for model in models):
-            return name
-    return next((name for model in models for name in model.get("metrics") or {}), None)
-
-
-def models_table(models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str] | None = None) -> str:
-    """One row a model; the best value of each column stands out."""
+    Args:
+        metric: the one that a run was judged by comes first.
+    """
     roles = roles or {}
-    metrics = [name for name in METRICS if any(name in (model.get("metrics") or {}) for model in models)]
-    others = {
-        name for model in models for name, value in (model.get("metrics") or {}).items()
-        if isinstance(value, float) and -1 <= value <= 1
-    }  # fmt: skip
-    metrics += sorted(others - set(metrics))[:3]
+    shown = metrics.of_models(models, metric)[: metrics.MOST]
     columns = [(t("compare.model"), False)]
-    columns += [(str(t.get(f"metric.{name}", name)), True) for name in metrics]
+    columns += [(metrics.label(name, t), True) for name in shown]
     columns += [
         (t(f"compare.{name}"), True) for name in ("agreement", "size", "parameters", "p50", "p95", "speed", "memory")
     ]
-    best = _best(models, metrics)
+    best = _best(models, shown)
     rows = []
     for index, model in enumerate(models):
         scores, latency = model.get("metrics") or {}, model.get("latency_ms") or {}
@@ -46,7 +37,8 @@ def models_table(models: list[dict[str, Any]], t: Texts, *, roles: dict[str, str
         about = " · ".join(filter(None, [role, (model.get("quantization") or {}).get("scheme"), _slower(model, t)]))
         cells = [label + (f'<span class="about">{esc(about)}</span>' if about else "")]
         values = [
-            *[(name, percent(scores.get(name))) for name in metrics], ("agreement", percent(model.get("agreement"))),
+            *[(name, metrics.words(name, scores.get(name))) for name in shown],
+            ("agreement", percent(model.get("agreement"))),
             ("bytes", size(model.get("bytes"))), ("parameters", short_number(model.get("parameters"))),
             ("p50", _ms(latency.get("p50"))), ("p95", _ms(latency.get("p95"))),
             ("speed", number(model.get("examples_per_second"))), ("memory", size(model.get("model_memory_bytes"))),
@@ -72,12 +64,15 @@ def parts_table(models: list[dict[str, Any]], t: Texts) -> str:
     return f"<details><summary>{esc(t('compare.parts'))}</summary>{table}</details>"
 
 
-def _best(models: list[dict[str, Any]], metrics: list[str]) -> dict[str, int]:
+def _best(models: list[dict[str, Any]], shown: list[str]) -> dict[str, int]:
     if len(models) < 2:
         return {}
     found: dict[str, int] = {}
     readers: dict[str, tuple[Any, bool]] = {
-        **{name: (lambda model, name=name: (model.get("metrics") or {}).get(name), True) for name in metrics},
+        **{
+            name: (lambda model, name=name: (model.get("metrics") or {}).get(name), name not in metrics.LOWER_IS_BETTER)
+            for name in shown
+        },
         "bytes": (lambda model: model.get("bytes"), False),
         "p50": (lambda model: (model.get("latency_ms") or {}).get("p50"), False),
         "p95": (lambda model: (model.get("latency_ms") or {}).get("p95"), False),
@@ -101,9 +96,9 @@ def _ms(value: Any) -> str:
     return f"{value:.1f} ms" if isinstance(value, int | float) else DASH
 
 
-def models_chart(models: list[dict[str, Any]], t: Texts) -> str:
+def models_chart(models: list[dict[str, Any]], t: Texts, *, metric: str | None = None) -> str:
     """Quality against size; the dot's area is the throughput, the dashed line joins what nothing else beats."""
-    metric = metric_of(models)
+    metric = next(iter(metrics.of_models(models, metric)), None)
     if metric is None:
         return ""
     usable = [model for model in models if (model.get("metrics") or {}).get(metric) is not None and model.get("bytes")]
@@ -119,7 +114,7 @@ def models_chart(models: list[dict[str, Any]], t: Texts) -> str:
         name for name, x, y, _ in points
         if not any((ox <= x and oy >= y) and (ox < x or oy > y) for _, ox, oy, _ in points)
     ]  # fmt: skip
-    label = str(t.get(f"metric.{metric}", metric))
+    label = metrics.label(metric, t)
     spread = max(x for _, x, _, _ in points) / max(min(x for _, x, _, _ in points), 1e-9)
     return scatter(
         points, title=t("compare.chart"), summary=t("compare.chart_summary", names=", ".join(front)),
@@ -129,12 +124,12 @@ def models_chart(models: list[dict[str, Any]], t: Texts) -> str:
 
 def report_html(report: dict[str, Any], t: Texts) -> str:
     """What came of a run."""
-    metrics, metric = report.get("metrics") or {}, str(report.get("metric") or "accuracy")
-    scores = {role: (values or {}).get(metric) for role, values in metrics.items()}
+    metric = str(report.get("metric") or "accuracy")
+    scores = {role: (values or {}).get(metric) for role, values in (report.get("metrics") or {}).items()}
     parts = [page.title(t("result.title"))]
-    label = t.get(f"metric.{metric}", metric)
+    label = metrics.label(metric, t)
     facts = [
-        (t(f"result.{role}"), percent(value))
+        (t(f"result.{role}"), metrics.words(metric, value))
         for role, value in scores.items()
         if role in ("teacher", "student", "control")
     ]
@@ -142,11 +137,11 @@ def report_html(report: dict[str, Any], t: Texts) -> str:
         facts.append((t("result.retention"), percent(report["retention"])))
     facts.append((t("result.took"), duration(report.get("seconds"))))
     parts.append(page.facts(facts))
-    parts += [page.note(words, kind) for words, kind in verdict(scores, str(label), t)]
+    parts += [page.note(words, kind) for words, kind in verdict(scores, label, t)]
     models = report.get("models") or []
     if models:
-        parts.append(models_table(models, t, roles=roles_of(report, t)) + parts_table(models, t))
-        parts.append(models_chart(models, t))
+        parts.append(models_table(models, t, roles=roles_of(report, t), metric=metric) + parts_table(models, t))
+        parts.append(models_chart(models, t, metric=metric))
     parts += [page.note(t.said(words), "warn") for words in report.get("warnings") or []]
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts if part) + "</div>"
 

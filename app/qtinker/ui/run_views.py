@@ -6,13 +6,12 @@ import threading
 from typing import Any
 
 from .. import runs
-from . import page
+from . import metrics, page
 from .charts import Series, line_chart
 from .curves import Curves, PhaseCurves
 from .format import DASH, duration, esc, moment, number, percent, seconds_since
 from .texts import Texts
 
-METRICS = ("accuracy", "macro_f1")
 _states: dict[str, tuple[tuple[int, bool, int], dict[str, Any]]] = {}
 _lock = threading.Lock()
 
@@ -132,9 +131,10 @@ def _facts(state: dict[str, Any], known: Curves, t: Texts) -> list[tuple[str, st
         ended = seconds_since(state.get("ended")) if state["status"] not in runs.ACTIVE else 0.0
         elapsed = (seconds_since(state["started"]) or 0.0) - (ended or 0.0)
     facts = [(t("runs.step"), steps), (t("runs.loss"), number(last.get("loss")))]
-    for metric in METRICS:
-        if points := main.metrics.get(metric):
-            facts.append((t.get(f"metric.{metric}", metric), percent(max(y for _, y in points))))
+    for metric in metrics.in_order(main.metrics, main.metric)[:2]:
+        best = min if metric in metrics.LOWER_IS_BETTER else max
+        if points := main.metrics[metric]:
+            facts.append((metrics.label(metric, t), metrics.words(metric, best(y for _, y in points))))
     if last.get("examples_per_second") is not None:
         facts.append((t("runs.throughput"), t("runs.per_second", n=number(last["examples_per_second"]))))
     if last.get("learning_rate") is not None:
@@ -151,8 +151,7 @@ def charts_html(run_id: str, known: Curves, others: list[tuple[str, Curves]], t:
         figures += compared([(run_id, known), *others], t)
     shown = [name for name in ("distill", "finetune", "control", "finetune-teacher") if name in known.phases]
     evaluations: list[Series] = []
-    metric = next((name for name in METRICS if any(known.phases[phase].metrics.get(name) for phase in shown)), None)
-    metric = metric or next((name for phase in shown for name in known.phases[phase].metrics), None)
+    metric = next((name for phase in shown if (name := _judged_by(known.phases[phase]))), None)
     for index, name in enumerate(shown):
         points = known.phases[name].metrics.get(metric or "")
         if points:
@@ -160,8 +159,8 @@ def charts_html(run_id: str, known: Curves, others: list[tuple[str, Curves]], t:
     loss_figures = [_loss_chart(name, known.phases[name], t) for name in shown if known.phases[name].losses]
     figures += loss_figures[:1]
     if evaluations:
-        label = t.get(f"metric.{metric}", str(metric))
-        words = "; ".join(f"{item.name} {percent(item.points[-1][1])}" for item in evaluations)
+        label = metrics.label(str(metric), t)
+        words = "; ".join(f"{item.name} {metrics.words(str(metric), item.points[-1][1])}" for item in evaluations)
         figures.append(
             line_chart(
                 evaluations, title=f"{t('runs.evaluation')}: {label}", summary=words, x_title=t("runs.step"), most=1
@@ -171,6 +170,11 @@ def charts_html(run_id: str, known: Curves, others: list[tuple[str, Curves]], t:
     if not figures:
         return f'<p class="qt-muted">{esc(t("runs.no_curves"))}</p>'
     return f'<div class="qt-charts">{"".join(figures)}</div>'
+
+
+def _judged_by(phase: PhaseCurves) -> str | None:
+    """The metric whose curve is drawn."""
+    return next(iter(metrics.in_order(phase.metrics, phase.metric)), None)
 
 
 def _phase_title(name: str, t: Texts) -> str:
@@ -203,7 +207,7 @@ def compared(items: list[tuple[str, Curves]], t: Texts) -> list[str]:
         if phase is None:
             continue
         losses.append(Series(name, phase.losses.get("loss", []), colour=index))
-        metric = metric or next((each for each in METRICS if phase.metrics.get(each)), None)
+        metric = metric or _judged_by(phase)
         if metric and phase.metrics.get(metric):
             scores.append(Series(name, phase.metrics[metric], dots=True, colour=index))
     figures = []
@@ -211,8 +215,9 @@ def compared(items: list[tuple[str, Curves]], t: Texts) -> list[str]:
         words = "; ".join(f"{item.name} {number(item.points[-1][1])}" for item in losses if item.points)
         figures.append(line_chart(losses, title=t("runs.compared_loss"), summary=words, x_title=t("runs.step")))
     if scores:
-        words = "; ".join(f"{item.name} {percent(max(y for _, y in item.points))}" for item in scores)
-        label = t.get(f"metric.{metric}", str(metric))
+        name = str(metric)
+        words = "; ".join(f"{item.name} {metrics.words(name, max(y for _, y in item.points))}" for item in scores)
+        label = metrics.label(name, t)
         figures.append(
             line_chart(
                 scores, title=f"{t('runs.compared_metric')}: {label}", summary=words, x_title=t("runs.step"), most=1
