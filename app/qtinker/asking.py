@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Generator
 from typing import Any
 
+from . import together
 from .checkpoint import Loaded
 from .distill import methods, precision, teacher_cache
 from .distill.processes import Processes
@@ -59,13 +60,10 @@ def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[
     names = arrays[0]
     if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
         return []
-    if not processes.is_main:
-        processes.wait()  # for what the main process asks
-    for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
-        assert member.loaded.path is not None
-        member.cache = yield from teacher_cache.fill(
-            member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
-        )
-    if processes.is_main:
-        processes.wait()
+    with together.main_first():
+        for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
+            assert member.loaded.path is not None
+            member.cache = yield from teacher_cache.fill(
+                member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
+            )
     return sorted(names) if all(member.cache for member in teaching.members) else []

@@ -54,7 +54,7 @@ def prepare(work: Work) -> dict[str, Any]:
     if spec.student.model:
         registry.resolve(spec.student.model)
     work.dataset = load_data(work.spec, own)
-    work.task = the_task(work)
+    work.task = the_task(work, own if "teacher" in done else None)
     if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
         raise untrained(spec)
     work.max_length = longest(work)
@@ -91,14 +91,20 @@ def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:
         raise
 
 
-def the_task(work: Work) -> Any:
+def the_task(work: Work, own: dict[str, Any] | None) -> Any:
     """The data's task with what the spec says about it.
+
+    Args:
+        own: the task of a trained teacher. What it knows of the task counts where the training data has no labels to
+            tell it: that questions may have no answer.
 
     Raises:
         InputError: a metric or class weights that don't suit it.
     """
     task, spec = work.dataset.task, work.spec.task
     changes: dict[str, Any] = {}
+    if own is not None and own["type"] == task.type and not work.dataset.train.labelled.all():
+        changes = {name: getattr(task, name) or own[name] for name in task.options if name in own}
     if spec.metric != "auto":
         changes["metric"] = spec.metric
     if spec.class_weights == "balanced":
@@ -246,9 +252,9 @@ def control(work: Work) -> dict[str, Any]:
     encoded, training = work.encode_labelled(student), spec.training
     if len(encoded) < (whole := len(work.encode(student))):
         training = training.model_copy(update={
-            "epochs": training.epochs * whole / len(encoded),
+            "epochs": (steps := work.record.done["distill"]["total_steps"]) / -(-len(encoded) // training.batch_size),
             "eval_every": training.eval_every or -(-whole // training.batch_size),
-            "max_steps": work.record.done["distill"]["total_steps"],
+            "max_steps": steps,
         })  # fmt: skip
     with rounding(student.model, spec.training.quantization_aware):
         result = work.drive(

@@ -6,8 +6,10 @@ usual case, everything here does nothing and imports no torch.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import InputError, QTinkerError, RunFailed
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)
+"""How long processes wait for one another: the main one may ask a teacher about a million texts. One that has died is
+noticed at once, by its connection or by the launcher."""
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting", "NCCL", "gloo")
 
 
 def count() -> int:
@@ -24,9 +30,14 @@ def count() -> int:
     return int(os.environ["WORLD_SIZE"]) if started else 1
 
 
+def rank() -> int:
+    """Which of the processes this is; 0 is the main one."""
+    return int(os.environ["RANK"]) if count() > 1 else 0
+
+
 def is_main() -> bool:
     """Whether this is the one that decides, writes and speaks."""
-    return count() == 1 or int(os.environ["RANK"]) == 0
+    return rank() == 0
 
 
 def join(device: str = "auto") -> None:
@@ -49,18 +60,42 @@ def state(device: str) -> PartialState:
     from accelerate import PartialState
 
     if device == "cpu":
-        return PartialState(cpu=True)
+        return PartialState(cpu=True, timeout=PATIENCE)
     if count() > 1:
         kind = torch.accelerator.current_accelerator(check_available=True)
         gpus = 0 if kind is None or kind.type in ("cpu", "mps") else torch.accelerator.device_count()
         if not gpus:
-            return PartialState(cpu=True)
+            return PartialState(cpu=True, timeout=PATIENCE)
         if (here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > gpus:
             raise InputError(
                 f"{here} processes were started on this machine, which has {gpus} GPU{'s' if gpus > 1 else ''}.",
                 f"Start {gpus}, or train on the processor: --device cpu.",
             )
-    return PartialState()
+    return PartialState(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """The main process does the block before the others, who then find what it left.
+
+    Raises:
+        QTinkerError: the main process failed; the others say so too and end.
+    """
+    if count() > 1 and not is_main():
+        from_main(dict)
+    try:
+        yield
+    except BaseException as error:
+        if count() > 1 and is_main():
+            _broadcast({"error": _words(error)})
+        raise
+    if count() > 1 and is_main():
+        _broadcast({"value": None})
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error is that of a process whose partner has gone."""
+    return count() > 1 and isinstance(error, RuntimeError) and any(words in str(error) for words in _LOST)
 
 
 def from_main(work: Callable[[], T]) -> T:

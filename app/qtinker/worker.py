@@ -49,7 +49,7 @@ def execute(run: Run, *, emit: Callable[[Event], None] | None = None, own_proces
         os.environ.pop(name, None)
     if not together.is_main():
         with Signals():  # the main process hears the same signal, and all end after the same step
-            return pipeline.execute(run, run.spec(), emit=lambda event: None, should_stop=lambda: False)
+            return _beside(run)
     lock = filelock.FileLock(run.files.lock, timeout=0)
     try:
         lock.acquire()
@@ -68,6 +68,23 @@ def execute(run: Run, *, emit: Callable[[Event], None] | None = None, own_proces
                 raise recorder.failed(error) from error
     finally:
         lock.release()
+
+
+def _beside(run: Run) -> dict[str, Any]:
+    """Run all phases beside the main process, which writes everything down; only an error of one's own is kept."""
+    from . import pipeline
+
+    log = run.folder / f"log-process-{together.rank()}.txt"
+    log.unlink(missing_ok=True)
+    try:
+        return pipeline.execute(run, run.spec(), emit=lambda event: None, should_stop=lambda: False)
+    except QTinkerError:
+        raise
+    except Exception as error:
+        if together.is_lost(error):
+            raise explain(error, run=run) from error
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        raise
 
 
 class Recorder:
@@ -187,6 +204,11 @@ def explain(error: BaseException, *, run: Run) -> QTinkerError:
     resume = f"then go on with: python3 app runs resume {run.id}"
     if is_full(error):
         return RunFailed(f"The disk is full ({error}).", f"Free some space, {resume}")
+    if together.is_lost(error):
+        told = [f"its words are in {file}" for file in sorted(run.folder.glob("log-process-*.txt"))]
+        return RunFailed(
+            f"Another process of this run has ended{': ' + told[-1] if told else ''}.", f"Mend what it met, {resume}"
+        )
     if isinstance(error, MemoryError):
         return RunFailed("There is not enough memory.", f"Close other programs or lower batch_size, {resume}")
     return RunFailed(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import qtinker
 import tiny
 import torch
 from qtinker import checkpoint
@@ -38,18 +39,22 @@ def test_two_processes_end_where_one_does(name, tmp_path):
     assert told[0]["parts"] == pytest.approx(expected[0]["parts"], rel=1e-4)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous is not there on Windows")
-def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
-    """Started by torchrun with the usual command: one run folder, one answer, the models of a run in one process."""
+def models_and_data(home: Path, folder: Path) -> None:
     for name, layers, seed in (("teacher", 2, 1), ("student", 1, 2)):
         made = tiny.bert(layers, 32, 4, seed=seed, dropout=0.0)
         meta = {"name": name, "kind": "finetuned", "task": tiny.task().to_meta()}
-        checkpoint.save(made.model, made.tokenizer, qtinker_home / "bert_models" / "hub" / name, meta=meta)
+        checkpoint.save(made.model, made.tokenizer, home / "bert_models" / "hub" / name, meta=meta)
     examples = tiny.examples(48, seed=5)
     rows = "".join(
         f"{text},{tiny.LABELS[label]}\n" for text, label in zip(examples.texts, examples.labels, strict=True)
     )
-    (tmp_path / "data.csv").write_text("text,label\n" + rows)
+    (folder / "data.csv").write_text("text,label\n" + rows)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous is not there on Windows")
+def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
+    """Started by torchrun with the usual command: one run folder, one answer, the models of a run in one process."""
+    models_and_data(qtinker_home, tmp_path)
     command = ["-m", "qtinker", "distill", "--teacher", "teacher", "--student", "student", "--json", "--control",
                "--data", str(tmp_path / "data.csv"), "--method", "patient", "--layer-mapping", "1:1", "--epochs", "2",
                "--batch-size", "8", "--precision", "fp32", "--lr", "1e-4"]  # fmt: skip
@@ -71,3 +76,52 @@ def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
         for name, weight in first.items():
             assert torch.allclose(weight, second[name], atol=5e-6, rtol=0), (key, name)
     assert both["metrics"] == alone["metrics"]
+
+
+TROUBLE = """
+import os, sys
+import qtinker
+from qtinker.distill.step import Step
+
+gradients, seen = Step.gradients, []
+
+def broken(self, *args, **kwargs):
+    seen.append(1)
+    if len(seen) == 9 and os.environ["RANK"] == "1":
+        raise ValueError("a part of mine broke")
+    return gradients(self, *args, **kwargs)
+
+Step.gradients = broken
+qtinker.distill(teacher="teacher", student="student", data=sys.argv[1], method="logit", epochs=2, batch_size=8,
+                precision="fp32", learning_rate=1e-4, save_every=1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous is not there on Windows")
+def test_what_ends_another_process_is_named_and_the_run_goes_on_in_one(qtinker_home, tmp_path):
+    models_and_data(qtinker_home, tmp_path)
+    (tmp_path / "trouble.py").write_text(TROUBLE)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tiny.ROOT / "app"), "CUDA_VISIBLE_DEVICES": ""
+    }  # fmt: skip
+    done = subprocess.run(
+        [*launch, str(tmp_path / "trouble.py"), str(tmp_path / "data.csv")],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    (run,) = qtinker.runs()["runs"]
+    log = qtinker_home / "runs" / run["id"] / "log-process-1.txt"
+    assert "ValueError: a part of mine broke" in log.read_text(encoding="utf-8")
+    assert run["status"] == "failed" and run["error"]["message"] == (
+        f"Another process of this run has ended: its words are in {log}."
+    )
+    assert f"runs resume {run['id']}" in run["error"]["fix"]
+    state = json.loads((log.parent / "state.json").read_text(encoding="utf-8"))
+    assert 1 <= state["step"] < state["total_steps"] == 12
+    report = qtinker.resume_run(run["id"])
+    alone = qtinker.distill(teacher="teacher", student="student", data=str(tmp_path / "data.csv"), method="logit",
+                            epochs=2, batch_size=8, precision="fp32", learning_rate=1e-4)  # fmt: skip
+    first, second = (load_file(Path(each["checkpoint"]) / "model.safetensors") for each in (report, alone))
+    for name, weight in first.items():
+        assert torch.allclose(weight, second[name], atol=5e-6, rtol=0), name

@@ -106,9 +106,7 @@ def test_a_state_from_before_a_setting_was_added_is_taken_up():
         weight_decay: float = 0.5
 
     def print_of(training, method):
-        return fingerprint(
-            training, method, tiny.encoded(8), task=tiny.task(), model=tiny.bert(1, 32).model, processes=1
-        )
+        return fingerprint(training, method, tiny.encoded(8), task=tiny.task(), model=tiny.bert(1, 32).model)
 
     before = print_of(TrainingSpec(), LogitMethod())
     assert print_of(Later(), LaterMethod()) == before

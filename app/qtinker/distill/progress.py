@@ -54,9 +54,11 @@ class Progress:
 
 
 def fingerprint(
-    training: TrainingSpec, method: Any, data: Encoded, *, task: Any, model: nn.Module, processes: int
+    training: TrainingSpec, method: Any, data: Encoded, *, task: Any, model: nn.Module
 ) -> str:
     """Hash of all that decides a training's result, to tell a resumed training from another one.
+
+    How many processes share the batch is no part of it: a training may go on in more or fewer.
 
     Settings at their defaults stay out: one that an update brings does not cut off the runs that were stopped before.
     (A run's file names every value that is not empty, so a default that an update changes does tell.)
@@ -69,6 +71,6 @@ def fingerprint(
         labels,
         task.to_meta(),
         {name: list(tensor.shape) for name, tensor in weights_of(model).items()},
-        processes,
+        1,  # where the number of processes once stood
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

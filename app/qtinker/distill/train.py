@@ -110,9 +110,7 @@ class _Training:
         self.how = how.How(training.precision, None, "")
         self._own_kernel: str | None = None
         self.progress = Progress(micro_batch=-(-training.batch_size // training.gradient_accumulation))
-        self.fingerprint = fingerprint(
-            training, method, data, task=task, model=self.model, processes=self.processes.count
-        )
+        self.fingerprint = fingerprint(training, method, data, task=task, model=self.model)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
