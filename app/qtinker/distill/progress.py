@@ -53,9 +53,7 @@ class Progress:
     stopped_early: bool = False
 
 
-def fingerprint(
-    training: TrainingSpec, method: Any, data: Encoded, *, task: Any, model: nn.Module
-) -> str:
+def fingerprint(training: TrainingSpec, method: Any, data: Encoded, *, task: Any, model: nn.Module) -> str:
     """Hash of all that decides a training's result, to tell a resumed training from another one.
 
     How many processes share the batch is no part of it: a training may go on in more or fewer.
