@@ -322,7 +322,8 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
         _add(found, "method.kd_weight", "with 0 the texts without labels teach nothing.",
              "Raise it, or leave them out.", level="warning")  # fmt: skip
     if spec.teacher is not None and not examples.labelled.any() and spec.control:
-        _add(found, "control", "the control learns from labels, and no training example has one.", "Leave it out.")
+        _add(found, "control", "the control learns from labels, and no training example has one.",
+             "Leave it out; where a preset asks for it: --no-control.")  # fmt: skip
 
 
 # --- the machine -------------------------------------------------------------------------------------------------
