@@ -323,7 +323,7 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
              "Raise it, or leave them out.", level="warning")  # fmt: skip
     if spec.teacher is not None and not examples.labelled.any() and spec.control:
         _add(found, "control", "the control learns from labels, and no training example has one.",
-             "Leave it out; where a preset asks for it: --no-control.")  # fmt: skip
+             "It will be left out.", level="warning")  # fmt: skip
 
 
 # --- the machine -------------------------------------------------------------------------------------------------

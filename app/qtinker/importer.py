@@ -21,6 +21,7 @@ from .model_card import model_card
 from .tf_checkpoint import find_prefix
 
 Progress = Callable[[str, int, int], None]
+DATA_FILES = (".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".conll", ".xlsx")
 
 
 def import_model(
@@ -61,6 +62,10 @@ def _find(path: Path) -> Path:
     if not path.is_dir():
         if hugging_face.is_pickle(path) or path.suffix in (".safetensors", ".h5", ".json", ".txt"):
             raise InputError(f"{path} is one file of a model.", f"Give its folder: {path.parent}")
+        if path.suffix in DATA_FILES:
+            raise InputError(
+                f"{path} holds data, and import is for models.", "Data needs no import: name it with --data."
+            )
         return path
     if _is_model(path):
         return path

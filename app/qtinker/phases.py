@@ -248,6 +248,9 @@ def control(work: Work) -> dict[str, Any]:
     here: the finetuned layers would already be the teacher's gift.
     """
     spec = work.spec
+    if not work.dataset.train.labelled.any():
+        work.say("No control is trained: it learns from labels, and no training example has one.", level="warning")
+        return {}
     student = build_student(control_start(work), work.teacher(), task=work.task, seed=spec.training.seed)
     encoded, training = work.encode_labelled(student), spec.training
     if len(encoded) < (whole := len(work.encode(student))):
@@ -323,7 +326,7 @@ def evaluate(work: Work) -> dict[str, Any]:
 
     done = work.record.done
     paths = [str(work.teacher_path), *map(str, work.further_teachers)] if work.spec.teacher else []
-    paths += [done[phase]["path"] for phase in ("distill", "finetune", "control") if phase in done]
+    paths += [done[phase]["path"] for phase in ("distill", "finetune", "control") if "path" in done.get(phase, {})]
     paths += [each["path"] for each in done.get("quantize", {}).get("models", [])]
     report = measuring.evaluate(
         [Path(path) for path in dict.fromkeys(paths)], work.dataset.eval, labels=list(work.task.labels),

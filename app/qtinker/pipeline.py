@@ -153,7 +153,7 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
     made = {"student": trained["path"]}
     if spec.teacher:
         made["teacher"] = done["prepare"].get("teacher") or done["finetune-teacher"]["path"]
-    if "control" in done:
+    if "path" in done.get("control", {}):
         made["control"] = done["control"]["path"]
     metrics = {role: by_path[Path(path)]["metrics"] for role, path in made.items()}
     report: dict[str, Any] = {
@@ -169,7 +169,7 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
         "retention": None,
         "examples_per_second": trained["examples_per_second"],
         "training": {phase: done[phase] for phase in ("finetune-teacher", "finetune", "distill", "control")
-                     if phase in done},
+                     if "path" in done.get(phase, {})},
         "models": rows,
         "quantized": done.get("quantize", {}).get("models", []),
         "seconds": round(record.seconds, 2),
@@ -180,7 +180,7 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
         report["teacher"] = made["teacher"]
         if metrics["teacher"][metric] > 0:
             report["retention"] = metrics["student"][metric] / metrics["teacher"][metric]
-    if "control" in done:
+    if "control" in made:
         report["control_checkpoint"] = made["control"]
     return report
 

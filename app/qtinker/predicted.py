@@ -34,8 +34,18 @@ def answers(runtime: Any, examples: Examples, *, batch_size: int) -> list[Answer
         return _words(runtime, examples, batch_size=batch_size)
     if kind == "masked-lm":
         return _masks(runtime, examples)
+    _suits(runtime, examples)
     logits = logits_of(runtime, examples, batch_size=batch_size)
     return [_texts(runtime, examples, number, row) for number, row in enumerate(logits)]
+
+
+def _suits(runtime: Any, examples: Examples) -> None:
+    """A model that is known to be trained on pairs, or on single texts, answers at random about the other."""
+    pair = runtime.task.get("pair")
+    if pair and examples.pairs is None:
+        raise InputError(f"{runtime.name} takes pairs of texts.", "Give a second text for each (--pair).")
+    if pair is False and examples.pairs is not None:
+        raise InputError(f"{runtime.name} takes one text, not pairs.", "Give single texts.")
 
 
 def _texts(runtime: Any, examples: Examples, number: int, row: np.ndarray) -> Answer:

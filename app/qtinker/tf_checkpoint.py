@@ -318,7 +318,7 @@ def find_prefix(path: Path) -> Path:
                     f"{path} is a checkpoint in TensorFlow's old V1 format, which is not read here.",
                     "Load and save it with tf.compat.v1.train.Saver(write_version=2).",
                 )
-        raise CheckpointError(f"{path} is not a TensorFlow checkpoint.")
+        raise CheckpointError(f"{path} is neither a model's folder nor a TensorFlow checkpoint.")
     raise CheckpointError(f"There is no checkpoint at {path}.")
 
 

@@ -6,8 +6,10 @@ import csv
 from pathlib import Path
 
 import pytest
+import task_data
 import tiny
-from qtinker import api, checkpoint
+from qtinker import api, checkpoint, registry, tasks
+from qtinker.check import preflight
 from qtinker.spec import RunSpec
 from safetensors.torch import load_file
 
@@ -64,3 +66,31 @@ def test_the_control_has_as_many_steps_and_only_labelled_examples(files):
     assert epochs == {"distill": 2.0, "control": 2.0 * ALL / LABELLED}
     evaluated = {phase: [row["step"] for row in result["history"]] for phase, result in trained.items()}
     assert evaluated["control"] == evaluated["distill"] == [ALL // BATCH, 2 * ALL // BATCH]
+
+
+def test_without_any_label_there_is_no_control(files):
+    """A preset asks for one whatever the data: the run does without, and says so."""
+    with open(files / "bare.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *((text, "") for text in tiny.examples(ALL, seed=5).texts)])
+    content = spec(files, "bare", teacher={"model": "teacher"}, control=True)
+    problems = {problem.field: problem.level for problem in preflight(content).problems}
+    assert problems["control"] == "warning" and "error" not in problems.values()
+    report = api.distill(content)
+    assert set(report["training"]) == {"distill"} and set(report["metrics"]) == {"teacher", "student"}
+    assert any("No control is trained" in text for text in report["warnings"])
+
+
+def test_a_teacher_knows_that_questions_may_have_no_answer(qtinker_home, tmp_path):
+    """Data without answers can't tell it: the teacher does, and the student keeps it."""
+    task_data.encoder(qtinker_home / "bert_models" / "hub", "small", layers=1, seed=2)
+    model = task_data.model_for("question-answering", layers=2)
+    bare = task_data.write(tmp_path, "question-answering", 40, labels=False)
+    for knows in (True, False):
+        task = tasks.TASKS["question-answering"](pair=True, unanswerable=knows)
+        checkpoint.save(model.model, model.tokenizer, qtinker_home / "bert_models" / "hub" / f"teacher-{knows}",
+                        meta={"name": f"teacher-{knows}", "kind": "finetuned", "task": task.to_meta()})  # fmt: skip
+        report = api.run({
+            "teacher": {"model": f"teacher-{knows}"}, "student": {"model": "small"}, "method": {"name": "logit"},
+            "data": {"train": str(bare), "max_length": 32}, "training": {"max_steps": 2, "device": "cpu"},
+        })  # fmt: skip
+        assert registry.read_meta(Path(report["checkpoint"]))["task"]["unanswerable"] is knows

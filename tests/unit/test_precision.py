@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import task_data
 import tiny
 import torch
 from qtinker.distill import precision
@@ -21,6 +22,14 @@ SIZE = (8, 13)
 def test_auto_takes_what_was_clearly_faster(monkeypatch, fp32, bf16, chosen):
     monkeypatch.setattr(precision, "_step_seconds", lambda m, d, name, **_: {"fp32": fp32, "bf16": bf16}[name])
     assert precision.choose("auto", tiny.bert().model, CPU, size=SIZE) == chosen
+
+
+@pytest.mark.parametrize("kind", task_data.KINDS)
+def test_a_model_of_any_task_is_measured(kind):
+    """Heads differ in what they return: starts and ends are no `logits`."""
+    model = task_data.model_for(kind).model
+    assert precision.choose("auto", model, CPU, size=SIZE) in ("fp32", "bf16")
+    assert precision.attention_kernel(model, CPU, "fp32", size=SIZE) in precision.KERNELS
 
 
 def test_the_measurement_is_made_once_and_leaves_no_trace(monkeypatch):

@@ -13,14 +13,14 @@ from qtinker.predict import Predictor, as_examples, predict
 
 
 @pytest.fixture
-def model():
-    loaded = tiny.bert(2, 32)
+def model(request):
+    loaded, pair = tiny.bert(2, 32), getattr(request, "param", False)
     with torch.no_grad():
         for weight in loaded.model.parameters():
             weight.mul_(5 if weight.ndim == 2 else 1)
     with registry.staged("distilled", "answers") as folder:
         checkpoint.save(
-            loaded.model, loaded.tokenizer, folder, meta={"name": "answers", "task": tiny.task().to_meta()}
+            loaded.model, loaded.tokenizer, folder, meta={"name": "answers", "task": tiny.task().to_meta() | {"pair": pair}}
         )  # fmt: skip
     return loaded.model, loaded.tokenizer
 
@@ -47,6 +47,7 @@ def test_empty_long_and_odd_texts_are_answered(model):
     assert answers[2]["probabilities"] == pytest.approx(longest["probabilities"], abs=1e-5)
 
 
+@pytest.mark.parametrize("model", [True, None], indirect=True, ids=["trained on pairs", "not known"])
 def test_pairs_are_answered_as_pairs(model):
     network, tokenizer = model
     [answer] = predict("answers", [("the movie was good", "a very bad film")])
@@ -55,6 +56,17 @@ def test_pairs_are_answered_as_pairs(model):
         inputs = tokenizer("the movie was good", "a very bad film", return_tensors="pt")
         shares = network(**inputs).logits[0].softmax(-1)
     assert answer["probabilities"]["good"] == pytest.approx(shares[1].item(), abs=1e-5)
+
+
+def test_single_texts_and_pairs_are_not_mistaken_for_each_other(model):
+    with pytest.raises(InputError, match="answers takes one text, not pairs"):
+        predict("answers", [("the movie was good", "a very bad film")])
+
+
+@pytest.mark.parametrize("model", [True], indirect=True)
+def test_a_model_of_pairs_asks_for_the_second_text(model):
+    with pytest.raises(InputError, match=r"takes pairs of texts\. Give a second text for each \(--pair\)"):
+        predict("answers", ["the movie was good"])
 
 
 def test_no_text_no_answer(model):

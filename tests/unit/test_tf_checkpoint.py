@@ -300,4 +300,4 @@ def test_places_without_a_checkpoint(tmp_path):
     (tmp_path / "m.ckpt.data-00000-of-00001").write_bytes(b"1")
     assert "has no index file beside it" in refusal(lambda: Checkpoint.open(tmp_path)).message
     (tmp_path / "other.bin").write_bytes(b"1")
-    assert "is not a TensorFlow checkpoint" in refusal(lambda: Checkpoint.open(tmp_path / "other.bin")).message
+    assert "nor a TensorFlow checkpoint" in refusal(lambda: Checkpoint.open(tmp_path / "other.bin")).message

@@ -158,6 +158,8 @@ def read_texts(texts: list[str], file: Path | None) -> list[str]:
     if file is not None:
         try:
             found += file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        except FileNotFoundError:
+            raise InputError(f"There is no file {file}.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"Can't read {file}: {error}.") from None
     if not found:

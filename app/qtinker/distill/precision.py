@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import model_folder
+from ..checkpoint import head_logits
 from ..home import cache_dir
 from .layers import hidden_size, layer_count
 
@@ -166,7 +167,8 @@ def _step_seconds(
             for count in range(3):
                 start = time.perf_counter()
                 with autocast(device, precision):
-                    loss = model(**inputs).logits.float().square().mean()
+                    out = model(**inputs)
+                    loss = head_logits(out, inputs["attention_mask"]).float().square().mean()
                 loss.backward()
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)

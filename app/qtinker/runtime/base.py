@@ -57,7 +57,7 @@ class Runtime(ABC):
     @property
     def task(self) -> dict[str, Any]:
         """The task as in `qtinker.json`, or what the config tells of it."""
-        return task_of(self.config, self.meta) or {"type": "classification", "labels": self.labels, "pair": False}
+        return task_of(self.config, self.meta) or {"type": "classification", "labels": self.labels, "pair": None}
 
     @property
     def problem_type(self) -> str:

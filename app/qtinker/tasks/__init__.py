@@ -7,7 +7,7 @@ reader in `data/`. Losses are computed in fp32 whatever the model's precision. D
 
 from __future__ import annotations
 
-from .base import NO_LABEL, Task, same_labels
+from .base import NO_LABEL, Task
 from .classification import SequenceClassification
 from .masked_lm import MaskedLM
 from .multi_label import MultiLabel
@@ -25,7 +25,6 @@ __all__ = [
     "SequenceClassification",
     "Task",
     "TokenClassification",
-    "same_labels",
 ]
 
 TASKS: dict[str, type[Task]] = {

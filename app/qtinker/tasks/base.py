@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from ..data import NO_LABEL, Encoded, Examples
 from ..errors import InputError
 from ..kinds import KINDS
 
-__all__ = ["NO_LABEL", "Task", "array", "no_examples", "same_labels"]
+__all__ = ["NO_LABEL", "Task", "array", "no_examples"]
 
 
 @dataclass(frozen=True)
@@ -199,11 +198,6 @@ class Task:
             )
         more = {name: meta[name] for name in kind.options if name in meta}
         return kind(tuple(meta.get("labels") or ()), bool(meta.get("pair")), meta.get("metric") or "", **more)
-
-
-def same_labels(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether two models' outputs mean the same, in the same order."""
-    return tuple(first) == tuple(second)
 
 
 def no_examples() -> InputError:

@@ -17,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 IDLE_SECONDS = 600.0
 OPEN_MODELS = 6
 _open: OrderedDict[str, Any] = OrderedDict()
@@ -30,7 +32,6 @@ def predictor(folder: str) -> Any:
     found = _open.pop(folder, None)
     if found is None:
         found = Predictor(folder)
-        found.predict(["warm up"] if not getattr(found.runtime, "pair", False) else [("warm", "up")])
     _open[folder] = found
     while len(_open) > OPEN_MODELS:
         _open.popitem(last=False)
@@ -56,38 +57,22 @@ def disagree(request: Request) -> dict[str, Any]:
     """Examples of the evaluation data on which the first two models answer differently, the surest first."""
     from .. import model_folder
     from ..data.loading import load_examples
-    from ..data.report import label_words
     from ..kinds import task_of
     from ..spec import DataSpec
-    from .format import answer_words
+    from . import differences
 
     folder = Path(request["models"][0][1])
     task = task_of(model_folder.read_json(folder / model_folder.CONFIG), model_folder.read_meta(folder)) or {}
-    loaded = load_examples(DataSpec(train=request["data"]), seed=42, task=task.get("type", "auto"))
+    differences.refuse(task.get("type", ""))
+    loaded = load_examples(DataSpec(train=request["data"]), seed=42, task=task.get("type", "auto"), unlabelled=True)
     examples = loaded.eval
     count = min(len(examples), int(request["limit"]))
     texts: list[Any] = [examples.texts[i] for i in range(count)]
     if examples.pairs is not None:
         texts = [(text, examples.pairs[i]) for i, text in enumerate(texts)]
     first, second = [predictor(folder).predict(texts) for _, folder in request["models"][:2]]
-    rows = []
-    for index, (one, other) in enumerate(zip(first, second, strict=True)):
-        said = answer_words(one), answer_words(other)
-        if said[0] == said[1]:
-            continue
-        rows.append(
-            {
-                "text": one["text"],
-                "pair": one.get("pair"),
-                "true": label_words(examples, index, loaded.labels),
-                "first": said[0],
-                "first_score": one.get("score"),
-                "second": said[1],
-                "second_score": other.get("score"),
-            }
-        )
-    rows.sort(key=lambda row: -min(row["first_score"] or 0, row["second_score"] or 0))
-    return {"examples": count, "different": len(rows), "rows": rows[:50]}
+    rows = differences.between(first, second, examples.select(np.arange(count)), loaded.labels)
+    return {"examples": count, "different": len(rows), "rows": rows[: differences.SHOWN]}
 
 
 def preview(request: Request) -> dict[str, Any]:

@@ -152,10 +152,11 @@ def evaluate(models: list[str], data: str, max_examples: int = 0) -> dict:
     return _finished(tasks.start("evaluate", arguments, label=", ".join(map(str, models))[:80]))
 
 
-def predict(model: str, text: str) -> dict:
-    """A trained model's answer to a text: {label, score, probabilities, ms}."""
+def predict(model: str, text: str, pair: str = "") -> dict:
+    """A trained model's answer to a text, or to two: {label, score, probabilities, ms}, for other tasks other keys."""
     entry = guard.local_model(model)
-    return answers.predict([(entry.name, entry.path)], guard.text(text))[0]
+    second = guard.text(pair) if pair else None
+    return answers.predict([(entry.name, entry.path)], guard.text(text), second)[0]
 
 
 def _finished(task_id: str) -> dict[str, Any]:

@@ -214,10 +214,10 @@ def differ_html(models: list[str], data: str, t: Texts) -> str:
             texts += f'<span class="clip qt-muted">{esc(row["pair"])}</span>'
         cells = [texts, page.pill(str(row["true"])) if row["true"] is not None else ""]
         for side in ("first", "second"):
-            right = row["true"] is not None and row[side] == row["true"]
+            right = row[f"{side}_right"]
             score = row[f"{side}_score"]
             words = row[side] if score is None else f"{row[side]} · {percent(score, 0)}"
-            cells.append(page.pill(words, "good" if right else "warn"))
+            cells.append(page.pill(words, "" if right is None else "good" if right else "warn"))
         rows.append(cells)
     table = page.table(columns, rows, label=t("compare.differ")) if rows else ""
     return f'<div class="qt-stack">{page.note(head)}<div class="qt-tall-table">{table}</div></div>'

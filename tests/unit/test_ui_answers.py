@@ -1,0 +1,96 @@
+"""What the page's Compare shows of single answers: every task's models asked, and where two of them differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import task_data
+from qtinker import checkpoint, data
+from qtinker.data import Examples
+from qtinker.errors import InputError
+from qtinker.spec import DataSpec
+from qtinker.ui import answerer, differences
+
+ASKED = {
+    "question-answering": {"text": "is the movie", "pair": "the scene was great and a plot"},
+    "masked-lm": {"text": "a [MASK] film"},
+}
+
+
+def kept(folder, kind, *, name="one", seed=0):
+    """A model folder of a task, as training leaves it."""
+    model = task_data.model_for(kind, seed=seed)
+    named = kind in ("multi-label", "token-classification")
+    labels = [model.model.config.id2label[i] for i in range(model.model.config.num_labels)] if named else []
+    task = {"type": kind, "labels": labels, "pair": kind == "question-answering"}
+    checkpoint.save(model.model, model.tokenizer, folder / name,
+                    meta={"name": name, "kind": "finetuned", "task": task, "max_length": 32})  # fmt: skip
+    return str(folder / name)
+
+
+@pytest.mark.parametrize("kind", task_data.KINDS)
+def test_a_sentence_is_answered_by_a_model_of_any_task(tmp_path, kind):
+    asked = ASKED.get(kind, {"text": "the movie was very good"})
+    [answer] = answerer.predict({"models": [["one", kept(tmp_path, kind)]], **asked})["answers"]
+    assert answer["text"] == asked["text"] and answer["ms"] > 0
+    wanted = {"regression": "value", "multi-label": "labels", "token-classification": "entities",
+              "masked-lm": "filled", "question-answering": "answer"}  # fmt: skip
+    assert wanted[kind] in answer
+
+
+@pytest.mark.parametrize("kind", [kind for kind in task_data.KINDS if kind != "masked-lm"])
+def test_two_models_of_any_task_are_held_against_the_labels(tmp_path, kind):
+    path = task_data.write(tmp_path, kind)
+    models = [[name, kept(tmp_path, kind, name=name, seed=seed)] for name, seed in (("one", 0), ("two", 1))]
+    found = answerer.disagree({"models": models, "data": str(path), "limit": 1000})
+    held = data.load(DataSpec(train=str(path)), seed=42, task=kind).eval
+    assert found["examples"] == len(held) > 0
+    for row in found["rows"]:
+        assert row["true"] is not None and row["first"] != row["second"]
+        assert (row["first_right"] is None) == (kind == "regression")
+
+
+def test_hidden_words_are_no_answers_to_hold_against_each_other(tmp_path):
+    models = [["one", kept(tmp_path, "masked-lm")]] * 2
+    with pytest.raises(InputError, match="guess hidden words"):
+        answerer.disagree({"models": models, "data": str(task_data.write(tmp_path, "masked-lm")), "limit": 9})
+
+
+def test_the_right_one_is_told_in_every_form():
+    """By hand: what is right, in the words that a model answers with."""
+    names = ("O", "B-per", "I-per")
+    tags = data.Ragged(np.array([1, 2, 0, 0]), np.array([0, 3, 4]))
+    words = Examples(["Ada Lovelace wrote", "nothing"], labels=tags, form="words")
+    whole, part = ([{"text": text, "label": "per"}] for text in ("Ada Lovelace", "Ada"))
+    one = [{"text": "Ada Lovelace wrote", "entities": whole}, {"text": "nothing", "entities": []}]
+    two = [{"text": "Ada Lovelace wrote", "entities": part}, {"text": "nothing", "entities": []}]
+    [row] = differences.between(one, two, words, names)
+    assert (row["true"], row["first_right"], row["second_right"]) == ("Ada Lovelace=per", True, False)
+
+    several = Examples(["a", "b"], labels=np.array([[1, 0, 1], [0, 0, 0]]))
+    one = [{"text": "a", "labels": ["z", "x"], "score": 0.9}, {"text": "b", "labels": ["y"], "score": 0.8}]
+    two = [{"text": "a", "labels": ["x"], "score": 0.9}, {"text": "b", "labels": [], "score": 0.3}]
+    rows = differences.between(one, two, several, ("x", "y", "z"))
+    assert [(row["text"], row["first_right"], row["second_right"]) for row in rows] == [
+        ("a", True, False), ("b", False, True),
+    ]  # fmt: skip
+
+    spans = Examples(["who", "when"], ["Ada wrote", "Ada wrote"], labels=np.array([[0, 3], [0, 0]]), form="spans",
+                     answers=[["Ada", "Ada wrote"], []])  # fmt: skip
+    one = [{"text": "who", "pair": "Ada wrote", "answer": "Ada wrote"}, {"text": "when", "pair": "", "answer": ""}]
+    two = [{"text": "who", "pair": "Ada wrote", "answer": "wrote"}, {"text": "when", "pair": "", "answer": "Ada"}]
+    rows = differences.between(one, two, spans, ())
+    assert [(row["first_right"], row["second_right"]) for row in rows] == [(True, False)] * 2
+
+    scores = Examples(["a", "b", "c"], labels=np.array([0.0, 5.0, 2.0], np.float32))
+    one = [{"text": text, "value": value} for text, value in (("a", 0.1), ("b", 4.0), ("c", 2.0))]
+    two = [{"text": text, "value": value} for text, value in (("a", 0.2), ("b", 3.0), ("c", 4.0))]
+    rows = differences.between(one, two, scores, ())
+    assert [row["text"] for row in rows] == ["c", "b"]  # 0.1 of 5 apart is the same answer
+    assert rows[0]["first_right"] is None
+
+
+def test_answers_without_labels_are_still_set_side_by_side():
+    one, two = [{"text": "a", "label": "x", "score": 0.9}], [{"text": "a", "label": "y", "score": 0.8}]
+    [row] = differences.between(one, two, Examples(["a"]), ("x", "y"))
+    assert row["true"] is None and row["first_right"] is None
