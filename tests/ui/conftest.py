@@ -73,7 +73,9 @@ class Server:
     def stop(self, *, kill: bool = False) -> int:
         assert self.process
         self.process.kill() if kill else self.process.terminate()
-        return self.process.wait(60)
+        status = self.process.wait(60)
+        assert not any(line.startswith("Traceback") for line in self.lines), "".join(self.lines)
+        return status
 
 
 @pytest.fixture

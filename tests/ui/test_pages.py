@@ -112,6 +112,20 @@ def test_another_teacher_has_cards_of_its_own(trained_server, visit):
     assert not page.locator(".toast-body").count()
 
 
+def test_a_card_that_another_teacher_does_not_offer_is_let_go(trained_server, visit):
+    """The card is still on its way to the server when the choices change: no error of the page, no crash on stderr."""
+    page = visit(f"{trained_server.url}/?tab=distil&teacher=bert-base-uncased&preset=balanced&student=bert-small")
+    page.wait_for_selector("#f-student-model label.selected:has-text('bert-small')")
+    for teacher in ("bert-large-uncased", "bert-base-uncased", "practice-bert"):
+        page.fill("#f-teacher-model input", teacher)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(1500)
+    page.wait_for_selector("#qt-note-student >> text=Student")
+    assert not page.locator("#f-student-model label.selected:has-text('bert-small')").count()
+    assert not page.locator(".toast-body").count()
+    assert not any(line.startswith("Traceback") for line in trained_server.lines)
+
+
 def test_models_answer_a_sentence_side_by_side(trained_server, visit):
     page = visit(f"{trained_server.url}/?tab=compare")
     page.wait_for_selector("#qt-compare-models .token")

@@ -157,9 +157,11 @@ def _student(shell: Shell, fields: Fields, t: Texts) -> Starter:
     fields.add("look.student", gr.Radio(kinds, value="model", label=t("distil.student_kind"), show_label=False,
                                         elem_classes="qt-choices qt-wide", elem_id="f-look-student"))  # fmt: skip
     label, _ = form.words("student.model", t)
-    fields.add("student.model", gr.Radio([], label=label, elem_classes="qt-choices qt-list", elem_id="f-student-model"))
+    fields.add(
+        "student.model", form.Cards([], label=label, elem_classes="qt-choices qt-list", elem_id="f-student-model")
+    )
     label, info = form.words("student.layers", t)
-    fields.add("look.layers", gr.Radio([], label=t("distil.layers"), visible=False, elem_classes="qt-choices",
+    fields.add("look.layers", form.Cards([], label=t("distil.layers"), visible=False, elem_classes="qt-choices",
                                        elem_id="f-look-layers"))  # fmt: skip
     fields.add(
         "student.layers", gr.Textbox(label=label, info=info, visible=False, max_lines=1, elem_id="f-student-layers")

@@ -23,6 +23,17 @@ PARTS: dict[str, type[Part]] = {
 Values = dict[str, Any]
 
 
+class Cards(gr.Radio):
+    """A radio whose choices follow another field. One that is offered no longer, and still on its way here when the
+    choices change, counts as none instead of as an error of the page."""
+
+    is_template = True  # drawn as gr.Radio
+
+    def preprocess(self, payload: str | int | float | None) -> str | int | float | None:
+        """The chosen value; None if it is not among the choices."""
+        return payload if any(payload == value for _, value in self.choices) else None
+
+
 def declared(path: str) -> FieldInfo:
     """The declaration behind `training.epochs`, `method.patient.beta` or `control`."""
     parts = path.split(".")
