@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import data as data_module
-from . import model_folder, registry
+from . import model_folder, registry, seen
 from .data import Examples
 from .errors import InputError
 from .kinds import KINDS, task_of
@@ -84,6 +84,9 @@ def evaluate(
         raise InputError("There are no examples to measure on.", "Give data with at least one row.")
     warnings: list[str] = []
     orders = [label_order(labels_of(path), names, _name(path), warnings) for path in paths]
+    for path in paths:
+        if text := seen.warning(_name(path), model_folder.read_meta(path), examples):
+            warnings.append(text)
 
     measured = []
     for path in paths:

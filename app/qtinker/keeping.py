@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checkpoint, model_folder, registry, together
+from . import checkpoint, model_folder, registry, seen, together
 from .checkpoint import Loaded
 from .spec import RunSpec
 
@@ -40,6 +40,7 @@ def _keep(
         "metrics": result.metrics, "judge": work.judge, "licence": loaded.meta.get("licence"),
         "source": {"model": known_name(source) if source else loaded.name},
         "teacher": known_name(work.teacher_path) if kind == "distilled" else None,
+        "trained_on": seen.sketch(work.learned_from(labelled=kind != "distilled")),
         "training": summary(result) | {"method": work.spec.method.model_dump() if kind == "distilled" else None},
         **more,
     }  # fmt: skip

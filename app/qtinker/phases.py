@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import chance, checkpoint, data, model_folder, pipeline, registry
+from . import chance, checkpoint, data, model_folder, pipeline, registry, seen
 from .asking import ask
 from .check import finetuning
 from .checkpoint import Loaded
@@ -60,7 +60,7 @@ def prepare(work: Work) -> dict[str, Any]:
     work.max_length = longest(work)
     if "teacher" in done and not work.dataset.eval.labelled.any():
         judge_by_teacher(work, Path(done["teacher"]))
-    given = len(work.dataset.train)
+    given = work.given = len(work.dataset.train)
     made = work.add_variants() if spec.data.augment_model else 0
     combined = work.add_new_pairs(given) if spec.data.new_pairs and spec.teacher else 0
     if "prepare" not in work.record.done:
@@ -68,6 +68,10 @@ def prepare(work: Work) -> dict[str, Any]:
             work.say(text)
         for text in work.dataset.warnings:
             work.say(text, level="warning")
+        if "teacher" in done:
+            path = Path(done["teacher"])
+            if flattered := seen.warning(path.name, registry.read_meta(path), work.dataset.eval):
+                work.say(flattered, level="warning")
         group = "distilled" if spec.teacher else "finetuned"
         if spec.name and (name := registry.unique_name(group, spec.name)) != spec.name:
             work.say(f"There is a model {spec.name} already: this one will be {name}.", level="warning")
@@ -333,7 +337,8 @@ def evaluate(work: Work) -> dict[str, Any]:
         threads=work.spec.training.threads, max_length=work.max_length, isolate=False, progress=work.say,
     )  # fmt: skip
     for text in report.warnings:
-        work.say(text, level="warning")
+        if text not in work.warnings():  # what the teacher has seen is said before the training too
+            work.say(text, level="warning")
     warn_of_chance(work, report.models)
     if (rows := int(work.dataset.eval.labelled.sum())) < FEW_ROWS:
         work.say(

@@ -40,6 +40,8 @@ class Work:
         self.max_length = spec.data.max_length
         self.judge: str | None = None
         """The teacher whose answers stand for labels of the evaluation examples, where these have none."""
+        self.given = 0
+        """How many training examples there are without those that were made of others; they come first."""
         self._teacher: Loaded | None = None
 
     def say(self, text: str, *, level: str = "info") -> None:
@@ -95,6 +97,11 @@ class Work:
         """The training examples that have a label: without a teacher the others would cost time and teach nothing."""
         train = self.dataset.train
         return self.encode(loaded, train if train.labelled.all() else train.select(np.flatnonzero(train.labelled)))
+
+    def learned_from(self, *, labelled: bool) -> Examples:
+        """The training examples as they were given, all or those with a label."""
+        train = self.dataset.train.select(np.arange(self.given))
+        return train.select(np.flatnonzero(train.labelled)) if labelled else train
 
     def add_variants(self) -> int:
         """Give the training data variants of its labelled file's rows, without labels; returns how many there are.

@@ -389,3 +389,21 @@ def test_bad_input_exits_2(home):
         env={**os.environ, "PYTHONPATH": str(Path(api.__file__).parents[1])},
     )  # fmt: skip
     assert (done.returncode, "no run id" in done.stderr) == (2, True)
+
+
+# --- what a model has seen ---------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_measured_on_its_training_data_is_told(home, models):
+    """On the same split nothing is said; with another seed the teacher has seen most of what it is measured on."""
+    def told(report):
+        return [text for text in report["warnings"] if "was trained on" in text]
+
+    kept = api.run(spec(models, teacher=None, student={"model": "big"}, name="mine"))
+    assert not told(kept) and not told(api.run(spec(models, teacher={"model": "mine"})))
+    other = told(api.run(spec(models, teacher={"model": "mine"}, training={"seed": 7, "max_steps": 2})))
+    assert len(other) == 1 and other[0].startswith("mine was trained on "), "once, though it is measured twice"
+    report = api.evaluate(["mine", "teacher"], data=models / "train.csv")
+    assert len(told(report)) == 1 and "90%" in told(report)[0]
+    small = api.quantize("mine", scheme="int8-dynamic")
+    assert len(told(api.evaluate(["mine", small["name"]], data=models / "train.csv"))) == 2

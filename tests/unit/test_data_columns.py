@@ -78,6 +78,14 @@ def test_two_possible_labels_are_said():
     assert found.label == "farbe" and "'form' could be it too" in found.warnings[0]
 
 
+def test_a_column_plays_one_part():
+    rows = table(text=TEXTS, label=["pos", "neg"] * 6)
+    with pytest.raises(InputError, match=r"'text' of data.csv is given as the text and as the label"):
+        find_columns(rows, text="text", label="Text")
+    with pytest.raises(InputError, match=r"No other column .* looks like text: 'text' is given as the label"):
+        find_columns(rows, label="text")
+
+
 def test_no_text_column():
     with pytest.raises(InputError, match=r"No column of data.csv looks like text.*'a', 'b'"):
         find_columns(table(a=list("01") * 6, b=list("23") * 6))

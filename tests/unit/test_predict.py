@@ -20,7 +20,8 @@ def model(request):
             weight.mul_(5 if weight.ndim == 2 else 1)
     with registry.staged("distilled", "answers") as folder:
         checkpoint.save(
-            loaded.model, loaded.tokenizer, folder, meta={"name": "answers", "task": tiny.task().to_meta() | {"pair": pair}}
+            loaded.model, loaded.tokenizer, folder,
+            meta={"name": "answers", "task": tiny.task().to_meta() | {"pair": pair}},
         )  # fmt: skip
     return loaded.model, loaded.tokenizer
 

@@ -29,9 +29,11 @@ def asked(spec: RunSpec, own: dict[str, Any] | None) -> dict[str, Any]:
     if spec.teacher.finetune:
         return {"task": wanted, "labels": labels or None}
     if wanted not in ("auto", own["type"]):
+        fix = f"Use --task {own['type']}, finetune the teacher on this data (--finetune-teacher), or take another one."
+        if wanted == "masked-lm":  # such as the preset General
+            fix = f"Take a pretrained teacher, or set the task to {own['type']} (another preset leaves it as it is)."
         raise InputError(
             f"The teacher {spec.teacher.model} was trained for {KINDS[own['type']].words}, and the task is "
-            f"{KINDS[wanted].words}.",
-            f"Use --task {own['type']}, finetune the teacher on this data (--finetune-teacher), or take another one.",
-        )
+            f"{KINDS[wanted].words}.", fix,
+        )  # fmt: skip
     return {"task": own["type"], "labels": labels or None, "unlabelled": True}

@@ -70,6 +70,8 @@ def find_columns(
         InputError: a named column is not there (the message lists those that are), or no text column can be found.
     """
     given_text, given_pair, given_label = (_given(table, name) for name in (text, pair, label))
+    given = {"text": given_text, "second text": given_pair, "label": given_label}
+    _each_once(table, given)
     shapes = {name: _shape(table, name) for name in table.columns}
     found = Columns("", given_pair, given_label)
     reasons = {}
@@ -85,7 +87,7 @@ def find_columns(
                 reasons["text"] = reasons["second text"] = "by name"
                 break
     if given_text is None:
-        given_text, reasons["text"] = _find_text(table, shapes, taken | {found.pair or ""})
+        given_text, reasons["text"] = _find_text(table, shapes, taken | {found.pair or ""}, given)
     found.text = given_text
     taken |= {found.text, found.pair or ""}
     if found.pair is None and not table.header and given_pair is None:
@@ -134,6 +136,16 @@ def _given(table: RawTable, name: str | None) -> str | None:
     )
 
 
+def _each_once(table: RawTable, given: dict[str, str | None]) -> None:
+    roles: dict[str, str] = {}
+    for role, name in given.items():
+        if name is not None and roles.setdefault(name, role) != role:
+            raise InputError(
+                f"Column {name!r} of {table.source} is given as the {roles[name]} and as the {role}.",
+                f"Give each a column of its own; the columns are: {', '.join(map(repr, table.columns))}.",
+            )
+
+
 def _shape(table: RawTable, name: str) -> _Shape:
     if name in table.listed:
         return _Shape(0, 0, 0, 0)
@@ -167,7 +179,9 @@ def _second_text(shape: _Shape, first: _Shape) -> bool:
     )
 
 
-def _find_text(table: RawTable, shapes: dict[str, _Shape], taken: set[str]) -> tuple[str, str]:
+def _find_text(
+    table: RawTable, shapes: dict[str, _Shape], taken: set[str], given: dict[str, str | None]
+) -> tuple[str, str]:
     free = {name: shape for name, shape in shapes.items() if name not in taken}
     by_name = {name.lower(): name for name in free}
     for known in TEXT_NAMES:
@@ -180,8 +194,10 @@ def _find_text(table: RawTable, shapes: dict[str, _Shape], taken: set[str]) -> t
         if shape.like_text and name.lower() not in OTHER_NAMES and name.lower() not in LABEL_NAMES[:8]
     ]  # fmt: skip
     if not candidates:
+        used = [f"{name!r} is given as the {role}" for role, name in given.items() if name and shapes[name].like_text]
         raise InputError(
-            f"No column of {table.source} looks like text.",
+            f"No {'other ' if used else ''}column of {table.source} looks like text{': ' if used else ''}"
+            f"{' and '.join(used)}.",
             f"Name it with --text-column; the columns are: {', '.join(map(repr, table.columns))}.",
         )
     return max(candidates, key=lambda name: free[name].words), "by content: the longest texts"

@@ -28,7 +28,7 @@ ACTIVATIONS_TOO = ("int8-dynamic", "int8-static")
 """Where activations are rounded, the last bit of a float sum, which depends on the threads, may move one by a step."""
 NOT_SLOWER = 0.95
 """Times as fast as float that auto asks of an engine on a CPU; less is more than the clock's noise."""
-PROVENANCE = ("licence", "max_length", "teacher", "run", "quantization_aware")
+PROVENANCE = ("licence", "max_length", "teacher", "run", "quantization_aware", "trained_on")
 """What a model's qtinker.json says of its source's origin too."""
 CALLS = 12
 """Timed calls for a first word on speed; `evaluate` measures properly."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..errors import InputError, MissingExtra, QTinkerError
 from ..home import home
-from . import gradio_import, guard
+from . import guard
 
 FIRST_PORT, PORTS = 7860, 100
 # What other programs set for themselves and would turn against us: everything served, pickles executed, sharing.
@@ -46,7 +46,6 @@ def prepare() -> None:
         GRADIO_TEMP_DIR=str(uploads), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1",
         GRADIO_RUN_HISTORY="False", DO_NOT_TRACK="1", QTINKER_HOME=str(home()),
     )  # fmt: skip
-    gradio_import.without_stubs()
 
 
 def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> Any:
