@@ -396,6 +396,7 @@ def test_bad_input_exits_2(home):
 
 def test_a_model_that_is_measured_on_its_training_data_is_told(home, models):
     """On the same split nothing is said; with another seed the teacher has seen most of what it is measured on."""
+
     def told(report):
         return [text for text in report["warnings"] if "was trained on" in text]
 

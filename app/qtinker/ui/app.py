@@ -41,9 +41,14 @@ class Shell:
     on_load: list[list[Call]] = field(default_factory=list)
     timers: dict[str, gr.Timer] = field(default_factory=dict)
 
-    def loaded(self, function: Callable[..., Any], inputs: list[Any], outputs: list[Any], *then: Call) -> None:
-        """Call `function` when the page is loaded, whichever tab the address names, and `then` one after the other."""
-        self.on_load.append([(function, inputs, outputs), *then])
+    def loaded(
+        self, function: Callable[..., Any], inputs: list[Any], outputs: list[Any], *then: Call, js: str | None = None
+    ) -> None:
+        """Call `function` when the page is loaded, whichever tab the address names, and `then` one after the other.
+
+        `js` gives the inputs in the browser.
+        """
+        self.on_load.append([(function, inputs, outputs, js), *then])
 
     def opened(
         self, name: str, function: Callable[..., Any], inputs: list[Any], outputs: list[Any], **how: Any
@@ -112,7 +117,7 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
         tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
         for function, inputs, outputs, how in shell.on_open.get(name, []):
             tab.select(function, inputs, outputs, **quiet | how)
-    for (function, inputs, outputs), *following in shell.on_load:
-        done = blocks.load(function, inputs, outputs, **quiet)
-        for function, inputs, outputs, *script in following:
-            done = done.then(function, inputs, outputs, js=script[0] if script else None, **quiet)
+    for (function, inputs, outputs, script), *following in shell.on_load:
+        done = blocks.load(function, inputs, outputs, js=script, **quiet)
+        for function, inputs, outputs, *scripts in following:
+            done = done.then(function, inputs, outputs, js=scripts[0] if scripts else None, **quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -9,7 +10,7 @@ import gradio as gr
 from ..options import first_sentence
 from ..quantize.schemes import SCHEMES
 from ..spec import METHODS
-from . import choices, distil_logic, form, guard, page, uploads
+from . import choices, distil_logic, form, guard, page, preset_fields, uploads
 from .app import Shell
 from .handlers import safe
 from .tasks_view import Starter, downloader
@@ -186,7 +187,7 @@ def _student(shell: Shell, fields: Fields, t: Texts) -> Starter:
 def _method(fields: Fields, t: Texts) -> dict[str, Any]:
     gr.HTML(page.step(4, t("distil.method"), t("distil.method_lead")))
     fields.add("look.preset", gr.Radio(
-        [(distil_logic.preset_words(name, t), name) for name in distil_logic.offered_presets()], value="fast",
+        [(preset_fields.preset_words(name, t), name) for name in preset_fields.offered_presets()], value="fast",
         label=t("distil.preset"),
         elem_classes="qt-choices qt-wide", elem_id="f-look-preset"))  # fmt: skip
     fields.add("method.name", gr.Radio(
@@ -306,7 +307,7 @@ def _bind(
     )  # fmt: skip
     at["look.preset"].input(
         safe(t)(logic.preset), [at["look.preset"]],
-        [at[path] for path in distil_logic.PRESET_PATHS], queue=False, **QUIET,
+        [at[path] for path in preset_fields.PRESET_PATHS], queue=False, **QUIET,
     )  # fmt: skip
     gr.on(  # a new teacher is checked above, when the students are its own
         [each.change for path, each in at.items() if path != "teacher.model"], check, asked, checked,
@@ -315,8 +316,11 @@ def _bind(
     )  # fmt: skip
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
-    shell.loaded(safe(t)(logic.load), [], [*everything, *filled], (None, [], [], REVEAL),
-                 (check, asked, checked), (looks, data_inputs, looked))  # fmt: skip
+    kept = gr.Textbox(visible=False)
+    shell.loaded(safe(t)(logic.load), [kept], [*everything, *filled], (None, [], [], REVEAL),
+                 (check, asked, checked), (looks, data_inputs, looked), js="() => qt.kept()")  # fmt: skip
+    gr.on([each.change for each in everything], None, everything, None,
+          js=f"(...values) => qt.keep({json.dumps(fields.paths)}, values)", api_visibility="private")  # fmt: skip
     practice.bind([], safe(t)(logic.practice_values), [], [*everything, *filled])
     models = [at["teacher.model"], at["student.model"], at["look.student"]]
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), models,

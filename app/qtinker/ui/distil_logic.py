@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +12,11 @@ import gradio as gr
 from .. import jobs, runs
 from ..data.sample_phrases import TOPICS
 from ..errors import Problem, QTinkerError, RunFailed, SpecError
-from ..presets import presets
 from ..spec import METHODS, RunSpec
 from . import answers, choices, distil_views, form, guard, page, tasks
 from .format import duration, esc, number, percent, short_number, size
 from .handlers import words_of
+from .preset_fields import PRESET_PATHS, offered_presets, preset_values
 from .texts import Texts
 
 PREVIEWED = ("look.data", "data.train", "data.text_column", "data.text_pair_column", "data.label_column",
@@ -26,34 +28,6 @@ PRACTICE: dict[str, Any] = {
     "training.epochs": 6, "training.learning_rate": 2e-3, "data.max_length": 64, "control": True,
 }  # fmt: skip
 SECTIONS = ("data", "teacher", "student", "method")
-
-
-def preset_values(name: str) -> dict[str, Any]:
-    """What a preset sets, by the paths of the form."""
-    settings, values = presets()[name].settings, {}
-    for part, value in settings.items():
-        if not isinstance(value, dict):
-            values[part] = value
-            continue
-        inside = f"method.{value['name']}" if part == "method" else part
-        for key, item in value.items():
-            path = "method.name" if (part, key) == ("method", "name") else f"{inside}.{key}"
-            values[path] = form.shown(path, item)
-    return values
-
-
-def offered_presets() -> list[str]:
-    """The presets whose method there is, in their order."""
-    return [name for name, each in presets().items() if each.settings["method"]["name"] in METHODS]
-
-
-PRESET_PATHS = list(dict.fromkeys(path for name in offered_presets() for path in preset_values(name)))
-
-
-def preset_words(name: str, t: Texts) -> str:
-    """A preset as a card."""
-    each = presets()[name]
-    return str(t.get(f"preset.{name}", f"{each.title}\n{each.about}"))
 
 
 class Logic:
@@ -155,18 +129,27 @@ class Logic:
 
     # --- loading -------------------------------------------------------------------------------------------------
 
-    def load(self, request: gr.Request) -> list[Any]:
-        """The first state of the page: defaults, then what the address asks for (a run to repeat, or advice)."""
-        return self.fill(dict(request.query_params))
+    def load(self, kept: str, request: gr.Request) -> list[Any]:
+        """The first state of the page: defaults, then what the address asks for (a run to repeat, or advice).
+
+        Args:
+            kept: what was filled in before a reload, as JSON by path; it stands instead.
+        """
+        filled: Any = None
+        with contextlib.suppress(ValueError):
+            filled = json.loads(kept or "null")
+        return self.fill(dict(request.query_params), filled if isinstance(filled, dict) else None)
 
     def practice_values(self) -> list[Any]:
         """The practice model is here: the page is filled in for it."""
         return self.fill({"practice": "1"})
 
-    def fill(self, query: dict[str, str]) -> list[Any]:
-        """Values of all fields for an address's query."""
+    def fill(self, query: dict[str, str], kept: dict[str, Any] | None = None) -> list[Any]:
+        """Values of all fields for an address's query, or those that were `kept`."""
         values: dict[str, Any] = {}
-        if wanted := query.get("from"):
+        if kept:
+            query, values = {}, {path: kept[path] for path in self.paths if path in kept}
+        elif wanted := query.get("from"):
             values = self.values_of(runs.open(wanted).spec())
         elif query.get("practice"):
             values = PRACTICE | {"teacher.model": "practice-bert"}

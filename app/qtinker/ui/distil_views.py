@@ -31,7 +31,8 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
     classes, lengths = found["classes"], found["lengths"]
     facts = [
         (t("data.train"), number(found["train"])), (t("data.eval"), number(found["eval"])),
-        (t("data.classes"), number(len(classes))), (t("data.unlabelled"), number(found["unlabelled"])),
+        *([(t("data.classes"), number(len(classes)))] if classes else []),
+        (t("data.unlabelled"), number(found["unlabelled"])),
         (t("data.median"), t(f"data.{lengths['unit']}", n=number(lengths["percentiles"].get("p50")))),
         (t("data.longest"), t(f"data.{lengths['unit']}", n=number(lengths["percentiles"].get("max")))),
     ]  # fmt: skip

@@ -10,9 +10,9 @@ import gradio as gr
 from .. import catalog
 from . import choices, page, sweep_views
 from .app import Shell
-from .distil_logic import preset_values, preset_words
 from .format import esc, short_number, size
 from .handlers import safe
+from .preset_fields import preset_values, preset_words
 from .texts import Texts
 
 GOALS = ("quality", "balanced", "phone", "micro")

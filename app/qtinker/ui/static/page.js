@@ -19,6 +19,22 @@
     }
     window.history.replaceState(window.history.state, "", url);
   };
+  // What is filled in outlives a reload, and nothing else: an address that is opened anew says itself what to show.
+  const KEPT = "qtinker-distil";
+  const asked = () => ["from", "practice", "teacher", "student", "preset", "method"]
+    .map((key) => new URLSearchParams(window.location.search).get(key));
+  qt.keep = (paths, values) => {
+    if (!touched) return;
+    const filled = Object.fromEntries(paths.map((path, at) => [path, values[at]]));
+    try { sessionStorage.setItem(KEPT, JSON.stringify({ asked: asked(), filled })); } catch { /* private window */ }
+  };
+  qt.kept = () => {
+    try {
+      const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
+      const kept = again && JSON.parse(sessionStorage.getItem(KEPT));
+      return kept && String(kept.asked) === String(asked()) ? JSON.stringify(kept.filled) : "";
+    } catch { return ""; }
+  };
   // The chosen one of a long list is shown, not only marked.
   qt.reveal = (place) => requestAnimationFrame(() => setTimeout(() => {
     const chosen = document.querySelector(`${place} label.selected`), list = chosen && chosen.parentElement;
