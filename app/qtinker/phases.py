@@ -5,18 +5,16 @@ Models enter the registry whole, under names that a resumed run finds again. Her
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import chance, checkpoint, data, model_folder, pipeline, registry, seen
+from . import chance, checkpoint, model_folder, pipeline, registry, seen
 from .asking import ask
 from .check import finetuning
 from .checkpoint import Loaded
-from .data.asked import asked
 from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
@@ -26,6 +24,7 @@ from .keeping import content_key, data_name, keep, made_before, student_name, su
 from .kinds import KINDS
 from .label_order import order_of
 from .quantize.qat import rounding
+from .reading import load_data, longest, tell_losses, the_task
 from .report import ModelReport
 from .spec import RunSpec, StudentSpec, TrainingSpec
 from .work import Work
@@ -80,44 +79,6 @@ def prepare(work: Work) -> dict[str, Any]:
             "new_pairs": combined, "eval": len(work.dataset.eval), "judge": work.judge}  # fmt: skip
 
 
-def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:
-    """The data as the task and in the label order of a trained teacher, whose name for each label counts.
-
-    Raises:
-        InputError: the data can't be used, or has labels that the teacher does not know (unless it is to be finetuned).
-    """
-    options = asked(spec, own)
-    try:
-        return data.load(spec.data, seed=spec.training.seed, **options)
-    except InputError:
-        if spec.teacher is not None and spec.teacher.finetune and options.get("labels"):
-            return data.load(spec.data, seed=spec.training.seed, task=spec.task.type)
-        raise
-
-
-def the_task(work: Work, own: dict[str, Any] | None) -> Any:
-    """The data's task with what the spec says about it.
-
-    Args:
-        own: the task of a trained teacher. What it knows of the task counts where the training data has no labels to
-            tell it: that questions may have no answer.
-
-    Raises:
-        InputError: a metric or class weights that don't suit it.
-    """
-    task, spec = work.dataset.task, work.spec.task
-    changes: dict[str, Any] = {}
-    if own is not None and own["type"] == task.type and not work.dataset.train.labelled.all():
-        changes = {name: getattr(task, name) or own[name] for name in task.options if name in own}
-    if spec.metric != "auto":
-        changes["metric"] = spec.metric
-    if spec.class_weights == "balanced":
-        changes["weights"] = task.balanced(work.dataset.train)
-    if task.type == "masked-lm":
-        changes["mask_share"] = spec.mask_share
-    return dataclasses.replace(task, **changes)
-
-
 def judge_by_teacher(work: Work, path: Path) -> None:
     """Give evaluation examples without any label the teacher's answers."""
     device = Processes(work.spec.training.device).device
@@ -134,24 +95,6 @@ def untrained(spec: RunSpec) -> InputError:
         f"The teacher {spec.teacher.model} has no trained head: it would teach noise.",
         f"{finetuning(spec, spec.teacher.model)} (or add --finetune-teacher).",
     )
-
-
-def longest(work: Work) -> int:
-    """Tokens a text is cut to: the spec's, or fewer where a model has fewer positions."""
-    teacher = work.spec.teacher
-    named = [work.spec.student.model, *([teacher.model, *(teacher.also or [])] if teacher else [])]
-    limits = {}
-    for name in filter(None, named):
-        config = model_folder.read_json(registry.resolve(name) / model_folder.CONFIG)
-        positions = config.get("max_position_embeddings") or config.get("n_positions")
-        if isinstance(positions, int) and positions > 0:
-            limits[name] = positions
-    asked = work.spec.data.max_length
-    if limits and min(limits.values()) < asked:
-        name = min(limits, key=lambda each: limits[each])
-        work.say(f"Texts are cut to {limits[name]} tokens, as many as {name} has positions for.")
-        return limits[name]
-    return asked
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -209,6 +152,7 @@ def distill(work: Work) -> dict[str, Any]:
     spec, teacher = work.spec, work.teacher()
     student = build_student(spec.student, teacher, task=work.task, seed=spec.training.seed)
     encoded = work.encode(student)
+    tell_losses(work, work.dataset.train, encoded)
     teaching = work.teaching(student)
     if work.record.done.get("teacher-outputs", {}).get("kept"):
         work.drive(ask(work, teaching, student), quiet=True)
@@ -229,11 +173,12 @@ def finetune(work: Work) -> dict[str, Any]:
     """Train a model on the labels alone."""
     spec = work.spec
     model = build_student(spec.student, None, task=work.task, seed=spec.training.seed)
+    encoded = work.encode_labelled(model)
+    tell_losses(work, work.labelled(), encoded)
     with rounding(model.model, spec.training.quantization_aware):
         result = work.drive(
             train(
-                model, work.encode_labelled(model), task=work.task, training=spec.training,
-                folder=work.states("finetune"),
+                model, encoded, task=work.task, training=spec.training, folder=work.states("finetune"),
                 evaluate=scorer(work, model), should_stop=work.should_stop,
             )
         )  # fmt: skip

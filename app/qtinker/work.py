@@ -95,8 +95,12 @@ class Work:
 
     def encode_labelled(self, loaded: Loaded) -> Encoded:
         """The training examples that have a label: without a teacher the others would cost time and teach nothing."""
+        return self.encode(loaded, self.labelled())
+
+    def labelled(self) -> Examples:
+        """The training examples that have a label."""
         train = self.dataset.train
-        return self.encode(loaded, train if train.labelled.all() else train.select(np.flatnonzero(train.labelled)))
+        return train if train.labelled.all() else train.select(np.flatnonzero(train.labelled))
 
     def learned_from(self, *, labelled: bool) -> Examples:
         """The training examples as they were given, all or those with a label."""

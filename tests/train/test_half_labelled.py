@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,28 @@ def test_a_teacher_knows_that_questions_may_have_no_answer(qtinker_home, tmp_pat
             "data": {"train": str(bare), "max_length": 32}, "training": {"max_steps": 2, "device": "cpu"},
         })  # fmt: skip
         assert registry.read_meta(Path(report["checkpoint"]))["task"]["unanswerable"] is knows
+
+
+def test_what_is_too_long_to_be_read_is_told(files):
+    def told(report):
+        return [text for text in report["warnings"] if "--max-length" in text]
+
+    content = spec(files, "half").model_dump(exclude_defaults=True)
+    assert not told(api.run(content))
+    content["data"]["max_length"] = 8
+    [text] = told(api.run(content))
+    assert "40 training texts are longer than 8 tokens" in text and text.split(" ")[0].isdigit()
+
+
+def test_answers_that_no_window_holds_are_told(qtinker_home, tmp_path):
+    task_data.encoder(qtinker_home / "bert_models" / "hub", "small", layers=1, seed=2)
+    path = tmp_path / "asked.json"
+    context = "a film was very good but the plot was not"
+    asked = [{"question": "is the movie", "id": str(number), "answers": [{"text": text, "answer_start": at}]}
+             for number, (text, at) in enumerate([(context, 0), ("good", context.index("good"))] * 8)]  # fmt: skip
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": asked}]}]}), encoding="utf-8")
+    report = api.run({
+        "student": {"model": "small"}, "training": {"max_steps": 2, "device": "cpu"},
+        "data": {"train": str(path), "eval": str(path), "max_length": 12, "stride": 2},
+    })  # fmt: skip
+    assert any(text.startswith("8 answers are whole in no part of 12 tokens") for text in report["warnings"])

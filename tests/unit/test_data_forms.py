@@ -10,6 +10,7 @@ import tiny
 from data_files import CONLL, csv_of, kind_of, scored, written
 from qtinker import data
 from qtinker.data import Examples
+from qtinker.data.windows import lost_answers
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
 
@@ -66,6 +67,20 @@ def test_a_long_context_gives_windows_that_share_tokens():
     assert batch["answer_mask"].tolist() == [[1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0]] and batch["labels"].tolist() == [
         [7, 7]
     ]
+
+
+def test_an_answer_that_no_window_holds_whole_is_no_answer_that_is_missing():
+    """It is longer than a window, or lies across the end of one; that there is none would be learned of it."""
+    tok = tiny.tokenizer()
+    context = "the plot was fine and the actor is good but a scene was bad"
+    places = [(0, 4), (4, 40), (0, 0), (context.index("the actor"), context.index(" good"))]
+    labels = np.array([*places, (-100, -100)])
+    examples = Examples(["is it"] * 5, [context] * 5, labels, "spans", [["x"]] * 5, stride=1)
+    encoded = data.encode(examples, tok, 12, cache=False)  # windows of 7 tokens: the second one begins at "actor"
+    assert encoded.labels.tolist() == [
+        [4, 4], [0, 0], [0, 0], *[[-100, -100]] * 3, *[[0, 0]] * 3, *[[-100, -100]] * 6,
+    ]  # fmt: skip
+    assert lost_answers(examples, encoded) == 2
 
 
 def test_the_best_answer_over_all_windows():

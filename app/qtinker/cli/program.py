@@ -35,7 +35,7 @@ def root(
 ) -> Any:
     """Distil, quantize and measure BERT models: smaller, faster, and shown to be.
 
-    Begin with: demo. It trains, distils and quantizes small models on bundled data in two minutes.
+    Begin with: demo. It trains, distils and quantizes small models on bundled data in a few minutes.
     """
     if version:
         text = project.version_text()

@@ -33,7 +33,7 @@ def demo(
 ) -> Outcome:
     """Show the whole job on bundled data.
 
-    Offline, in about two minutes: a teacher is trained, distilled by each method beside a control, the best student
+    Offline, in two to three minutes: a teacher is trained, distilled by each method beside a control, the best student
     quantized, and everything measured.
     """
     from .. import console, demo

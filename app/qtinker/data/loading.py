@@ -153,7 +153,7 @@ def load_examples(
     train, held = read.train, read.held
     keys = read.keys
     if held is None:
-        by = "by class, " if KINDS[kind].form in ("texts", "words") else "by "
+        by = "by class, " if kind in ("classification", "token-classification") else "by "
         kept, split_off = stratified_split(read.strata, keys, spec.eval_fraction, seed=seed)
         if unlabelled and not len(split_off):  # a teacher's answers to texts without labels are what is measured on
             by = "by "

@@ -23,6 +23,7 @@ from ..home import cache_dir
 from ..tokenizer_files import token_rules
 from .cutting import EXTRAS, Cut, cut
 from .examples import NO_LABEL, Examples, Ragged
+from .windows import window_labels
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +50,7 @@ class Encoded:
         offsets: int64 [N + 1].
         token_type_ids: uint8 [total tokens], or None where all are 0.
         labels: as in `Examples.labels`; for words int32 [total tokens], aligned with `input_ids`; for spans int64
-            [N, 2], the tokens of the window where the answer begins and ends (0, 0 where it isn't in it); for blocks
-            empty.
+            [N, 2], the tokens of the window where the answer begins and ends (see `windows`); for blocks empty.
         truncated: how many examples were cut to the longest length.
         key: hash of texts, tokenizer and longest length (not of the labels): the name of these inputs.
         form: as in `Examples`.
@@ -144,46 +144,8 @@ def _labels(examples: Examples, encoded: Encoded) -> np.ndarray:
             labels[offsets[0] : offsets[-1]][first] = examples.labels.values[begins[first] + words[first]]
         return labels
     if examples.form == "spans":
-        return _span_labels(examples, encoded)
+        return window_labels(examples, encoded)
     return examples.labels
-
-
-def _span_labels(examples: Examples, encoded: Encoded) -> np.ndarray:
-    """Where each window's answer begins and ends, in tokens; (0, 0), the [CLS], where it is not whole in the window."""
-    labels = np.zeros((len(encoded), 2), np.int64)
-    owners = np.asarray(encoded.extras["example"])
-    edges = _edges(encoded, owners)
-    for number, example in enumerate(owners):
-        begin, end = (int(value) for value in examples.labels[example])
-        if begin == NO_LABEL:
-            labels[number] = NO_LABEL
-            continue
-        where = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
-        starts, ends = np.asarray(encoded.extras["char_starts"][where]), np.asarray(encoded.extras["char_ends"][where])
-        inside = starts >= 0
-        if end > begin:  # spaces and signs at the ends of a context are in no token
-            begin, end = max(begin, edges[example][0]), min(end, edges[example][1])
-        if end <= begin or not inside.any() or starts[inside].min() > begin or ends[inside].max() < end:
-            continue
-        first = np.flatnonzero(inside & (ends > begin))
-        last = np.flatnonzero(inside & (starts < end))
-        if len(first) and len(last) and first[0] <= last[-1]:
-            labels[number] = first[0], last[-1]
-    return labels
-
-
-def _edges(encoded: Encoded, owners: np.ndarray) -> dict[int, tuple[int, int]]:
-    """Where the first token of each example's context begins and the last one ends, in characters."""
-    found: dict[int, tuple[int, int]] = {}
-    for number, example in enumerate(owners.tolist()):
-        where = slice(int(encoded.offsets[number]), int(encoded.offsets[number + 1]))
-        starts, ends = np.asarray(encoded.extras["char_starts"][where]), np.asarray(encoded.extras["char_ends"][where])
-        if (inside := starts >= 0).any():
-            first, last = found.get(example, (int(starts[inside].min()), 0))
-            found[example] = min(first, int(starts[inside].min())), max(last, int(ends[inside].max()))
-        else:
-            found.setdefault(example, (0, 0))
-    return found
 
 
 def epoch_batches(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = 64) -> list[np.ndarray]:
