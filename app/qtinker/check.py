@@ -18,6 +18,7 @@ from .distill.mapping import feature_pairs, patient_pairs
 from .errors import Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
+from .hugging_face import SUPPORTED
 from .kinds import KINDS
 from .label_order import nameless, order_of
 from .shapes import Shape
@@ -85,6 +86,10 @@ def _model(name: str, where: str, found: Findings) -> Shape | None:
         shape, export = shapes.read(path), model_folder.read_meta(path).get("export")
     except QTinkerError as error:
         _add(found, where, error.message, error.fix)
+        return None
+    if shape.model_type not in SUPPORTED:
+        _add(found, where, f"{shape.name} is a model of type {shape.model_type!r}, which is not supported.",
+             f"Supported are {', '.join(SUPPORTED)}.")  # fmt: skip
         return None
     if shape.quantized:
         _add(found, where, f"{shape.name} is quantized and can't be trained or learned from.", "Use its source.")

@@ -283,6 +283,12 @@ def test_exports_are_no_teachers(data, pair):
     assert "is an export" in told and "made from, teacher." in told
 
 
+def test_other_kinds_of_models_are_refused_before_they_are_trained(data, pair):
+    make("electra", model_type="electra")
+    told = found(spec(data, teacher={"model": "electra", "finetune": True}))["teacher.model"]
+    assert "type 'electra', which is not supported. Supported are bert, " in told
+
+
 def test_quantized_models_are_no_students(data, pair):
     make("packed", layers=2, quantization_config={"quant_method": "torchao"})
     assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]
