@@ -15,9 +15,10 @@ from qtinker.errors import CheckpointError, InputError, QTinkerError
 from qtinker.predict import Predictor
 from qtinker.quantize import SCHEMES, quantize
 from qtinker.quantize.layers import Layers, bytes_by_part, group_size, part_of, patterns, select_layers
+from qtinker.quantize.make import refuse_too_different
 from qtinker.quantize.packed_engine import group_parameters
 from qtinker.quantize.schemes import CPU_ENGINES, GPU_ONLY, candidates, choose_engine, offered
-from qtinker.quantize.verify import compare_logits
+from qtinker.quantize.verify import Verdict, compare_logits
 
 # Loads folders as anybody would, without QTinker, and prints the bits of their logits.
 PLAIN = """
@@ -241,6 +242,14 @@ def test_one_that_answers_differently_is_refused_with_numbers_unless_forced(sour
         quantize(source, "int4-weight-only", fresh=False)
     assert not list((home.models_dir() / "quantized").glob("*"))
     assert quantize(source, "int4-weight-only", fresh=False, force=True).is_dir()
+
+
+def test_one_row_of_a_few_does_not_decide():
+    scheme = SCHEMES["int8-dynamic"]  # at least 90 %
+    refuse_too_different(Verdict(4, 0.75, 0.1, 0.02), scheme, force=False)
+    for rows, agreement, error in ((4, 0.5, 0.02), (40, 0.85, 0.02), (4, 0.75, 9.0)):
+        with pytest.raises(QTinkerError, match="changes this model too much"):
+            refuse_too_different(Verdict(rows, agreement, 0.1, error), scheme, force=False)
 
 
 @pytest.mark.parametrize(

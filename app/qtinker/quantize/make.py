@@ -223,11 +223,14 @@ def slower_words(scheme: Scheme, engine: str, speedup: float) -> list[str]:
 
 
 def refuse_too_different(verdict: Verdict, scheme: Scheme, *, force: bool) -> None:
-    """
+    """One answer alone may differ, however few rows there are: near a threshold any rounding turns it.
+
     Raises:
         QTinkerError: beyond the scheme's limits, unless forced.
     """
-    if force or (verdict.agreement >= scheme.agreement and verdict.logit_error <= scheme.logit_error):
+    changed = round((1 - verdict.agreement) * verdict.rows)
+    agrees = verdict.agreement >= scheme.agreement or changed <= 1
+    if force or (agrees and verdict.logit_error <= scheme.logit_error):
         return
     raise QTinkerError(
         f"{scheme.name} changes this model too much: {verdict} (at least {scheme.agreement:.0%} must agree, and the "
