@@ -214,3 +214,13 @@ def test_no_arguments_show_the_help(capsys):
     status, out, _ = run(capsys)
     assert status == 0
     assert "distill" in out
+
+
+def test_what_the_teacher_gave_is_said_against_the_control():
+    from qtinker.cli import show
+
+    metrics = {"teacher": {"macro_f1": 0.9}, "student": {"macro_f1": 0.88}, "control": {"macro_f1": 0.85}}
+    told = show.over_control({"metric": "macro_f1", "metrics": metrics})
+    assert told == "Against the control, the same student without the teacher: +0.0300 macro-f1."
+    del metrics["control"]
+    assert show.over_control({"metric": "macro_f1", "metrics": metrics}) == ""

@@ -102,6 +102,8 @@ def run(report: Data) -> None:
             print(f"\nNo evaluation example has a label: this tells how well answers agree with those of {judge}.")
     if report.get("retention") is not None:
         print(f"\nRetention (student over teacher): {report['retention']:.1%}")
+    if line := over_control(report):
+        print(line)
     if report.get("examples_per_second"):
         print(f"Trained on {report['examples_per_second']:.0f} examples a second.")
     made = {each.get("path"): each.get("scheme") for each in report.get("quantized") or []}
@@ -111,6 +113,15 @@ def run(report: Data) -> None:
         told = f" ({str(report['metric']).replace('_', '-')} {score:.4f})" if score is not None else ""
         print(f"Quantized, {scheme}{told}: {path}")
     print(f"\nModel: {report.get('checkpoint')}\nRun: {report.get('run')}")
+
+
+def over_control(report: Data) -> str:
+    """What distilling gave over the same student without a teacher; nothing where there was no control."""
+    metric = str(report.get("metric"))
+    student, control = ((report.get("metrics") or {}).get(role, {}).get(metric) for role in ("student", "control"))
+    if student is None or control is None:
+        return ""
+    return f"Against the control, the same student without the teacher: {student - control:+.4f} {metric.replace('_', '-')}."
 
 
 def quantized(result: Data) -> None:
