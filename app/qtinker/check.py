@@ -64,6 +64,9 @@ def preflight(spec: RunSpec) -> Findings:
         _pair(spec, teacher, student, kind, found)
     for shape in filter(None, (teacher, student)):
         _positions(spec, shape, found)
+        if kind == "masked-lm" and shape.model_type == "gpt2":
+            _add(found, "task.type", f"{shape.name} is a GPT-2, which guesses the next word: it has no head for hidden "
+                 "ones.", "Take a BERT for masked language modelling.")  # fmt: skip
     _device(spec, found)
     if data is not None:
         _amounts(spec, data, found)

@@ -289,6 +289,12 @@ def test_other_kinds_of_models_are_refused_before_they_are_trained(data, pair):
     assert "type 'electra', which is not supported. Supported are bert, " in told
 
 
+def test_a_gpt2_guesses_no_hidden_words(data, pair):
+    make("gpt", layers=2, model_type="gpt2")
+    wanted = spec(data, teacher=None, student={"model": "gpt"}, task={"type": "masked-lm"})
+    assert "no head for hidden ones" in found(wanted)["task.type"]
+
+
 def test_quantized_models_are_no_students(data, pair):
     make("packed", layers=2, quantization_config={"quant_method": "torchao"})
     assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]

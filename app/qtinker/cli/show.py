@@ -121,7 +121,8 @@ def over_control(report: Data) -> str:
     student, control = ((report.get("metrics") or {}).get(role, {}).get(metric) for role in ("student", "control"))
     if student is None or control is None:
         return ""
-    return f"Against the control, the same student without the teacher: {student - control:+.4f} {metric.replace('_', '-')}."
+    gain = f"{student - control:+.4f} {metric.replace('_', '-')}"
+    return f"Against the control, the same student without the teacher: {gain}."
 
 
 def quantized(result: Data) -> None:
