@@ -101,3 +101,12 @@ def test_every_scheme_and_format_has_chinese_words():
     keys = [f"scheme.{name}.{part}" for name in SCHEMES for part in ("title", "suits", "touches")]
     keys += [f"format.{name}.{part}" for name in FORMATS for part in ("title", "runs_on")]
     assert not set(keys) - Texts.keys("zh")
+
+
+@pytest.mark.parametrize(("language", "field"), [("en", "Task"), ("zh", "任务")])
+def test_the_page_names_fields_instead_of_options_but_in_commands(language, field):
+    t = Texts(language)
+    assert t.said("Use --task regression here.") == f"Use “{field}” regression here."
+    command = "Train it first: python3 app finetune big --data FILE --task regression"
+    assert t.said(command) == command
+    assert t.said("Keep it with --no-such-option, or --force.") == "Keep it with --no-such-option, or --force."
