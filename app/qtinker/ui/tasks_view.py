@@ -103,6 +103,8 @@ class Starter:
         ticked.then(self.has_ended, [self.task], [ended], queue=False, **QUIET)
         ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **QUIET | how)
         self.stop.click(safe(self.t)(self.end), [self.task], mine, **QUIET)
+        if self.verb == "download" and source:  # what came of another model's download is no longer of interest
+            source[0].change(self.let_go, [self.task], [self.task, self.view], queue=False, **QUIET)
 
     def start(self, *values: Any) -> list[Any]:
         """Begin the task, or say what is wrong with the fields."""
@@ -121,6 +123,13 @@ class Starter:
             return task_id if task_id and tasks.read(task_id).status == "done" else gr.skip()
         except QTinkerError:
             return gr.skip()
+
+    def let_go(self, task_id: str) -> list[Any]:
+        """Show a task no longer, unless it goes on."""
+        try:
+            return [gr.skip(), gr.skip()] if task_id and tasks.read(task_id).going_on else ["", ""]
+        except QTinkerError:
+            return ["", ""]
 
     def end(self, task_id: str) -> list[Any]:
         tasks.stop(task_id)
