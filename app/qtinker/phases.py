@@ -286,9 +286,9 @@ def evaluate(work: Work) -> dict[str, Any]:
             work.say(text, level="warning")
     warn_of_chance(work, report.models)
     if (rows := int(work.dataset.eval.labelled.sum())) < FEW_ROWS:
-        work.say(
-            f"Only {rows} examples were measured on: one of them is {100 / max(rows, 1):.1f} points.", level="warning"
-        )
+        counted = work.task.type in ("classification", "question-answering")
+        worth = f"one of them is {100 / max(rows, 1):.1f} points" if counted else "too few to tell models apart by"
+        work.say(f"Only {rows} examples were measured on: {worth}.", level="warning")
     return {"models": report.to_dict()["models"]}
 
 
