@@ -404,7 +404,5 @@ def test_a_model_that_is_measured_on_its_training_data_is_told(home, models):
     assert not told(kept) and not told(api.run(spec(models, teacher={"model": "mine"})))
     other = told(api.run(spec(models, teacher={"model": "mine"}, training={"seed": 7, "max_steps": 2})))
     assert len(other) == 1 and other[0].startswith("mine was trained on "), "once, though it is measured twice"
-    report = api.evaluate(["mine", "teacher"], data=models / "train.csv")
+    report = api.evaluate(["mine", "teacher"], data=models / "train.csv", isolate=False)
     assert len(told(report)) == 1 and "90%" in told(report)[0]
-    small = api.quantize("mine", scheme="int8-dynamic")
-    assert len(told(api.evaluate(["mine", small["name"]], data=models / "train.csv"))) == 2
