@@ -42,9 +42,12 @@ def overlap(meta: Meta, examples: Examples) -> tuple[int, int]:
     kept = meta.get("trained_on")
     if not isinstance(kept, dict) or examples.form == "blocks" or not len(examples):
         return 0, 0
-    least = np.frombuffer(base64.b64decode(str(kept.get("least"))), "<u8")
+    try:
+        least = np.frombuffer(base64.b64decode(str(kept.get("least")), validate=True), "<u8")
+    except ValueError:  # a file that somebody edited
+        return 0, 0
     own = _hashes(examples)
-    if len(least) < int(kept.get("texts", 0)):
+    if len(least) == KEPT:
         own = own[own <= least[-1]]
     return int(np.isin(own, least).sum()), len(own)
 

@@ -48,6 +48,8 @@ def test_without_a_sample_nothing_is_said():
     assert seen.overlap(meta(texts(0, 5)), texts(0, 0)) == (0, 0)
     assert seen.sketch(Examples(["running text"], form="blocks")) is None
     assert seen.warning("one", {}, texts(0, 5)) is None
+    for damaged in ("no base64", "AAAA", None):
+        assert seen.overlap({"trained_on": {"texts": 5, "least": damaged}}, texts(0, 5)) == (0, 0)
 
 
 def test_one_known_example_among_many_is_no_news():
