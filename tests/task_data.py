@@ -110,7 +110,7 @@ def encoder(folder: Path, name: str, *, layers: int, seed: int, words: bool = Tr
 
 def model_for(kind: str, *, seed: int = 0, layers: int = 1) -> checkpoint.Loaded:
     """A random model with the head of a task."""
-    labels = {"multi-label": TOPICS, "token-classification": ("O", "B-a", "I-a")}.get(kind, ())
+    labels = {"multi-label": TOPICS, "token-classification": ("O", "B-blame", "B-praise")}.get(kind, ())
     task = tasks.TASKS[kind](labels)
     base = tiny.bert(layers, 32, 4, dropout=0.0).model.config.to_dict()
     for key in ("id2label", "label2id", "problem_type", "architectures", "num_labels"):

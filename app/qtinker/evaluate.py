@@ -76,10 +76,9 @@ def evaluate(
         engine_of(path)
     same_kind(paths)
     reference = labels_of(paths[0])
-    examples, names, facts = _examples(data, paths[0], reference if labels is None else list(labels))
-    if max_examples is not None and max_examples < len(examples):
-        chosen = np.sort(np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:max_examples])
-        examples = examples.select(chosen)
+    examples, names, facts = examples_for(
+        data, paths[0], reference if labels is None else list(labels), most=max_examples, seed=seed
+    )
     if not len(examples):
         raise InputError("There are no examples to measure on.", "Give data with at least one row.")
     warnings: list[str] = []
@@ -193,7 +192,30 @@ def cpu_features() -> list[str]:
     return [name for name in wanted if name in flags]
 
 
-def _examples(data: DataSpec | Examples | None, path: Path, names: list[str]) -> tuple[Examples, list[str], dict]:
+def examples_for(
+    data: DataSpec | Examples | None, path: Path, names: list[str], *, most: int | None = None, seed: int = 42
+) -> tuple[Examples, list[str], dict[str, Any]]:
+    """What a model is measured on, the labels' names, and the facts that the report tells of the data.
+
+    Args:
+        data: as `evaluate` takes it.
+        path: the model's folder.
+        names: its labels.
+        most: only so many examples, chosen by `seed`.
+
+    Raises:
+        InputError: as `data.load_eval`.
+    """
+    examples, names, facts = _all_examples(data, path, names)
+    if most is not None and most < len(examples):
+        chosen = np.sort(np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:most])
+        examples = examples.select(chosen)
+    return examples, names, facts
+
+
+def _all_examples(
+    data: DataSpec | Examples | None, path: Path, names: list[str]
+) -> tuple[Examples, list[str], dict[str, Any]]:
     if isinstance(data, Examples):
         return data, names, {"source": "examples"}
     if data is None:

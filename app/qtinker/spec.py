@@ -299,10 +299,10 @@ class RunSpec(Whole):
     @model_validator(mode="after")
     def _whole(self) -> RunSpec:
         if self.teacher is None and not (self.student.model or self.student.shape):
-            raise ValueError("name a student (or a teacher to cut it from): there is nothing to train")
+            raise ValueError("there is nothing to train: name a student, student.model (--student)")
         if self.teacher is not None and not (self.student.model or self.student.layers or self.student.shape):
-            raise ValueError("name a student: a model (student), the teacher's layers to keep (student_layers), or a "
-                             "shape (student_shape)")  # fmt: skip
+            raise ValueError("name a student: student.model (--student), a model; student.layers (--student-layers), "
+                             "the teacher's layers to keep; or student.shape (--student-shape)")  # fmt: skip
         if isinstance(self.method, PatientMethod | FeatureMethod) and self.method.layer_mapping == "cut":
             self.method = self.method.model_copy(update={"layer_mapping": self._pairs_as_cut()})
         return self
@@ -310,8 +310,8 @@ class RunSpec(Whole):
     def _pairs_as_cut(self) -> list[tuple[int, int]]:
         """Each student layer with the teacher's layer that it began as; Patient KD leaves the last one out."""
         if self.student.model or not self.student.layers:
-            raise ValueError("the layer mapping 'cut' is for students cut from their teacher: give student_layers "
-                             "without a student model, or another mapping")  # fmt: skip
+            raise ValueError("the layer mapping 'cut' is for students cut from their teacher: give student.layers "
+                             "(--student-layers) without a student model, or another mapping")  # fmt: skip
         pairs = [(place, layer + 1) for place, layer in enumerate(self.student.layers, 1)]
         if isinstance(self.method, PatientMethod) and len(pairs) == 1:
             raise ValueError("the layer mapping 'cut' leaves the last layer out, and the student has no other: use "

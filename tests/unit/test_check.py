@@ -261,7 +261,7 @@ def test_imitating_the_layers_that_one_was_cut_from(data):
     assert pairs("feature", layers="0,2,3").method.layer_mapping == [(1, 1), (2, 3), (3, 4)]
     assert pairs("patient", layers="0,2,3").method.layer_mapping == [(1, 1), (2, 3)], "Patient KD leaves out the last"
     for student in ({"model": "small"}, {"model": "small", "layers": "0,1"}, {"shape": "L-2_H-32_A-2"}):
-        with pytest.raises(SpecError, match="'cut' is for students cut from their teacher: give student_layers"):
+        with pytest.raises(SpecError, match=r"give student\.layers \(--student-layers\) without a student model"):
             pairs("feature", **student)
     with pytest.raises(SpecError, match="'cut' leaves the last layer out, and the student has no other"):
         pairs("patient", layers="1")

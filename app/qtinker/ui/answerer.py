@@ -17,8 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 IDLE_SECONDS = 600.0
 OPEN_MODELS = 6
 _open: OrderedDict[str, Any] = OrderedDict()
@@ -54,9 +52,8 @@ def predict(request: Request) -> dict[str, Any]:
 
 
 def disagree(request: Request) -> dict[str, Any]:
-    """Examples of the evaluation data on which the first two models answer differently, the surest first."""
-    from .. import model_folder
-    from ..data.loading import load_examples
+    """Examples on which the first two models answer differently, the surest first; the data as `evaluate` takes it."""
+    from .. import evaluate, model_folder
     from ..kinds import task_of
     from ..spec import DataSpec
     from . import differences
@@ -64,15 +61,15 @@ def disagree(request: Request) -> dict[str, Any]:
     folder = Path(request["models"][0][1])
     task = task_of(model_folder.read_json(folder / model_folder.CONFIG), model_folder.read_meta(folder)) or {}
     differences.refuse(task.get("type", ""))
-    loaded = load_examples(DataSpec(train=request["data"]), seed=42, task=task.get("type", "auto"), unlabelled=True)
-    examples = loaded.eval
-    count = min(len(examples), int(request["limit"]))
-    texts: list[Any] = [examples.texts[i] for i in range(count)]
+    examples, names, _ = evaluate.examples_for(
+        DataSpec(train=request["data"]), folder, evaluate.labels_of(folder), most=int(request["limit"])
+    )
+    texts: list[Any] = list(examples.texts)
     if examples.pairs is not None:
-        texts = [(text, examples.pairs[i]) for i, text in enumerate(texts)]
+        texts = list(zip(examples.texts, examples.pairs, strict=True))
     first, second = [predictor(folder).predict(texts) for _, folder in request["models"][:2]]
-    rows = differences.between(first, second, examples.select(np.arange(count)), loaded.labels)
-    return {"examples": count, "different": len(rows), "rows": rows[: differences.SHOWN]}
+    rows = differences.between(first, second, examples, tuple(names))
+    return {"examples": len(examples), "different": len(rows), "rows": rows[: differences.SHOWN]}
 
 
 def preview(request: Request) -> dict[str, Any]:
