@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qtinker import catalog
@@ -135,6 +136,40 @@ def test_a_page_that_is_not_filled_in_yet_takes_nothing_back(qtinker_home):
 
     in_turn = [each.name for each in app.build().fns.values() if each.concurrency_id == "distil-models"]
     assert sorted(in_turn) == ["refresh"] * 3 + ["teacher_chosen"], "an answer for the teacher before comes first"
+
+
+def test_loading_does_not_keep_the_browser_busy(qtinker_home):
+    """Gradio's page goes through all that a call may change at each state of each call: few calls, and hardly anything
+    whose progress is told, or a page takes half a minute on a small machine."""
+    from qtinker.ui import app
+
+    page = app.build()
+    calls = list(page.fns.values())
+    on_load = [each for each in calls if any(event == "load" for _, event in each.targets) and each.fn]
+    assert 3 <= len(on_load) <= 6 and sum(len(each.outputs) for each in on_load) > 100
+    for each in calls:
+        if each.show_progress == "hidden" and each.outputs and each.targets and each.fn:
+            assert [target.visible for target in each.show_progress_on] == [False], each.name
+
+
+def test_calls_in_one_get_their_own_values_and_answer_for_their_own_fields():
+    import gradio as gr
+    from qtinker.ui.app import _in_one
+
+    def both(left: str, right: str) -> list[str]:
+        return [right, left]
+
+    def asking(value: str, request: gr.Request) -> str:
+        return f"{value} of {request}"
+
+    def skipping() -> Any:
+        return gr.skip()
+
+    def table() -> list[list[str]]:
+        return [["a cell"]]
+
+    calls = [(both, [1, 2], [1, 2]), (asking, [3], [3]), (skipping, [], [4, 5]), (table, [], [6])]
+    assert _in_one(calls)("me", "x", "y", "z") == ["y", "x", "z of me", gr.skip(), gr.skip(), [["a cell"]]]
 
 
 def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import gradio as gr
@@ -40,6 +41,15 @@ class Shell:
     on_open: dict[str, list[Call]] = field(default_factory=dict)
     on_load: list[list[Call]] = field(default_factory=list)
     timers: dict[str, gr.Timer] = field(default_factory=dict)
+
+    @property
+    def quiet(self) -> dict[str, Any]:
+        """Settings of an event that shows no progress of its own and is no endpoint for programs.
+
+        Whenever a call begins or ends, Gradio's page goes through all components whose progress was ever told, and for
+        each through the whole page. So what is not shown is told to one hidden field instead of to every output.
+        """
+        return {"show_progress": "hidden", "show_progress_on": self.run, "api_visibility": "private"}
 
     def loaded(
         self, function: Callable[..., Any], inputs: list[Any], outputs: list[Any], *then: Call, js: str | None = None
@@ -97,7 +107,7 @@ def build(language: str = "en") -> gr.Blocks:
 
 def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
     """Tabs change the address, run their page's refresh and switch its timer on; loading opens the address's tab."""
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    quiet = shell.quiet
     timers = list(shell.timers.values())
 
     def switch(name: str) -> Any:
@@ -117,7 +127,34 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
         tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
         for function, inputs, outputs, how in shell.on_open.get(name, []):
             tab.select(function, inputs, outputs, **quiet | how)
-    for (function, inputs, outputs, script), *following in shell.on_load:
+    alone = [calls for calls in shell.on_load if len(calls) > 1 or calls[0][3]]
+    together = [calls[0] for calls in shell.on_load if calls not in alone]
+    blocks.load(_in_one(together), *_joined(together), **quiet)
+    for (function, inputs, outputs, script), *following in alone:
         done = blocks.load(function, inputs, outputs, js=script, **quiet)
         for function, inputs, outputs, *scripts in following:
             done = done.then(function, inputs, outputs, js=scripts[0] if scripts else None, **quiet)
+
+
+def _joined(calls: list[Call]) -> tuple[list[Any], list[Any]]:
+    """All inputs and all outputs of the calls, in their order."""
+    return [each for call in calls for each in call[1]], [each for call in calls for each in call[2]]
+
+
+def _in_one(calls: list[Call]) -> Callable[..., list[Any]]:
+    """The functions of all calls as one: a call a button would keep the browser busy for seconds."""
+
+    def call_all(request: gr.Request, *values: Any) -> list[Any]:
+        found: list[Any] = []
+        rest = iter(values)
+        for function, inputs, outputs, *_ in calls:
+            given = [next(rest) for _ in inputs]
+            asks = any(
+                each.annotation in ("gr.Request", gr.Request) for each in signature(function).parameters.values()
+            )
+            answer = function(*given, request) if asks else function(*given)
+            many = len(outputs) > 1 and isinstance(answer, list | tuple)
+            found += answer if many else [answer] * len(outputs)  # an answer to many that is no list is gr.skip()
+        return found
+
+    return call_all

@@ -15,7 +15,6 @@ from .report_views import models_chart, models_table, parts_table
 from .tasks_view import Starter
 from .texts import Texts
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 MOST = 8
 
 
@@ -93,7 +92,7 @@ def build(shell: Shell) -> None:
 
     shell.loaded(safe(t, quiet=True)(first), [], [models, data])
     shell.opened("compare", safe(t, quiet=True)(opened), [models], [models])
-    uploads.fills(upload, data, t)
+    uploads.fills(upload, data, shell)
     measure.bind([models, data, most], safe(t)(lambda task: result_html(task, t)), [measure.task], [table])
     gr.on([ask.click, text.submit], answer, [models, text, pair], [said],
           show_progress="minimal", concurrency_limit=4, api_visibility="private")  # fmt: skip

@@ -16,7 +16,6 @@ from .handlers import safe
 from .tasks_view import Starter, downloader
 from .texts import Texts
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 IN_TURN: dict[str, Any] = {"concurrency_id": "distil-models"}
 """Handlers that draw the lists of models answer in the order in which they were asked."""
 REVEAL = "() => qt.reveal('#f-student-model')"
@@ -258,7 +257,7 @@ def _bind(
     at["look.data"].change(
         lambda kind: [gr.File(visible=kind == "upload"), gr.Textbox(visible=kind != "sample"),
                       *[gr.UploadButton(interactive=kind != "sample") for _ in further]],
-        [at["look.data"]], [upload, at["data.train"], *further.values()], queue=False, **QUIET,
+        [at["look.data"]], [upload, at["data.train"], *further.values()], queue=False, **shell.quiet,
     )  # fmt: skip
     at["look.student"].change(
         lambda kind: [
@@ -268,19 +267,19 @@ def _bind(
         [at["look.student"]],
         [at[path] for path in
          ("student.model", "look.layers", "student.layers", "student.architecture", "student.shape")],
-        queue=False, **QUIET,
+        queue=False, **shell.quiet,
     )  # fmt: skip
     at["look.layers"].input(
-        lambda value: value or "", [at["look.layers"]], [at["student.layers"]], queue=False, **QUIET
+        lambda value: value or "", [at["look.layers"]], [at["student.layers"]], queue=False, **shell.quiet
     )
     at["method.name"].change(
         lambda name: [gr.Column(visible=name == each) for each in groups], [at["method.name"]], list(groups.values()),
-        queue=False, **QUIET,
+        queue=False, **shell.quiet,
     )  # fmt: skip
 
-    uploads.fills(upload, at["data.train"], t)
+    uploads.fills(upload, at["data.train"], shell)
     for path, button in further.items():
-        button.upload(safe(t)(logic.further_data), [button], [at[path]], **QUIET)
+        button.upload(safe(t)(logic.further_data), [button], [at[path]], **shell.quiet)
     data_inputs = [at[path] for path in distil_logic.PREVIEWED]
     looks = safe(t)(logic.preview)
     looked = [preview, at["data.text_column"], at["data.text_pair_column"], at["data.label_column"]]
@@ -299,20 +298,20 @@ def _bind(
         safe(t)(logic.teacher_chosen),
         [*[at[path] for path in ("teacher.model", "student.model", "teacher.finetune", "student.layers")], cuts],
         shown,
-        **QUIET | IN_TURN,
-    ).then(None, js=REVEAL, api_visibility="private").then(check, asked, checked, **QUIET)
+        **shell.quiet | IN_TURN,
+    ).then(None, js=REVEAL, api_visibility="private").then(check, asked, checked, **shell.quiet)
     gr.on(
         [at["student.model"].change, at["look.student"].change], safe(t)(logic.student_chosen),
-        [at["student.model"], at["look.student"]], [fetchers[1].button], queue=False, **QUIET,
+        [at["student.model"], at["look.student"]], [fetchers[1].button], queue=False, **shell.quiet,
     )  # fmt: skip
     at["look.preset"].input(
         safe(t)(logic.preset), [at["look.preset"]],
-        [at[path] for path in preset_fields.PRESET_PATHS], queue=False, **QUIET,
+        [at[path] for path in preset_fields.PRESET_PATHS], queue=False, **shell.quiet,
     )  # fmt: skip
     gr.on(  # a new teacher is checked above, when the students are its own
         [each.change for path, each in at.items() if path != "teacher.model"], check, asked, checked,
         trigger_mode="always_last",
-        concurrency_limit=4, **QUIET,
+        concurrency_limit=4, **shell.quiet,
     )  # fmt: skip
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
@@ -328,6 +327,5 @@ def _bind(
     for fetcher, path in zip(fetchers, ("teacher.model", "student.model"), strict=True):
         fetcher.bind([at[path]], safe(t, quiet=True)(logic.refresh), models,
                      [at["teacher.model"], at["student.model"], *filled], **IN_TURN)  # fmt: skip
-    begun = start.click(safe(t)(logic.start), asked, [shell.run, shell.tabs, *checked], show_progress="hidden",
-                        api_visibility="private")  # fmt: skip
+    begun = start.click(safe(t)(logic.start), asked, [shell.run, shell.tabs, *checked], **shell.quiet)
     begun.success(None, [shell.run], js="(run) => { if (run) qt.set({tab: 'runs', run}); }", api_visibility="private")

@@ -73,7 +73,7 @@ def build(shell: Shell) -> None:
     measured = safe(t, quiet=True)(lambda goal: sweep_views.own_advice(t, goal))
     shell.loaded(measured, boxes[:1], [own])
     shell.opened("guide", measured, boxes[:1], [own])
-    boxes[0].change(measured, boxes[:1], [own], queue=False, show_progress="hidden", api_visibility="private")
+    boxes[0].change(measured, boxes[:1], [own], queue=False, **shell.quiet)
 
     @safe(t, quiet=True)
     def answered(goal: str, amount: str, labels: str, language: str) -> str:
@@ -85,8 +85,7 @@ def build(shell: Shell) -> None:
         boxes,
         answer,
         queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **shell.quiet,
     )
 
 

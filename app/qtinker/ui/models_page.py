@@ -19,7 +19,6 @@ from .handlers import safe
 from .tasks_view import Starter, downloader
 from .texts import Texts
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 CARD_LIMIT = 60_000
 
 
@@ -103,10 +102,10 @@ def build(shell: Shell) -> None:
         shown,
         queue=False,
         trigger_mode="always_last",
-        **QUIET,
+        **shell.quiet,
     )
-    picked = table.select(pick, None, one, **QUIET)
-    picked.then(draw, [*filters, chosen], shown, **QUIET)
+    picked = table.select(pick, None, one, **shell.quiet)
+    picked.then(draw, [*filters, chosen], shown, **shell.quiet)
     picked.then(None, [chosen], js="(model) => qt.set({model})", api_visibility="private")
     fetch.bind([chosen], safe(t, quiet=True)(lambda now, *rest: [*show(now, t), *draw(*rest)]),
                [chosen, *filters, chosen], [*one, *shown])  # fmt: skip
@@ -122,8 +121,8 @@ def build(shell: Shell) -> None:
         return "".join(page.note(t.said(words), "bad") for words in problems)
 
     verify.click(check, [chosen], [verified], show_progress="minimal", api_visibility="private")
-    remove.click(lambda: gr.Row(visible=True), outputs=sure, **QUIET)
-    keep.click(lambda: gr.Row(visible=False), outputs=sure, **QUIET)
+    remove.click(lambda: gr.Row(visible=True), outputs=sure, **shell.quiet)
+    keep.click(lambda: gr.Row(visible=False), outputs=sure, **shell.quiet)
 
     @safe(t)
     def gone(now: str, *rest: Any) -> Any:
@@ -134,7 +133,7 @@ def build(shell: Shell) -> None:
         offered = choices.find(entry.name)  # what the catalog has can be fetched again
         return [gr.Row(visible=False), *show(offered.name if offered else "", t), *draw(*rest, "")]
 
-    really.click(gone, [chosen, *filters], [sure, *one, *shown], **QUIET)
+    really.click(gone, [chosen, *filters], [sure, *one, *shown], **shell.quiet)
 
 
 def matching(words: str, place: str, part: str, big: str, tongue: str) -> list[choices.Model]:

@@ -22,7 +22,6 @@ from .tasks_view import Starter
 from .texts import Texts
 
 CALIBRATED = ("int8-static", "mixed")  # the schemes that need examples
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def build(shell: Shell) -> None:
@@ -91,8 +90,10 @@ def build(shell: Shell) -> None:
     for when in (shell.loaded, functools.partial(shell.opened, "quantize")):
         when(safe(t, quiet=True)(offer), chosen, drawn)
         when(safe(t, quiet=True)(extras_card.installable), [], installs)
-    model.change(safe(t)(chosen_model), [model], [about, beside, data, examples], **QUIET)
-    scheme.change(safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **QUIET)
+    model.change(safe(t)(chosen_model), [model], [about, beside, data, examples], **shell.quiet)
+    scheme.change(
+        safe(t)(lambda chosen: scheme_chosen(chosen, t)), [scheme], [engine, lacking, examples], **shell.quiet
+    )
     make.bind([model, scheme, name, engine, examples], refresh, [model], [model, about, beside])
     exporter.bind([model, form, export_name], refresh, [model], [model, about, beside])
     measure.bind([model, data], safe(t)(lambda task: measured_html(task, t)), [measure.task], [measured])

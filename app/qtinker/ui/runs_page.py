@@ -17,7 +17,6 @@ from .texts import Texts
 
 POLL_SECONDS = 1.5
 LISTED = 200
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 Seen = dict[str, Any]
 
 
@@ -96,18 +95,18 @@ def build(shell: Shell) -> None:
     begin = safe(t, quiet=True)(from_address)
     shell.opened("runs", begin, [shell.run, others], [shell.run, *outputs])
     shell.loaded(begin, [shell.run, others], [shell.run, *outputs])
-    timer.tick(draw, inputs, outputs, queue=False, **QUIET)
-    others.input(lambda chosen, over: _draw(chosen, over or [], {}, t), [shell.run, others], outputs, **QUIET)
-    picked = listing.select(pick, [others], [shell.run, *outputs], **QUIET)
+    timer.tick(draw, inputs, outputs, queue=False, **shell.quiet)
+    others.input(lambda chosen, over: _draw(chosen, over or [], {}, t), [shell.run, others], outputs, **shell.quiet)
+    picked = listing.select(pick, [others], [shell.run, *outputs], **shell.quiet)
     picked.then(None, [shell.run], js="(run) => qt.set({run})", api_visibility="private")
-    stop.click(act(jobs.stop), [shell.run, others], outputs, queue=False, **QUIET)
-    resume.click(act(jobs.resume), [shell.run, others], outputs, **QUIET)
-    earlier.click(act(lambda run_id: _move(run_id, -1)), [shell.run, others], outputs, **QUIET)
-    later.click(act(lambda run_id: _move(run_id, 1)), [shell.run, others], outputs, **QUIET)
+    stop.click(act(jobs.stop), [shell.run, others], outputs, queue=False, **shell.quiet)
+    resume.click(act(jobs.resume), [shell.run, others], outputs, **shell.quiet)
+    earlier.click(act(lambda run_id: _move(run_id, -1)), [shell.run, others], outputs, **shell.quiet)
+    later.click(act(lambda run_id: _move(run_id, 1)), [shell.run, others], outputs, **shell.quiet)
     again.click(None, [shell.run], js="(run) => qt.go(`tab=distil&from=${encodeURIComponent(run)}`)",
                 api_visibility="private")  # fmt: skip
-    delete.click(lambda: gr.Row(visible=True), outputs=sure, **QUIET)
-    keep.click(lambda: gr.Row(visible=False), outputs=sure, **QUIET)
+    delete.click(lambda: gr.Row(visible=True), outputs=sure, **shell.quiet)
+    keep.click(lambda: gr.Row(visible=False), outputs=sure, **shell.quiet)
 
     @safe(t)
     def remove(chosen: str) -> Any:
@@ -115,7 +114,7 @@ def build(shell: Shell) -> None:
         following = next((run.id for run in runs.list_runs()), "")
         return [following, gr.Row(visible=False), *_draw(following, [], {}, t)]
 
-    really.click(remove, [shell.run], [shell.run, sure, *outputs], **QUIET)
+    really.click(remove, [shell.run], [shell.run, sure, *outputs], **shell.quiet)
 
 
 def _move(run_id: str, by: int) -> None:

@@ -17,7 +17,6 @@ from .handlers import safe
 from .tasks_view import Starter
 from .texts import Texts
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 POLL_SECONDS = 2.0
 SCHEMES = ("int8-dynamic", "int8-weight-only", "int4-weight-only", "bf16")
 METHODS = ("logit", "patient", "relations")
@@ -39,7 +38,7 @@ def build(shell: Shell) -> None:
                                 elem_id="qt-sweep-epochs")  # fmt: skip
             budget = gr.Textbox("", label=t("sweep.budget"), placeholder="2h", max_lines=1, min_width=110, scale=1,
                                 elem_id="qt-sweep-budget")  # fmt: skip
-        uploads.fills(uploads.drop(t("distil.upload"), "qt-sweep-upload"), data, t)
+        uploads.fills(uploads.drop(t("distil.upload"), "qt-sweep-upload"), data, shell)
         with gr.Row():
             methods = gr.CheckboxGroup(list(METHODS), value=["logit"], label=t("distil.method"), min_width=240)
             schemes = gr.CheckboxGroup(list(SCHEMES), value=["int8-dynamic"], label=t("sweep.scheme"), min_width=280,
@@ -105,11 +104,11 @@ def build(shell: Shell) -> None:
     outputs = [own, teacher, chosen, *result]
     for when in (shell.loaded, functools.partial(shell.opened, "sweep")):
         when(opened, [chosen, own, teacher], outputs)
-    timer.tick(safe(t, quiet=True)(newest), [chosen, last], [chosen, *result, last], queue=False, **QUIET)
-    chosen.input(safe(t)(lambda name: outcome(name, t)), [chosen], result, **QUIET)
-    mode.input(ticked, [mode], grid, queue=False, **QUIET)
+    timer.tick(safe(t, quiet=True)(newest), [chosen, last], [chosen, *result, last], queue=False, **shell.quiet)
+    chosen.input(safe(t)(lambda name: outcome(name, t)), [chosen], result, **shell.quiet)
+    mode.input(ticked, [mode], grid, queue=False, **shell.quiet)
     own.change(safe(t, quiet=True)(lambda name: gr.Dropdown(choices=student_options(name, t), value=[])), [own],
-               [students], queue=False, **QUIET)  # fmt: skip
+               [students], queue=False, **shell.quiet)  # fmt: skip
     common = [data, most, epochs, budget, methods, schemes]
     after: list[Any] = [chosen, *result, last]
     for starter, source in (

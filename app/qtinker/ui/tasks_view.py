@@ -14,7 +14,6 @@ from .handlers import safe
 from .texts import Texts
 
 POLL_SECONDS = 0.7
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def task_html(task: tasks.Task, t: Texts, *, done: str = "") -> str:
@@ -66,6 +65,7 @@ class Starter:
         variant: Any = "secondary", done: Callable[[tasks.Task], str] | None = None, keep: bool = False,
     ) -> None:  # fmt: skip
         self.t: Texts = shell.t
+        self.quiet: dict[str, Any] = shell.quiet
         self.key, self.verb, self.begin, self.done, self.keep = key, verb, begin, done, keep
         with gr.Row(elem_classes="qt-actions"):
             self.button = gr.Button(
@@ -97,14 +97,14 @@ class Starter:
             how: further settings of that call.
         """
         mine = [self.task, self.view, self.timer, self.stop]
-        self.button.click(safe(self.t)(self.start), source, mine, **QUIET)
-        ticked = self.timer.tick(safe(self.t, quiet=True)(self.tick), [self.task], mine, queue=False, **QUIET)
+        self.button.click(safe(self.t)(self.start), source, mine, **self.quiet)
+        ticked = self.timer.tick(safe(self.t, quiet=True)(self.tick), [self.task], mine, queue=False, **self.quiet)
         ended = gr.Textbox(visible=False)  # the id of the task that ended last
-        ticked.then(self.has_ended, [self.task], [ended], queue=False, **QUIET)
-        ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **QUIET | how)
-        self.stop.click(safe(self.t)(self.end), [self.task], mine, **QUIET)
+        ticked.then(self.has_ended, [self.task], [ended], queue=False, **self.quiet)
+        ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **self.quiet | how)
+        self.stop.click(safe(self.t)(self.end), [self.task], mine, **self.quiet)
         if self.verb == "download" and source:  # what came of another model's download is no longer of interest
-            source[0].change(self.let_go, [self.task], [self.task, self.view], queue=False, **QUIET)
+            source[0].change(self.let_go, [self.task], [self.task, self.view], queue=False, **self.quiet)
 
     def start(self, *values: Any) -> list[Any]:
         """Begin the task, or say what is wrong with the fields."""

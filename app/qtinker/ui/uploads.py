@@ -19,10 +19,9 @@ def drop(label: str, elem_id: str, *, visible: bool = True) -> Any:
                    elem_classes="qt-drop", elem_id=elem_id)  # fmt: skip
 
 
-def fills(area: Any, source: Any, t: Texts) -> None:
+def fills(area: Any, source: Any, shell: Any) -> None:
     """Let what is dropped fill the field `source`."""
-    area.upload(safe(t)(lambda path: kept(path, t)), [area], [source, area],
-                show_progress="hidden", api_visibility="private")  # fmt: skip
+    area.upload(safe(shell.t)(lambda path: kept(path, shell.t)), [area], [source, area], **shell.quiet)
 
 
 def kept(path: str, t: Texts) -> list[Any]:
