@@ -124,6 +124,19 @@ def test_a_new_teacher_keeps_the_layers_that_it_has_and_replaces_others(qtinker_
     assert chosen("bert-base-uncased", "") == (None, "")
 
 
+def test_a_teacher_takes_back_only_a_student_that_it_does_not_suit(qtinker_home):
+    def students(student):
+        import gradio as gr
+
+        update = Logic([], Texts()).teacher_chosen("bert-base-uncased", student, True, "", [])[3]
+        return update, isinstance(update, gr.Radio) and "value" in update._constructor_args[0]
+
+    update, sets = students("bert-mini")
+    assert not sets and "bert-mini" in [value for _, value in update.choices]
+    assert not students(None)[1], "the address's may be on its way"
+    assert students("bert-large-uncased")[1], "too large for a student of it"
+
+
 def test_a_page_that_is_not_filled_in_yet_takes_nothing_back(qtinker_home):
     """The tab opens while the page loads, and its answer may come after what loading chose."""
     import gradio as gr

@@ -98,11 +98,12 @@ class Logic:
     ) -> list[Any]:
         """A teacher: what it is, whether its head must be trained first, and the students that suit it.
 
+        No student may mean that the one that the address names is still on its way to its field, which is left alone.
         A cut of the teacher `before`, and layers that this one does not have, give way to the first of its own cuts.
         """
         t, model = self.t, choices.find(name)
         students = choices.student_choices(model, t)
-        kept = student if any(student == value for _, value in students) else None
+        offered = student is None or any(student == value for _, value in students)
         train_first = finetune if model is None else not model.trained
         cards = choices.layer_choices(model, t)
         cuts = [value for _, value in cards]
@@ -110,7 +111,7 @@ class Logic:
             layers = cuts[0]
         return [
             distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
-            gr.Radio(choices=students, value=kept),
+            gr.Radio(choices=students) if offered else gr.Radio(choices=students, value=None),
             gr.Radio(choices=cards, value=layers if layers in cuts else None), layers, cuts,
         ]  # fmt: skip
 
