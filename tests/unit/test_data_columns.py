@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from qtinker.data.columns import find_columns
@@ -71,6 +73,39 @@ def test_what_the_user_names_wins():
 def test_a_column_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(InputError, match=r"no column 'txt'.*'text', 'label'"):
         find_columns(table(text=TEXTS, label=list("01") * 6), text="txt")
+
+
+def test_a_row_of_names_that_did_not_look_like_one_is_taken_for_it_when_they_are_given(tmp_path):
+    lines = [
+        "what was said here today,how,more",
+        *(f"some words number {n} are said,{'ab'[n % 2]}{n},x{n}" for n in range(20)),
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"no column 'how often'.*'column 1'"):
+        load(DataSpec(train=str(tmp_path / "a.csv"), label_column="how often"), seed=1, task="classification")
+    found = load(
+        DataSpec(train=str(tmp_path / "a.csv"), label_column="More", text_column="how"), seed=1, unlabelled=True
+    )
+    assert "header: yes (its names are given)" in found.findings and "label: column 'more' (as given)" in found.findings
+    assert len(found.train) + len(found.eval) == 20 and "what was said here today" not in found.train.texts
+
+
+@pytest.mark.parametrize("name", ["topics", "what_it_is_about"])
+def test_lists_of_few_names_are_the_labels_whatever_their_column_is_called(tmp_path, name):
+    rows = [{"said": f"sentence {n} of some words", name: ["food", "staff"][: n % 3]} for n in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1)
+    assert found.task.type == "multi-label" and sorted(found.task.labels) == ["food", "staff"]
+
+
+def test_other_lists_are_no_labels(tmp_path):
+    rows = [{"said": f"sentence {n} of some words", "numbers": [n, 1, 2], "kind": "ab"[n % 2]} for n in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1).task.type == "classification"
+    rows = [{"said": f"sentence {n} of some words", "links": [f"page-{n}", f"page-{n + 1}"]} for n in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="--label-column"):
+        load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1)
 
 
 def test_two_possible_labels_are_said():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InputError
 from .labels import clean_label
 from .names import LABEL_NAMES, OTHER_NAMES, PAIR_NAMES, TEXT_NAMES
-from .table import RawTable
+from .table import RawTable, unique_names
 
 _SAMPLE = 2000
 _NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|\.\d+)([eE][-+]?\d+)?\s*")
@@ -136,6 +137,19 @@ def _given(table: RawTable, name: str | None) -> str | None:
     )
 
 
+def named_by_first_row(table: RawTable, names: Sequence[str | None]) -> RawTable:
+    """The table with its first row as header, where it seemed to have none but the user's names stand there."""
+    if table.header or not table.rows:
+        return table
+    first = [(table.head(column, 1)[0] or "").strip() for column in table.columns]
+    wanted = [name.strip().lower() for name in names if name and name not in table.columns and not name.isdigit()]
+    if not wanted or not {*wanted} <= {cell.lower() for cell in first}:
+        return table
+    columns = dict(zip(unique_names(first), (column[1:] for column in table.columns.values()), strict=True))
+    findings = [each for each in table.findings if not each.startswith("header: ")]
+    return replace(table, columns=columns, header=True, findings=[*findings, "header: yes (its names are given)"])
+
+
 def _each_once(table: RawTable, given: dict[str, str | None]) -> None:
     roles: dict[str, str] = {}
     for role, name in given.items():
@@ -157,6 +171,17 @@ def _shape(table: RawTable, name: str) -> _Shape:
         distinct=len(set(cells)),
         numeric=sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / count,
     )
+
+
+def _few_names(table: RawTable, name: str) -> bool:
+    """Whether a column's lists hold names, each of them again and again."""
+    names: list[str] = []
+    for cell in filter(None, table.head(name, _SAMPLE)):
+        content = json.loads(cell)
+        if not isinstance(content, list) or not all(isinstance(each, str) for each in content):
+            return False
+        names += content
+    return 1 < len(set(names)) <= min(1000, len(names) / 3)
 
 
 def _words(cell: str) -> float:
@@ -214,6 +239,8 @@ def _find_label(
         named = [by_name[known] for known in LABEL_NAMES if by_name.get(known) in lists]
         if named or (len(lists) == 1 and kind == "multi-label"):
             return (named or lists)[0], "by name" if named else "the only column of lists"
+        if len(lists) == 1 and not set(by_name) & set(LABEL_NAMES) and _few_names(table, lists[0]):
+            return lists[0], "by content: lists of few different names"
     if kind == "regression":
         free = {  # of a column with such a name, what is no number is told later
             name: shape for name, shape in free.items() if shape.numeric > (0.5 if name.lower() in LABEL_NAMES else 0.9)

@@ -23,6 +23,9 @@ _NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
 _SAMPLE_ROWS = 300
 _MOST_CHARACTERS = 1 << 26  # of one cell
 _NAME = re.compile(r"(?!.*[.!?]$)(\S+ ?){0,4}")
+_LONGEST_NAME = 80
+_REPEATS = 8
+"""How often each value of a column must come on average, for a first cell that never comes again to be its name."""
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 Open = Callable[[], AbstractContextManager[IO[str]]]
@@ -108,6 +111,11 @@ def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
                 return False, f"column {number + 1} is a number in every row"
             if cell or name_like:
                 return True, f"column {number + 1} is a number in every row but the first"
+    if all(len(cell) <= _LONGEST_NAME for cell in first) and len(set(first)) == len(first) and not any(again):
+        for number, cell in enumerate(first):
+            column = [row[number].strip() for row in rest if number < len(row) and row[number].strip()]
+            if cell and not _NUMBER.fullmatch(cell) and len(column) >= _REPEATS * max(2, len(set(column))):
+                return True, f"the values of column {number + 1} are few, and its first is none of them"
     if not name_like or len(set(first)) != len(first):
         return False, "the first row looks like the others"
     for cell, repeated in zip(first, again, strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..kinds import KINDS
 from ..spec import DataSpec
-from .columns import Columns
+from .columns import Columns, named_by_first_row
 from .detect import find_kind
 from .examples import NO_LABEL, Examples, Ragged, joined
 from .hub import looks_like_id, read_hub
@@ -114,11 +114,11 @@ def load_eval(
     Raises:
         InputError: as `load`, and if a model for pairs gets single texts or the other way round.
     """
-    first, second, _ = _sources(path)
-    table = second or first
     spec = DataSpec(
         train=path, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column
     )  # fmt: skip
+    first, second, _ = _sources(path, spec)
+    table = second or first
     unlabelled = unlabelled or labels is not None
     kind, _ = find_kind(table, spec, task=task, unlabelled=unlabelled)
     wanted = Wanted(kind, labels or None, unlabelled, auto=task == "auto")
@@ -133,11 +133,11 @@ def load_examples(
     preview: bool = False,
 ) -> Loaded:  # fmt: skip
     """`load` without torch; see there. A `preview` takes data without labels, or too small to evaluate on, as well."""
-    train_table, own_eval, own_name = _sources(spec.train)
+    train_table, own_eval, own_name = _sources(spec.train, spec)
     findings, warnings = [*train_table.findings], [*train_table.warnings]
     held_table = own_eval
     if spec.eval is not None:
-        first, second, _ = _sources(spec.eval)
+        first, second, _ = _sources(spec.eval, spec)
         held_table = second if second is not None else first
         warnings += [f"{spec.eval}: {warning}" for warning in held_table.warnings]
     elif own_name:
@@ -182,7 +182,7 @@ def load_examples(
     findings.append(f"{len(train):,} training and {len(held):,} evaluation examples")
     more = 0
     if spec.unlabelled:
-        tables = [table for source in spec.unlabelled for table in _sources(source)[:1]]
+        tables = [table for source in spec.unlabelled for table in _sources(source, spec)[:1]]
         extra, words = unlabelled_examples(
             tables, spec, kind=kind, columns=read.columns, train=train, held=held
         )  # fmt: skip
@@ -193,7 +193,7 @@ def load_examples(
     )  # fmt: skip
 
 
-def _sources(source: str) -> tuple[RawTable, RawTable | None, str | None]:
+def _sources(source: str, spec: DataSpec) -> tuple[RawTable, RawTable | None, str | None]:
     """The rows behind a name: of a file, of the bundled sample, of a Hub data set; its own evaluation rows, if any."""
     if source == SAMPLE:
         from .sample import sample_files
@@ -202,7 +202,8 @@ def _sources(source: str) -> tuple[RawTable, RawTable | None, str | None]:
         return read_file(files.train), read_file(files.eval), "eval"
     if looks_like_id(source):
         return read_hub(source)
-    return read_file(source), None, None
+    given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
+    return named_by_first_row(read_file(source), given), None, None
 
 
 def _suits(examples: Examples, source: str, pair: bool | None) -> None:

@@ -35,6 +35,7 @@ LABEL_NAMES: tuple[str, ...] = (
     "label", "labels", "category", "class", "target", "intent", "sentiment", "topic", "gold_label", "polarity",
     "emotion", "is_duplicate", "duplicate", "label_text", "label_name", "categories", "classes", "fine_label",
     "coarse_label", "quality", "score", "similarity", "stars", "rating", "y", "answer", "output", "tag", "type",
+    "topics", "intents", "emotions", "tags",
 )  # fmt: skip
 """The label, the surest first."""
 
