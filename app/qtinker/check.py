@@ -21,6 +21,8 @@ from .home import home
 from .hugging_face import SUPPORTED
 from .kinds import KINDS
 from .label_order import nameless, order_of
+from .quantize.schemes import SCHEMES, offered
+from .runtime import extras
 from .shapes import Shape
 from .spec import RunSpec
 from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
@@ -68,6 +70,7 @@ def preflight(spec: RunSpec) -> Findings:
             _add(found, "task.type", f"{shape.name} is a GPT-2, which guesses the next word: it has no head for hidden "
                  "ones.", "Take a BERT for masked language modelling.")  # fmt: skip
     _device(spec, found)
+    _engines(spec, found)
     if data is not None:
         _amounts(spec, data, found)
         _task(spec, kind, found)
@@ -332,6 +335,15 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
     if spec.teacher is not None and not examples.labelled.any() and spec.control:
         _add(found, "control", "the control learns from labels, and no training example has one.",
              "It will be left out.", level="warning")  # fmt: skip
+
+
+def _engines(spec: RunSpec, found: Findings) -> None:
+    """What quantizes the result must be installed before hours are spent on it."""
+    for each in spec.quantize:
+        engines = offered(SCHEMES[each.scheme])
+        if not any(extras.runs(engine) for engine in engines):
+            _add(found, "quantize", f"{each.scheme} is made by {' or '.join(engines)}, which is not installed.",
+                 extras.how_to_install(extras.ENGINES[engines[0]]))  # fmt: skip
 
 
 # --- the machine -------------------------------------------------------------------------------------------------

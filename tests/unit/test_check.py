@@ -295,6 +295,17 @@ def test_a_gpt2_guesses_no_hidden_words(data, pair):
     assert "no head for hidden ones" in found(wanted)["task.type"]
 
 
+def test_a_scheme_that_nothing_here_makes_is_told_before_the_training(data, pair, monkeypatch):
+    wanted = spec(data, quantize=[{"scheme": "int8-dynamic"}, {"scheme": "int8-static"}])
+    monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: module == "onnxruntime")
+    told = [each for each in check.check(wanted) if each.field == "quantize"]
+    assert [each.level for each in told] == ["error"], "the other is made by what comes with the program"
+    assert told[0].message == "int8-static is made by openvino, which is not installed."
+    assert "extras openvino" in told[0].fix
+    monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: module in ("openvino", "nncf"))
+    assert not [each for each in check.check(wanted) if each.field == "quantize"]
+
+
 def test_quantized_models_are_no_students(data, pair):
     make("packed", layers=2, quantization_config={"quant_method": "torchao"})
     assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtinker.data.columns import find_columns
 from qtinker.data.labels import aligned, canonical, label_set, order
-from qtinker.data.loading import load
+from qtinker.data.loading import load, load_eval
 from qtinker.data.table import RawTable, TableBuilder
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
@@ -78,16 +78,16 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are():
 def test_a_row_of_names_that_did_not_look_like_one_is_taken_for_it_when_they_are_given(tmp_path):
     lines = [
         "what was said here today,how,more",
-        *(f"some words number {n} are said,{'ab'[n % 2]}{n},x{n}" for n in range(20)),
+        *(f"some words number {n} are said,{'abcde'[n % 5]},x{n}" for n in range(20)),
     ]
     (tmp_path / "a.csv").write_text("\n".join(lines))
     with pytest.raises(InputError, match=r"no column 'how often'.*'column 1'"):
         load(DataSpec(train=str(tmp_path / "a.csv"), label_column="how often"), seed=1, task="classification")
-    found = load(
-        DataSpec(train=str(tmp_path / "a.csv"), label_column="More", text_column="how"), seed=1, unlabelled=True
-    )
-    assert "header: yes (its names are given)" in found.findings and "label: column 'more' (as given)" in found.findings
-    assert len(found.train) + len(found.eval) == 20 and "what was said here today" not in found.train.texts
+    given = {"label_column": "How", "text_column": "what was said here today"}
+    found = load(DataSpec(train=str(tmp_path / "a.csv"), **given), seed=1)
+    assert {"header: yes (its names are given)", "label: column 'how' (as given)"} <= set(found.findings)
+    assert len(found.train) + len(found.eval) == 20 and found.task.labels == tuple("abcde")
+    assert len(load_eval(str(tmp_path / "a.csv"), **given)) == 20
 
 
 @pytest.mark.parametrize("name", ["topics", "what_it_is_about"])
