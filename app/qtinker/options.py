@@ -180,9 +180,11 @@ def run_options(*names: str) -> Iterator[SettingOption]:
 def preset_option() -> SettingOption:
     """--preset; it stands for settings, and is none itself."""
     described = "; ".join(f"{each.name}: {first_sentence(each.about)}" for each in presets().values())
+    beside = ", ".join(name for name, each in presets().items() if each.settings.get("control"))
     return SettingOption(
         ("preset",), ("--preset",), Literal[tuple(presets())], "Preset",
-        f"Settings that go well together; what is given beside it counts. {described}.", "", None, panel="method",
+        f"Settings that go well together; what is given beside it counts. {described}. With a control "
+        f"beside the student: {beside}.", "", None, panel="method",
     )  # fmt: skip
 
 

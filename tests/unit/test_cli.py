@@ -224,3 +224,13 @@ def test_what_the_teacher_gave_is_said_against_the_control():
     assert told == "Against the control, the same student without the teacher: +0.0300 macro-f1."
     del metrics["control"]
     assert show.over_control({"metric": "macro_f1", "metrics": metrics}) == ""
+
+
+def test_an_answer_in_a_context_is_told_with_its_place(capsys):
+    from qtinker.cli import show
+
+    rows = [{"text": "when?", "answer": "in 1970", "start": 12, "end": 19, "score": 5.1}, {"text": "who?", "answer": "",
+            "start": 0, "end": 0, "score": -1.0}, {"text": "fine", "label": "good", "score": 0.9}]  # fmt: skip
+    show.predictions(rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["in 1970\t12-19\t5.100\twhen?", "(no answer)\t-1.000\twho?", "good\t0.900\tfine"]

@@ -31,7 +31,7 @@ def test_scores_without_a_known_name_commas_and_gaps(tmp_path):
     loaded = data.load(DataSpec(train=path), seed=0, task="regression")
     known = np.sort(np.concatenate([loaded.train.labels, loaded.eval.labels]))
     assert known[:3].tolist() == [1.5, 2.5, 3.5] and np.isnan(known[-1])
-    assert "training examples have no label: only a teacher's answers teach them" in "".join(loaded.warnings)
+    assert "training examples have no label: without a teacher's answers they teach nothing" in "".join(loaded.warnings)
 
 
 @pytest.mark.parametrize("digits", [1, 3])

@@ -37,7 +37,9 @@ def test_load_two_files(tmp_path):
     assert loaded.eval.labels.tolist() == [0, 1] and list(loaded.eval.texts) == [
         "one more text here", "and another text here",
     ]  # fmt: skip
-    assert "13 of 40 training examples have no label: only a teacher's answers teach them." in loaded.warnings
+    assert (
+        "13 of 40 training examples have no label: without a teacher's answers they teach nothing." in loaded.warnings
+    )
     assert "40 training and 2 evaluation examples" in loaded.findings
 
 

@@ -183,7 +183,7 @@ def models_table(rows: list[Data]) -> str:
 
 
 def predictions(rows: list[Data]) -> None:
-    """A line a text: answer, confidence, text; the entities of a text a line each."""
+    """A line a text: answer, its place in the context where it has one, confidence, text; entities a line each."""
     for each in rows:
         if "entities" in each:
             found = [f"{entity['label']}\t{entity['score']:.3f}\t{entity['text']}" for entity in each["entities"]]
@@ -192,6 +192,8 @@ def predictions(rows: list[Data]) -> None:
             continue
         answer = ", ".join(each["labels"]) or "(none)" if "labels" in each else each.get("label", each.get("answer"))
         answer = answer if answer is not None else each.get("filled", number(each.get("value")))
+        if "answer" in each:
+            answer = f"{answer}\t{each['start']}-{each['end']}" if answer else "(no answer)"
         confidence = f"{each['score']:.3f}" if each.get("score") is not None else ""
         print("\t".join(filter(None, [answer, confidence, shorten(each["text"], 200)])))
 

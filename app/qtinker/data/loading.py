@@ -242,7 +242,8 @@ def _about_labels(
     missing = int((~train.labelled).sum())
     if missing:
         out.append(
-            f"{missing:,} of {len(train):,} training examples have no label: only a teacher's answers teach them."
+            f"{missing:,} of {len(train):,} training examples have no label: without a teacher's answers they teach "
+            "nothing."
         )
     unmeasured = int((~held.labelled).sum())
     if taught and unmeasured == len(held) > 0:

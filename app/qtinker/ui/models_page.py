@@ -261,11 +261,19 @@ def detail_html(model: choices.Model, t: Texts) -> str:
         parts.append(_provenance(entry, t))
         parts.append(page.links([(f"/download/model/{quote(entry.full_name)}.zip", t("models.zip"))], primary=0))
         parts.append(_files(entry, t))
-        kind = KINDS[entry.task].auto_class if entry.task in KINDS else "AutoModel"
-        lines = f"from transformers import {kind}, AutoTokenizer\n"
-        lines += f'model = {kind}.from_pretrained("{entry.path.as_posix()}")'
-        parts.append(f'<p class="qt-small qt-muted">{esc(t("models.load"))}</p><pre class="qt-log">{esc(lines)}</pre>')
+        title, lines = _use(entry)
+        parts.append(f'<p class="qt-small qt-muted">{esc(t(title))}</p><pre class="qt-log">{esc(lines)}</pre>')
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
+
+
+def _use(entry: registry.RegistryEntry) -> tuple[str, str]:
+    """How to use a model's folder without QTinker: the title's key, and the lines."""
+    if (entry.path / "example.py").is_file() and not any(entry.path.glob("*.safetensors")):
+        return "models.run_example", f'cd "{entry.path.as_posix()}"\npython example.py "a text"'
+    kind = KINDS[entry.task].auto_class if entry.task in KINDS else "AutoModel"
+    folder = entry.path.as_posix()
+    lines = f'model = {kind}.from_pretrained("{folder}")\ntokenizer = AutoTokenizer.from_pretrained("{folder}")'
+    return "models.load", f"from transformers import {kind}, AutoTokenizer\n{lines}"
 
 
 def _provenance(entry: registry.RegistryEntry, t: Texts) -> str:

@@ -1,0 +1,36 @@
+"""What the Models page says of a model: how its folder is used without QTinker."""
+
+from __future__ import annotations
+
+import pytest
+import task_data
+from qtinker import checkpoint, registry
+from qtinker.ui import models_page
+from qtinker.ui.texts import Texts
+
+
+def put(name: str, kind: str = "regression") -> None:
+    made = task_data.model_for(kind)
+    with registry.staged("distilled", name) as folder:
+        checkpoint.save(made.model, made.tokenizer, folder,
+                        meta={"name": name, "kind": "distilled", "task": {"type": kind, "labels": []}})  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "head"), [("regression", "SequenceClassification"), ("masked-lm", "MaskedLM")])
+def test_a_pytorch_folder_is_loaded_by_the_lines_that_are_shown(kind, head):
+    put("mine", kind)
+    title, lines = models_page._use(registry.find("mine"))
+    assert title == "models.load" and f"AutoModelFor{head}" in lines
+    names: dict = {}
+    exec(lines, names)  # as a user would paste them
+    assert names["model"].config.model_type == "bert" and names["tokenizer"].mask_token == "[MASK]"
+
+
+def test_an_export_is_run_by_its_own_example():
+    put("mine")
+    folder = registry.resolve("mine")
+    (folder / "model.safetensors").rename(folder / "model.onnx")
+    (folder / "example.py").write_text("")
+    title, lines = models_page._use(registry.find("mine"))
+    assert title == "models.run_example" and lines == f'cd "{folder.as_posix()}"\npython example.py "a text"'
+    assert Texts("en")(title).startswith("Answer texts")
