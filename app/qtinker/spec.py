@@ -215,7 +215,7 @@ class TrainingSpec(Part):
 
     epochs: float = setting(3.0, "Epochs", "Passes over the data.", gt=0, le=10_000)
     learning_rate: float = setting(
-        5e-5, "Learning rate", "Peak learning rate, after warm-up.", option="--learning-rate,--lr", gt=0, le=1
+        5e-5, "Learning rate", "Peak, after warm-up.", option="--learning-rate,--lr", gt=0, le=1
     )
     batch_size: int = setting(32, "Batch size", "Examples an optimizer step.", ge=1, le=65_536)
     gradient_accumulation: int = setting(

@@ -76,8 +76,11 @@ def build(shell: Shell) -> None:
             verdict = gr.HTML(elem_id="qt-verdict")
             start = gr.Button(t("distil.start"), variant="primary", size="lg", elem_id="qt-start")
             with gr.Accordion(t("distil.same"), open=False):
-                command = gr.Code(label=t("distil.command"), language="shell", interactive=False, wrap_lines=True)
-                yaml = gr.Code(label=t("distil.yaml"), language="yaml", interactive=False, wrap_lines=True)
+                plain: dict[str, Any] = {
+                    "interactive": False, "wrap_lines": True, "show_line_numbers": False, "lines": 1,
+                }  # fmt: skip
+                command = gr.Code(label=t("distil.command"), language="shell", elem_classes="qt-code", **plain)
+                yaml = gr.Code(label=t("distil.yaml"), language="yaml", elem_classes="qt-code", **plain)
     _bind(
         shell,
         fields,

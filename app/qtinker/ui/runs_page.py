@@ -58,7 +58,8 @@ def build(shell: Shell) -> None:
             with gr.Accordion(t("runs.log"), open=False):
                 log = gr.HTML(elem_id="qt-run-log")
             with gr.Accordion(t("runs.spec"), open=False):
-                spec = gr.Code(language="yaml", interactive=False, show_label=False, wrap_lines=True)
+                spec = gr.Code(language="yaml", interactive=False, show_label=False, wrap_lines=True, lines=1,
+                               show_line_numbers=False, elem_classes="qt-code")  # fmt: skip
     timer = gr.Timer(POLL_SECONDS, active=False)
     shell.timers["runs"] = timer
     buttons = [stop, resume, earlier, later, again, delete]
