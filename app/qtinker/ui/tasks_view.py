@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -104,7 +105,7 @@ class Starter:
         ended.change(done, inputs or ([ended] if js else []), outputs, js=js, **self.quiet | how)
         self.stop.click(safe(self.t)(self.end), [self.task], mine, **self.quiet)
         if self.verb == "download" and source:  # what came of another model's download is no longer of interest
-            source[0].change(self.let_go, [self.task], [self.task, self.view], queue=False, **self.quiet)
+            source[0].change(self.let_go, [self.task, source[0]], [self.task, self.view], queue=False, **self.quiet)
 
     def start(self, *values: Any) -> list[Any]:
         """Begin the task, or say what is wrong with the fields."""
@@ -124,12 +125,12 @@ class Starter:
         except QTinkerError:
             return gr.skip()
 
-    def let_go(self, task_id: str) -> list[Any]:
-        """Show a task no longer, unless it goes on."""
-        try:
-            return [gr.skip(), gr.skip()] if task_id and tasks.read(task_id).going_on else ["", ""]
-        except QTinkerError:
-            return ["", ""]
+    def let_go(self, task_id: str, model: str | None) -> list[Any]:
+        """Show a task no longer, unless it goes on or is of this model (which is in a group once it is here)."""
+        with contextlib.suppress(QTinkerError):
+            if task_id and ((task := tasks.read(task_id)).going_on or task.label == (model or "").split("/")[-1]):
+                return [gr.skip(), gr.skip()]
+        return ["", ""]
 
     def end(self, task_id: str) -> list[Any]:
         tasks.stop(task_id)
