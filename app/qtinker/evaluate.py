@@ -26,7 +26,7 @@ from .quantize.layers import bytes_by_part
 from .quantize.verify import compare_answers
 from .report import ModelReport, Report
 from .runtime import engine_of, weight_files, weights_bytes
-from .runtime.base import labels_of
+from .runtime.base import labels_of, untrained
 from .spec import DataSpec
 
 SLOWER = 0.95
@@ -73,7 +73,8 @@ def evaluate(
         raise InputError("There is no model to measure.", "Name at least one.")
     paths = [registry.resolve(model) for model in models]
     for path in paths:
-        engine_of(path)
+        if engine_of(path) == "torch" and task_of(_config(path), model_folder.read_meta(path)) is None:
+            raise untrained(_name(path))  # before any of the others is measured
     same_kind(paths)
     reference = labels_of(paths[0])
     examples, names, facts = examples_for(

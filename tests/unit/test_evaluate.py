@@ -144,6 +144,11 @@ def test_a_child_hands_back_what_went_wrong(tmp_path):
     loaded.tokenizer.save_pretrained(tmp_path / "encoder")
     with pytest.raises(CheckpointError, match="encoder has no trained head"):
         measure_in_child(Job(path=str(tmp_path / "encoder")), tiny.examples(2))
+    keep("trained", tiny.bert())
+    told: list[str] = []
+    with pytest.raises(CheckpointError, match="encoder has no trained head"):
+        evaluate(["trained", tmp_path / "encoder"], tiny.examples(4), progress=told.append, **QUICK)
+    assert told == [], "before anything is measured"
 
 
 def test_a_child_that_dies_is_told_with_its_last_words():

@@ -191,7 +191,7 @@ def test_fp8_activations_ask_for_a_gpu_that_has_them(source, monkeypatch):
 def test_fp8_activations_load_back_exactly(source, monkeypatch):
     monkeypatch.delitem(GPU_ONLY, ("fp8", "torchao"))  # a processor computes with them too
     monkeypatch.setattr("torchao.quantization.quant_api._check_hardware_support", lambda _: None)
-    made = quantize(source, "fp8", engine="torchao", check_rows=TEXTS)  # a processor is slow at it
+    made = quantize(source, "fp8", engine="torchao", check_rows=tiny.examples(40))  # a processor is slow at it
     record = model_folder.read_meta(made)["quantization"]
     assert record["activations"] == "float8 (e4m3), one scale a tensor" and record["check"]["agreement"] > 0.9
     assert record["bytes_after"]["encoder"] < 0.5 * record["bytes_before"]["encoder"]

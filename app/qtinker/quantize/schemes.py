@@ -82,7 +82,7 @@ SCHEMES: dict[str, Scheme] = {
             size="1 byte a weight + 5 bytes a row (scale and zero point)",
             needs="nothing to calibrate; activations have a scale a token (torchao), one for 128 values of a token "
             "(openvino) or one a batch (onnxruntime, so a text's answer depends a little on its neighbours)",
-            suits="a quarter of the bytes and faster than float; fastest with openvino, with torchao a folder that "
+            suits="a quarter of the bytes; faster than float with openvino or onnxruntime, with torchao a folder that "
             "transformers loads",
             agreement=0.9,
             logit_error=0.3,

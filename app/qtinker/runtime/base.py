@@ -81,6 +81,14 @@ class Runtime(ABC):
         return self.tokenizer.pad_token_id or 0
 
 
+def untrained(name: str) -> CheckpointError:
+    """The error for a model whose head was never trained."""
+    return CheckpointError(
+        f"{name} has no trained head: it would answer at random.",
+        f"Train it first: python3 app finetune {name} --data FILE",
+    )
+
+
 def labels_of(path: Path) -> list[str]:
     """Names of a model's outputs in their order, without loading it; [] where they have none."""
     config = model_folder.read_json(path / model_folder.CONFIG)

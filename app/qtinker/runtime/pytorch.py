@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from .. import checkpoint
-from ..errors import CheckpointError, InputError
-from .base import Runtime
+from ..errors import InputError
+from .base import Runtime, untrained
 from .int8_layers import speed_up
 
 # Said once per import, of no use to anybody: kernels for other processors are absent, enums are registered twice.
@@ -27,10 +27,7 @@ class TorchRuntime(Runtime):
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
         super().__init__(path, with_tokenizer=False)
         if checkpoint.task_in(path) is None:
-            raise CheckpointError(
-                f"{self.name} has no trained head: it would answer at random.",
-                f"Train it first: python3 app finetune {self.name} --data FILE",
-            )
+            raise untrained(self.name)
         if threads:
             torch.set_num_threads(threads)
         self.device = pick_device(device)
