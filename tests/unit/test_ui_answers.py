@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import task_data
+import tiny
+import torch
 from qtinker import checkpoint, data
 from qtinker.data import Examples
 from qtinker.errors import InputError
@@ -47,6 +49,27 @@ def test_two_models_of_any_task_are_held_against_the_labels(tmp_path, kind):
     for row in found["rows"]:
         assert row["true"] is not None and row["first"] != row["second"]
         assert (row["first_right"] is None) == (kind == "regression")
+
+
+def test_labels_that_are_numbers_are_right_too(tmp_path):
+    """A model whose labels have no names, LABEL_0 and LABEL_1, and data that write 0 and 1."""
+    rows = tiny.examples(40, seed=3)
+    lines = [f"{text}\t{label}" for text, label in zip(rows.texts, rows.labels, strict=True)]
+    (tmp_path / "a.tsv").write_text("\n".join(["text\tlabel", *lines]))
+    models = []
+    for seed in (0, 1):
+        model = tiny.bert()
+        with torch.no_grad():  # the second answers the other way round
+            model.model.classifier.weight.mul_(1 - 2 * seed)
+            model.model.classifier.bias.mul_(1 - 2 * seed)
+        model.model.config.id2label = {0: "LABEL_0", 1: "LABEL_1"}
+        model.model.config.label2id = {"LABEL_0": 0, "LABEL_1": 1}
+        checkpoint.save(model.model, model.tokenizer, tmp_path / f"m{seed}", meta={"name": f"m{seed}"})
+        models.append([f"m{seed}", str(tmp_path / f"m{seed}")])
+    found = answerer.disagree({"models": models, "data": str(tmp_path / "a.tsv"), "limit": 1000})
+    assert found["different"] == found["examples"] == 40
+    for row in found["rows"]:
+        assert row["first_right"] == (row["first"] == row["true"]) and row["first_right"] != row["second_right"]
 
 
 def test_hidden_words_are_no_answers_to_hold_against_each_other(tmp_path):

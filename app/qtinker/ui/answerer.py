@@ -61,9 +61,9 @@ def disagree(request: Request) -> dict[str, Any]:
     folder = Path(request["models"][0][1])
     task = task_of(model_folder.read_json(folder / model_folder.CONFIG), model_folder.read_meta(folder)) or {}
     differences.refuse(task.get("type", ""))
-    examples, names, _ = evaluate.examples_for(
-        DataSpec(train=request["data"]), folder, evaluate.labels_of(folder), most=int(request["limit"])
-    )
+    names = evaluate.labels_of(folder)  # in which it answers too
+    data = DataSpec(train=request["data"])
+    examples, _, _ = evaluate.examples_for(data, folder, names, most=int(request["limit"]))
     texts: list[Any] = list(examples.texts)
     if examples.pairs is not None:
         texts = list(zip(examples.texts, examples.pairs, strict=True))

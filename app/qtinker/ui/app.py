@@ -127,10 +127,11 @@ def _wire(blocks: gr.Blocks, shell: Shell, opened: dict[str, gr.Tab]) -> None:
         tab.select(functools.partial(switch, name), outputs=timers, queue=False, **quiet)
         for function, inputs, outputs, how in shell.on_open.get(name, []):
             tab.select(function, inputs, outputs, **quiet | how)
-    alone = [calls for calls in shell.on_load if len(calls) > 1 or calls[0][3]]
-    together = [calls[0] for calls in shell.on_load if calls not in alone]
+    together = [calls[0] for calls in shell.on_load if len(calls) == 1 and not calls[0][3]]
     blocks.load(_in_one(together), *_joined(together), **quiet)
-    for (function, inputs, outputs, script), *following in alone:
+    for (function, inputs, outputs, script), *following in shell.on_load:
+        if not following and not script:
+            continue
         done = blocks.load(function, inputs, outputs, js=script, **quiet)
         for function, inputs, outputs, *scripts in following:
             done = done.then(function, inputs, outputs, js=scripts[0] if scripts else None, **quiet)
