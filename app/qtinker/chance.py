@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 
 from .data.examples import Examples
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
+
 
 def baseline(task: Any, held: Examples, metric: str) -> float | None:
     """The score of a model that answers the same always, the commonest; None for metrics where that says little.
 
     No correlation with anything for numbers, no name found for tags; for several labels an example the best of so many
-    of the commonest.
+    of the commonest; for questions the best of no answer, the context's first sentence and all of it.
 
     Args:
         task: `tasks.Task`.
@@ -32,6 +35,12 @@ def baseline(task: Any, held: Examples, metric: str) -> float | None:
         order = np.argsort(-np.nansum(held.labels, axis=0), kind="stable")
         answers = (np.isin(np.arange(len(order)), order[:kept]) for kept in range(1, len(order) + 1))
         return float(max(task.metrics(np.tile(each, (len(held), 1)), held.labels)[metric] for each in answers))
+    if task.type == "question-answering" and held.pairs is not None and held.answers is not None:
+        known = np.flatnonzero(held.labelled)
+        contexts, right = [held.pairs[int(n)] for n in known], [held.answers[int(n)] for n in known]
+        sentences = [_SENTENCE.split(context, maxsplit=1)[0] for context in contexts]
+        every = ([""] * len(contexts), sentences, contexts)
+        return float(max(task.metrics(each, right)[metric] for each in every))
     return None
 
 

@@ -337,6 +337,13 @@ def test_what_giving_the_same_answer_always_scores():
     assert chance.baseline(tasks.MultiLabel(("a", "b", "c")), held, "micro_f1") == pytest.approx(10 / 13)
     number = Examples(texts, None, np.arange(5, dtype=np.float32))
     assert chance.baseline(tasks.Regression(), number, "pearson") == 0.0
+    contexts = ["It rains in Rome. Nobody knows why.", "A dog barks. It is 3 years old.", "Unlabelled. Text."]
+    spans = np.array([[3, 16], [19, 20], [NO_LABEL, NO_LABEL]])
+    asked = Examples(["what?", "how old?", "who?"], contexts, spans, "spans", [["rains in Rome"], ["3"], []])
+    # First sentences: "it rains in rome" for "rains in rome", 2 * 3 / (4 + 3), and nothing of the other.
+    # The whole contexts: 2 * 3 / (7 + 3), and "dog barks it is 3 years old" for "3", 2 * 1 / (7 + 1).
+    assert chance.baseline(tasks.QuestionAnswering(), asked, "f1") == pytest.approx(max(6 / 7 / 2, (0.6 + 0.25) / 2))
+    assert chance.baseline(tasks.QuestionAnswering(), asked, "exact_match") == 0.0
 
 
 def test_a_teacher_at_chance_is_told_from_one_that_has_learned():
