@@ -17,6 +17,8 @@ from qtinker.compare.spec import SweepSpec
 from qtinker.errors import InputError
 from qtinker.run_writer import StateWriter
 from qtinker.spec import RunSpec
+from qtinker.ui.run_views import waits_for
+from qtinker.ui.texts import Texts
 
 SPEC = RunSpec.parse({"student": {"model": "small"}, "data": {"train": "sample"}})
 
@@ -86,6 +88,7 @@ def test_one_runs_and_the_rest_wait_in_order(worker):
     assert [jobs.start(run.id)["status"] for run in (second, third)] == ["queued", "queued"]
     assert jobs.start(first.id)["status"] == "running"
     assert jobs.queued() == [second.id, third.id]
+    assert f"({first.id}) has ended" in waits_for(Texts("en")), "it may have been begun elsewhere"
     assert jobs.reorder([third.id, "unknown"]) == [third.id, second.id]
     assert jobs.advance() is None
     until(lambda: begun(first))

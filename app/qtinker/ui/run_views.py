@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from .. import runs
+from .. import jobs, runs
 from . import metrics, page
 from .charts import Series, line_chart
 from .curves import Curves, PhaseCurves
@@ -92,7 +92,7 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
     elif state["status"] == "stopping":
         parts.append(page.note(t("runs.note_stopping"), "warn"))
     elif state["status"] == "queued":
-        parts.append(page.note(t("runs.note_queued")))
+        parts.append(page.note(waits_for(t)))
     if known.order:
         parts.append(_phases(state, known, t))
     if going_on or state["status"] in runs.RESUMABLE:
@@ -106,6 +106,14 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
     warnings = [event for event in known.messages if event.get("level") == "warning"][-4:]
     parts += [page.note(t.said(event.get("text")), "warn") for event in warnings]
     return '<div class="qt-stack">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
+
+
+def waits_for(t: Texts) -> str:
+    """What a waiting run waits for: also for what was begun on the command line."""
+    before = [f"{name_of(state)} ({state['id']})" for run in jobs.active() if (state := run.state())]
+    if jobs.sweeps_going_on():
+        before.append(t("runs.a_sweep"))
+    return t("runs.note_queued_for", what=", ".join(before)) if before else t("runs.note_queued")
 
 
 def _phases(state: dict[str, Any], known: Curves, t: Texts) -> str:
