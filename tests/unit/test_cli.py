@@ -82,6 +82,7 @@ def test_print_spec_is_what_run_reads(capsys, tmp_path):
         (["runs", "resume", "nothing"], "error: There is no run 'nothing'"),
         (["data", "absent.csv"], "error: "),
         (["predict", "nobody"], "error: Give at least one text."),
+        (["predict", "nobody", " "], "error: A text is empty."),
         (["quantize", "nobody", "--scheme", "int2"], "error: Invalid value for '--scheme'"),
     ],
 )

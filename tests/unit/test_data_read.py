@@ -248,3 +248,12 @@ def test_missing_file_and_folder(tmp_path):
 )  # fmt: skip
 def test_real_files_have_all_their_rows(real_data, name, rows):
     assert read_file(real_data / name).rows == rows
+
+
+def test_a_misspelt_path_is_answered_with_its_neighbour(tmp_path):
+    (tmp_path / "reviews.csv").write_text("text,label\na,b\n")
+    with pytest.raises(InputError, match=r"no file .*reviews\.cvs\. Is it .*reviews\.csv\?"):
+        read_file(tmp_path / "reviews.cvs")
+    for other in (tmp_path / "quite-another.csv", tmp_path / "no-folder" / "reviews.csv"):
+        with pytest.raises(InputError, match="Check the path"):
+            read_file(other)

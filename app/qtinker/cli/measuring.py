@@ -150,10 +150,14 @@ def read_texts(texts: list[str], file: Path | None) -> list[str]:
     """The texts given, `-` replaced by the lines of standard input, then those of the file.
 
     Raises:
-        InputError: there are none, or the file can't be read.
+        InputError: there are none, one is empty, or the file can't be read.
     """
     found: list[str] = []
     for text in texts:
+        if not text.strip():
+            raise InputError(
+                "A text is empty.", "Give words to answer; an empty line of a --file is answered as it is."
+            )
         found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
     if file is not None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import gzip
 import io
 import json
@@ -74,13 +75,25 @@ def read_file(path: str | Path) -> RawTable:
     return table
 
 
+def _neighbour(path: Path) -> Path | None:
+    """A file beside a missing one with nearly its name."""
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.is_file()]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)
+    return path.with_name(near[0]) if near else None
+
+
 def _refuse_unreadable(path: Path) -> None:
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.name.removesuffix(".gz").endswith(DATA_SUFFIXES))
         fix = f"Name a file in it, such as {path / inside[0]}." if inside else "Name a file of examples."
         raise InputError(f"{path} is a folder.", fix)
     if not path.exists():
-        raise InputError(f"There is no file {path}.", "Check the path; 'sample' is the bundled data set.")
+        near = _neighbour(path)
+        fix = f"Is it {near}?" if near else "Check the path; 'sample' is the bundled data set."
+        raise InputError(f"There is no file {path}.", fix)
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty.", "Give a file with one example a line.")
 

@@ -168,7 +168,10 @@ def charts_html(run_id: str, known: Curves, others: list[tuple[str, Curves]], t:
     figures += loss_figures[:1]
     if evaluations:
         label = metrics.label(str(metric), t)
-        words = "; ".join(f"{item.name} {metrics.words(str(metric), item.points[-1][1])}" for item in evaluations)
+        best = "; ".join(
+            f"{item.name} {metrics.words(str(metric), max(y for _, y in item.points))}" for item in evaluations
+        )
+        words = t("runs.at_best", what=best)  # whose weights are kept
         figures.append(
             line_chart(
                 evaluations, title=f"{t('runs.evaluation')}: {label}", summary=words, x_title=t("runs.step"), most=1
