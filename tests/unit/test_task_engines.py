@@ -120,7 +120,8 @@ def test_heads_are_kept_for_their_task_and_made_anew_for_another(tmp_path):
 
     for kind, task, other in (
         ("regression", Regression(), QuestionAnswering()), ("question-answering", QuestionAnswering(), Regression()),
-        ("token-classification", TokenClassification(("O", "B-blame", "B-praise")), TokenClassification(("O", "B-b", "I-b"))),
+        ("token-classification", TokenClassification(("O", "B-blame", "B-praise")),
+         TokenClassification(("O", "B-b", "I-b"))),
         ("multi-label", MultiLabel(task_data.TOPICS), TokenClassification(task_data.TOPICS)),
     ):  # fmt: skip
         folder = kept(tmp_path, kind)
