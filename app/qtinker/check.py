@@ -15,13 +15,13 @@ from typing import Any
 from . import model_folder, registry, shapes
 from .data import Examples
 from .distill.mapping import feature_pairs, patient_pairs
-from .errors import Problem, QTinkerError
+from .errors import MissingExtra, Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .hugging_face import SUPPORTED
 from .kinds import KINDS
 from .label_order import nameless, order_of
-from .quantize.schemes import SCHEMES, offered
+from .quantize.schemes import SCHEMES, offered, refuse_missing
 from .runtime import extras
 from .shapes import Shape
 from .spec import RunSpec
@@ -337,16 +337,18 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
              "It will be left out.", level="warning")  # fmt: skip
 
 
+# --- the machine -------------------------------------------------------------------------------------------------
+
+
 def _engines(spec: RunSpec, found: Findings) -> None:
     """What quantizes the result must be installed before hours are spent on it."""
-    for each in spec.quantize:
-        engines = offered(SCHEMES[each.scheme])
-        if not any(extras.runs(engine) for engine in engines):
-            _add(found, "quantize", f"{each.scheme} is made by {' or '.join(engines)}, which is not installed.",
-                 extras.how_to_install(extras.ENGINES[engines[0]]))  # fmt: skip
-
-
-# --- the machine -------------------------------------------------------------------------------------------------
+    for scheme in (SCHEMES[each.scheme] for each in spec.quantize):
+        engines = offered(scheme)
+        try:
+            if not any(extras.runs(engine) for engine in engines):
+                refuse_missing(scheme, engines[0])
+        except MissingExtra as error:
+            _add(found, "quantize", error.message, error.fix)
 
 
 def _device(spec: RunSpec, found: Findings) -> None:

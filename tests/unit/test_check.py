@@ -300,7 +300,7 @@ def test_a_scheme_that_nothing_here_makes_is_told_before_the_training(data, pair
     monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: module == "onnxruntime")
     told = [each for each in check.check(wanted) if each.field == "quantize"]
     assert [each.level for each in told] == ["error"], "the other is made by what comes with the program"
-    assert told[0].message == "int8-static is made by openvino, which is not installed."
+    assert told[0].message == "openvino makes int8-static with openvino and nncf, which are not installed."
     assert "extras openvino" in told[0].fix
     monkeypatch.setattr("qtinker.runtime.extras.has", lambda module: module in ("openvino", "nncf"))
     assert not [each for each in check.check(wanted) if each.field == "quantize"]

@@ -95,25 +95,25 @@ def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
     """Whether the first row names the columns, and why it seems so."""
     first = [cell.strip() for cell in rows[0]]
     rest = rows[1:]
-    again = [
-        any(number < len(row) and row[number].strip() == cell for row in rest) for number, cell in enumerate(first)
+    below = [
+        [row[number].strip() for row in rest if number < len(row) and row[number].strip()]
+        for number in range(len(first))
     ]
+    again = [cell in column for cell, column in zip(first, below, strict=True)]
     known = [cell for cell, repeated in zip(first, again, strict=True) if cell.lower() in KNOWN_NAMES and not repeated]
     name_like = all(_NAME.fullmatch(cell) and not _NUMBER.fullmatch(cell) for cell in first)
     if known and name_like:
         return True, f"known name {known[0]!r}"
     if not rest:
         return False, "a single row"
-    for number, cell in enumerate(first):
-        column = [row[number].strip() for row in rest if number < len(row) and row[number].strip()]
+    for number, (cell, column) in enumerate(zip(first, below, strict=True)):
         if column and all(_NUMBER.fullmatch(other) for other in column):
             if _NUMBER.fullmatch(cell):
                 return False, f"column {number + 1} is a number in every row"
             if cell or name_like:
                 return True, f"column {number + 1} is a number in every row but the first"
     if all(len(cell) <= _LONGEST_NAME for cell in first) and len(set(first)) == len(first) and not any(again):
-        for number, cell in enumerate(first):
-            column = [row[number].strip() for row in rest if number < len(row) and row[number].strip()]
+        for number, (cell, column) in enumerate(zip(first, below, strict=True)):
             if cell and not _NUMBER.fullmatch(cell) and len(column) >= _REPEATS * max(2, len(set(column))):
                 return True, f"the values of column {number + 1} are few, and its first is none of them"
     if not name_like or len(set(first)) != len(first):

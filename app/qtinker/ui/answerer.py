@@ -53,21 +53,19 @@ def predict(request: Request) -> dict[str, Any]:
 
 def disagree(request: Request) -> dict[str, Any]:
     """Examples on which the first two models answer differently, the surest first; the data as `evaluate` takes it."""
-    from .. import evaluate, model_folder
-    from ..kinds import task_of
+    from .. import evaluate
     from ..spec import DataSpec
     from . import differences
 
-    folder = Path(request["models"][0][1])
-    task = task_of(model_folder.read_json(folder / model_folder.CONFIG), model_folder.read_meta(folder)) or {}
-    differences.refuse(task.get("type", ""))
-    names = evaluate.labels_of(folder)  # in which it answers too
+    folders = [Path(folder) for _, folder in request["models"][:2]]
+    differences.refuse(evaluate.same_kind(folders))
+    names = evaluate.labels_of(folders[0])  # in which it answers too
     data = DataSpec(train=request["data"])
-    examples, _, _ = evaluate.examples_for(data, folder, names, most=int(request["limit"]))
+    examples, _, _ = evaluate.examples_for(data, folders[0], names, most=int(request["limit"]))
     texts: list[Any] = list(examples.texts)
     if examples.pairs is not None:
         texts = list(zip(examples.texts, examples.pairs, strict=True))
-    first, second = [predictor(folder).predict(texts) for _, folder in request["models"][:2]]
+    first, second = [predictor(str(folder)).predict(texts) for folder in folders]
     rows = differences.between(first, second, examples, tuple(names))
     return {"examples": len(examples), "different": len(rows), "rows": rows[: differences.SHOWN]}
 

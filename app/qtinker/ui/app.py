@@ -145,14 +145,16 @@ def _joined(calls: list[Call]) -> tuple[list[Any], list[Any]]:
 def _in_one(calls: list[Call]) -> Callable[..., list[Any]]:
     """The functions of all calls as one: a call a button would keep the browser busy for seconds."""
 
+    asking = [
+        any(each.annotation in ("gr.Request", gr.Request) for each in signature(call[0]).parameters.values())
+        for call in calls
+    ]
+
     def call_all(request: gr.Request, *values: Any) -> list[Any]:
         found: list[Any] = []
         rest = iter(values)
-        for function, inputs, outputs, *_ in calls:
+        for (function, inputs, outputs, *_), asks in zip(calls, asking, strict=True):
             given = [next(rest) for _ in inputs]
-            asks = any(
-                each.annotation in ("gr.Request", gr.Request) for each in signature(function).parameters.values()
-            )
             answer = function(*given, request) if asks else function(*given)
             many = len(outputs) > 1 and isinstance(answer, list | tuple)
             found += answer if many else [answer] * len(outputs)  # an answer to many that is no list is gr.skip()
