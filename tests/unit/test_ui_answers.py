@@ -51,6 +51,12 @@ def test_two_models_of_any_task_are_held_against_the_labels(tmp_path, kind):
         assert (row["first_right"] is None) == (kind == "regression")
 
 
+def test_models_of_different_tasks_are_not_held_against_each_other(tmp_path):
+    models = [[kind, kept(tmp_path, kind, name=kind)] for kind in ("regression", "multi-label")]
+    with pytest.raises(InputError, match="multi-label was trained for multi-label, and regression for regression"):
+        answerer.disagree({"models": models, "data": str(task_data.write(tmp_path, "regression")), "limit": 9})
+
+
 def test_labels_that_are_numbers_are_right_too(tmp_path):
     """A model whose labels have no names, LABEL_0 and LABEL_1, and data that write 0 and 1."""
     rows = tiny.examples(40, seed=3)
