@@ -121,6 +121,14 @@ def test_a_column_plays_one_part():
         find_columns(rows, label="text")
 
 
+def test_identifiers_given_for_texts_are_told():
+    codes = [f"user-{n:04}" for n in range(40)]
+    found = find_columns(table(id=codes, said=(TEXTS * 4)[:40], label=list("01") * 20), text="id")
+    assert found.warnings == ["'id' holds identifiers rather than texts, such as 'user-0000'."]
+    words = [f"w{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10]}" for n in range(40)]
+    assert not find_columns(table(word=words, label=list("01") * 20), text="word").warnings
+
+
 def test_no_text_column():
     with pytest.raises(InputError, match=r"No column of data.csv looks like text.*'a', 'b'"):
         find_columns(table(a=list("01") * 6, b=list("23") * 6))

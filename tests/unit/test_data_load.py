@@ -124,6 +124,15 @@ def test_odd_data_is_reported(tmp_path):
     ]
 
 
+def test_words_where_numbers_are_to_be_learned(tmp_path):
+    spec = DataSpec(train=written(tmp_path / "a.csv", rows(40, ["good", "bad"])))
+    said = r"--task regression learns numbers, and 'label' of .* holds words, such as 'good'"
+    with pytest.raises(InputError, match=said):
+        data.load(spec, seed=0, task="regression")
+    seen = data.load(spec, seed=0, task="regression", unlabelled=True)
+    assert not any("holds words" in line for line in seen.warnings), "a trained teacher needs no numbers"
+
+
 def test_equal_texts_stay_on_one_side(tmp_path):
     spec = DataSpec(train=written(tmp_path / "a.csv", rows(40) * 3), eval_fraction=0.3)
     loaded = data.load(spec, seed=5)

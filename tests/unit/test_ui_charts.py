@@ -161,6 +161,13 @@ def test_long_curves_stay_small(qtinker_home):
     assert len(drawn) < 60_000
 
 
+def test_runs_of_one_name_are_told_apart(qtinker_home):
+    states = [runs.create(RunSpec.parse(SPEC)).state() | {"name": name} for name in ("twin", "twin", "other")]
+    drawn = run_views.list_html(states, "", Texts())
+    ends = [state["id"].rpartition("-")[2] for state in states]
+    assert [f">{end}<" in drawn for end in ends] == [True, True, False]
+
+
 def test_what_runs_say_is_never_markup(qtinker_home):
     run = runs.create(RunSpec.parse(SPEC))
     state = run.state() | {"name": EVIL, "error": {"message": EVIL, "fix": EVIL}, "status": "failed", "kind": EVIL}

@@ -13,6 +13,8 @@ from .names import LABEL_NAMES, OTHER_NAMES, PAIR_NAMES, TEXT_NAMES
 from .table import RawTable, unique_names
 
 _SAMPLE = 2000
+_FEW = 20
+"""Rows too few to tell identifiers from texts that happen to be short."""
 _NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
@@ -103,6 +105,8 @@ def find_columns(
                 f"{found.text!r} and {found.pair!r} are taken for pairs of texts, because both hold texts. Overrule it "
                 "with --text-column and --text-pair-column."
             )
+    if (example := _identifier(table, found.text, shapes[found.text])) and found.pair is None:
+        found.warnings.append(f"{found.text!r} holds identifiers rather than texts, such as {example!r}.")
     if found.label is None:
         found.label, reasons["label"] = _find_label(
             table, {name: shape for name, shape in shapes.items() if name not in ignore}, taken, found,
@@ -191,6 +195,14 @@ def _words(cell: str) -> float:
 
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+
+
+def _identifier(table: RawTable, name: str, shape: _Shape) -> str | None:
+    """One of the column's cells, if they are all different single words with digits in them."""
+    if shape.words > 1.05 or shape.distinct < 0.95 * shape.filled or shape.filled < _FEW:
+        return None
+    cells = [cell.strip() for cell in table.head(name, _SAMPLE) if cell and cell.strip()]
+    return cells[0] if sum(any(map(str.isdigit, cell)) for cell in cells) > 0.95 * len(cells) else None
 
 
 def _second_text(shape: _Shape, first: _Shape) -> bool:

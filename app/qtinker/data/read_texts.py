@@ -33,14 +33,30 @@ def read_texts(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     columns.available = tuple(first.columns)
     train = usable_rows(first, columns)
     other = None if held is None else usable_rows(held, same_columns(held, first, columns))
-    if columns.label is None and wanted.labels is None and not wanted.unlabelled:
-        raise no_label_column(first.source)
+    if columns.label is None and wanted.labels is None and (wanted.preview or not wanted.unlabelled):
+        words = _words_for_numbers(first, spec) if wanted.kind == "regression" else None
+        if not wanted.unlabelled:
+            raise words or no_label_column(first.source)
+        if words is not None:
+            columns.warnings.append(words.message)
     read = {"classification": _classes, "multi-label": _several, "regression": _scores}[wanted.kind](
         train, other, columns, wanted
     )
     read.keys = text_keys(train.texts, train.pairs)
     read.dropped, read.held_dropped = train.dropped, other.dropped if other else 0
     return read
+
+
+def _words_for_numbers(table: RawTable, spec: DataSpec) -> InputError | None:
+    """What looks like the label holds words, and the task is regression."""
+    column = texts_columns(table, spec, task="classification").label
+    if column is None:
+        return None
+    example = next((cell for cell in table.head(column, 100) if cell), "")
+    return InputError(
+        f"--task regression learns numbers, and {column!r} of {table.source} holds words, such as {example!r}.",
+        "Leave --task out, or name a column of numbers with --label-column.",
+    )
 
 
 def _refuse_words(table: RawTable, spec: DataSpec, wanted: Wanted) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import Any
 
 from .. import jobs, runs
@@ -56,6 +57,7 @@ def list_html(states: list[dict[str, Any]], selected: str, t: Texts) -> str:
     if not states:
         return page.empty(t("runs.none"), t("runs.none_help"))
     order, _ = runs.queue()
+    names = Counter(name_of(state) for state in states)
     items = ""
     for state in states:
         share = min(1.0, max(0.0, float(state.get("progress") or 0)))
@@ -63,10 +65,11 @@ def list_html(states: list[dict[str, Any]], selected: str, t: Texts) -> str:
         bar = f'<div class="qt-progress"><i style="--w:{100 * share:.0f}%"></i></div>' if going_on else ""
         place = f" · {order.index(state['id']) + 1}." if state["status"] == "queued" and state["id"] in order else ""
         run_id = esc(state["id"])
+        twin = f' <i class="qt-muted">{run_id.rpartition("-")[2]}</i>' if names[name_of(state)] > 1 else ""
         items += (
             f'<button class="qt-run" data-pick="{run_id}" data-key="run-{run_id}" '
             f'aria-current="{"true" if state["id"] == selected else "false"}">'
-            f'<span class="top"><span class="name" title="{run_id}">{esc(name_of(state))}</span>'
+            f'<span class="top"><span class="name" title="{run_id}">{esc(name_of(state))}{twin}</span>'
             f'{pill(state, t)}</span><span class="sub"><span>'
             f"{esc(t.get('kind.' + str(state['kind']), str(state['kind'])))}{place}</span>"
             f"<span>{moment(state.get('created'))}</span></span>{bar}</button>"
