@@ -83,6 +83,13 @@ def test_one_evaluation_stands_in_the_middle_over_its_own_step():
     assert drawn.count('class="qt-x"') == 1 and 'class="qt-x" style="left:50.00%">24<' in drawn
 
 
+def test_the_curve_named_first_lies_on_top():
+    flat = [charts.Series(name, [(0, 1.0), (1, 1.0)], dots=True) for name in ("student", "control")]
+    drawn = charts.line_chart(flat, title="t", summary="")
+    assert drawn.index("qt-line qt-c1") < drawn.index("qt-line qt-c0")
+    assert drawn.index('qt-dot qt-c1"') < drawn.index('qt-dot qt-c0"')
+
+
 def test_charts_escape_names_and_say_what_they_show():
     drawn = charts.line_chart([charts.Series(EVIL, [(1, 2.0), (2, 1.0)])], title=EVIL, summary="From 2 to 1.")
     assert "<img" not in drawn and "From 2 to 1." in drawn and 'role="img"' in drawn

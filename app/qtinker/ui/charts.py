@@ -167,7 +167,7 @@ def line_chart(
         x = Axis(xs[0] - 1, xs[0] + 1, [xs[0]])  # one point, in the middle
     grid, labels = _frame(x, y)
     body, dots = "", ""
-    for index, item in enumerate(shown):
+    for index, item in reversed([*enumerate(shown)]):  # what is named first, as the student, lies on top
         colour = (item.colour if item.colour is not None else index) % COLOURS
         places = [(1000 * x.at(px), 1000 - 1000 * y.at(py)) for px, py in item.points]
         mean = means[index]
