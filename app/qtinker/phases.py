@@ -265,7 +265,7 @@ def quantize(work: Work) -> dict[str, Any]:
             )
         else:
             made.append({"name": known.name, "path": str(known), "scheme": each.scheme})
-        _tell_step(work, number, len(work.spec.quantize))
+        work.tell_step(number, len(work.spec.quantize))
     return {"models": made}
 
 
@@ -340,8 +340,3 @@ def scorer(work: Work, loaded: Loaded) -> Callable[[torch.nn.Module], dict[str, 
                 if key != "examples"}  # fmt: skip
 
     return score
-
-
-def _tell_step(work: Work, step: int, total: int) -> None:
-    work.emit({"kind": "step", "phase": work.phase, "step": step, "total_steps": total, "epoch": None, "loss": None,
-               "parts": {}, "learning_rate": None, "examples_per_second": None, "eta_s": None})  # fmt: skip

@@ -17,7 +17,7 @@ from .distill import augment
 from .distill.processes import Processes
 from .distill.teacher import Teacher
 from .distill.teachers import Teachers
-from .errors import InputError
+from .errors import InputError, RunStopped
 from .keeping import weights_key
 from .runs import Run
 from .spec import RunSpec
@@ -47,6 +47,11 @@ class Work:
     def say(self, text: str, *, level: str = "info") -> None:
         """A message event."""
         self.emit({"kind": "message", "phase": self.phase, "level": level, "text": text})
+
+    def tell_step(self, step: int, total: int) -> None:
+        """How far the phase is, where that is all there is to tell."""
+        self.emit({"kind": "step", "phase": self.phase, "step": step, "total_steps": total, "epoch": None, "loss": None,
+                   "parts": {}, "learning_rate": None, "examples_per_second": None, "eta_s": None})  # fmt: skip
 
     def warnings(self) -> list[str]:
         """Every warning of the run so far, earlier attempts included."""
@@ -146,9 +151,15 @@ class Work:
         if dataset.train.pairs is None or dataset.train.form != "texts":
             dataset.findings.append("the examples are no pairs of texts: no new pairs are made")
             return 0
+
+        def so_far(done: int) -> None:
+            self.tell_step(done, given)
+            if together.from_main(self.should_stop):
+                raise RunStopped(f"Stopped after making new pairs of {done:,} of {given:,} examples.")
+
         found = new_pairs(
             dataset.train.select(np.arange(given)), self.spec.data.new_pairs, seed=self.spec.training.seed,
-            but=(dataset.train, dataset.eval),
+            but=(dataset.train, dataset.eval), told=so_far,
         )  # fmt: skip
         dataset.findings.append(f"{len(found):,} new pairs of the texts of {given:,} pairs")
         dataset.train = data.joined([dataset.train, found])

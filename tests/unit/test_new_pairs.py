@@ -40,6 +40,13 @@ def test_the_seed_alone_decides():
     assert list(one.pairs) != list(other.pairs)
 
 
+def test_how_far_it_is_is_told(monkeypatch):
+    monkeypatch.setattr("qtinker.data.new_pairs.PART", 80)
+    heard: list[int] = []
+    new_pairs(pairs(), 2, seed=1, but=(), told=heard.append)
+    assert heard == [80, 160]
+
+
 def test_texts_without_spaces_meet_by_their_characters():
     known = Examples(["猫在睡觉"] + ["天气很好"] * 39, ["一只猫", *(f"股票{n}" for n in range(38)), "我的猫"])
     made = new_pairs(known, 8, seed=3, but=(known,))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,17 +19,22 @@ from .unlabelled import without_labels
 
 ANY = 0.25
 """Share of the draws that take any second text at all."""
+PART = 10_000
+"""Examples between two words about how far it is: a second's work or two."""
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 """A word, or one character of a script that puts no spaces between words."""
 
 
-def new_pairs(examples: Examples, count: int, *, seed: int, but: Sequence[Examples]) -> Examples:
+def new_pairs(
+    examples: Examples, count: int, *, seed: int, but: Sequence[Examples], told: Callable[[int], None] | None = None
+) -> Examples:
     """Up to `count` new pairs for each example's first text, none twice and none that `but` holds; without labels.
 
     The same examples and seed give the same pairs. First texts stay first and second texts second.
 
     Args:
         examples: pairs of texts.
+        told: is told after every 10,000 how many of them have met others.
 
     Raises:
         ValueError: they are single texts.
@@ -42,6 +47,8 @@ def new_pairs(examples: Examples, count: int, *, seed: int, but: Sequence[Exampl
     words, places = _index(own)
     drawn = np.empty((len(examples), count), np.int64)
     for number, text in enumerate(firsts):
+        if told is not None and number and number % PART == 0:
+            told(number)
         drawn[number] = random.integers(len(examples), size=count)
         mine = _words(text)
         start, end = np.searchsorted(words, mine, "left"), np.searchsorted(words, mine, "right")
