@@ -68,6 +68,14 @@ def test_an_upload_is_kept_once_under_its_own_name(qtinker_home):
         guard.keep_upload("/etc/passwd")
 
 
+def test_a_dropped_spreadsheet_is_told_how_it_becomes_data(qtinker_home):
+    box = guard.uploads_dir() / "hash"
+    box.mkdir(parents=True)
+    (box / "reviews.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"'reviews.xlsx' is a spreadsheet. Save its sheet as CSV"):
+        guard.keep_upload(str(box / "reviews.xlsx"))
+
+
 def test_streamed_zip_is_whole_and_as_long_as_promised(tmp_path):
     names = {
         "m/config.json": b"{}",

@@ -17,6 +17,8 @@ from ..errors import InputError, QTinkerError
 from ..home import cache_dir, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
+SHEET_ENDINGS = (".xlsx", ".xls", ".ods")
+"""Of spreadsheets: they may be dropped, to be told how they become data files."""
 MAX_UPLOAD = "4gb"  # QTINKER_MAX_UPLOAD gives another
 MAX_TEXT = 20_000
 _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
@@ -105,8 +107,7 @@ def data_source(value: Any) -> str:
     allowed = any(real.is_relative_to(root.resolve()) for root in (home(), uploads_dir())) if real else False
     if real is None or not allowed or any(part.startswith(".") for part in real.relative_to(_root(real)).parts):
         raise InputError(f"There is no data file {text[:200]!r} in QTinker's folders.", fix)
-    if real.suffix.lower() not in DATA_ENDINGS:
-        raise InputError(f"{real.name!r} is no data file.", f"Endings that are: {', '.join(DATA_ENDINGS)}.")
+    _check_ending(real)
     return str(real)
 
 
@@ -121,6 +122,14 @@ def data_of(name: str | None) -> str:
         return data_source(spec.data.eval or spec.data.train) if spec else "sample"
     except QTinkerError:
         return ""
+
+
+def _check_ending(file: Path) -> None:
+    ending = file.suffix.lower()
+    if ending in SHEET_ENDINGS:
+        raise InputError(f"{file.name!r} is a spreadsheet.", "Save its sheet as CSV, and give that file.")
+    if ending not in DATA_ENDINGS:
+        raise InputError(f"{file.name!r} is no data file.", f"Endings that are: {', '.join(DATA_ENDINGS)}.")
 
 
 def hub_or_file(value: Any) -> str:
@@ -153,8 +162,7 @@ def keep_upload(path: str) -> str:
     source = Path(path).resolve()
     if not source.is_relative_to(uploads_dir().resolve()) or not source.is_file():
         raise InputError("That file was not uploaded here.", "Upload it again.")
-    if source.suffix.lower() not in DATA_ENDINGS:
-        raise InputError(f"{source.name!r} is no data file.", f"Endings that are: {', '.join(DATA_ENDINGS)}.")
+    _check_ending(source)
     if source.stat().st_size == 0:
         raise InputError(f"{source.name!r} is empty.", "Upload a file with at least two rows.")
     with source.open("rb") as file:
