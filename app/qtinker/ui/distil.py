@@ -126,7 +126,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any, dict[str, Any]]:
         with gr.Row():
             further = {
                 path: gr.UploadButton(
-                    t(f"distil.upload_{path.split('.')[1]}"), file_types=[*guard.DATA_ENDINGS, *guard.SHEET_ENDINGS], size="sm",
+                    t(f"distil.upload_{path.split('.')[1]}"), file_types=guard.DROPPED, size="sm",
                     file_count="multiple" if path == "data.unlabelled" else "single",
                     elem_id="qt-upload-" + path.split(".")[1], interactive=False,  # the sample stands alone
                 )

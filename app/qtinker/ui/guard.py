@@ -18,7 +18,8 @@ from ..home import cache_dir, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
 SHEET_ENDINGS = (".xlsx", ".xls", ".ods")
-"""Of spreadsheets: they may be dropped, to be told how they become data files."""
+DROPPED = [*DATA_ENDINGS, *SHEET_ENDINGS]
+"""Files that may be dropped; a spreadsheet is answered with how it becomes a data file."""
 MAX_UPLOAD = "4gb"  # QTINKER_MAX_UPLOAD gives another
 MAX_TEXT = 20_000
 _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")

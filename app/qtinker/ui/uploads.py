@@ -15,7 +15,7 @@ from .texts import Texts
 
 def drop(label: str, elem_id: str, *, visible: bool = True) -> Any:
     """The area that takes a data file."""
-    return gr.File(label=label, file_types=[*guard.DATA_ENDINGS, *guard.SHEET_ENDINGS], visible=visible, height=124,
+    return gr.File(label=label, file_types=guard.DROPPED, visible=visible, height=124,
                    elem_classes="qt-drop", elem_id=elem_id)  # fmt: skip
 
 
