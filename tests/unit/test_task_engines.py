@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 
@@ -77,6 +78,7 @@ def test_int8_answers_as_its_source(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "form"),
     [
+        ("question-answering", "torch-export"),
         pytest.param("question-answering", "onnx", marks=needs_onnx),
         pytest.param("token-classification", "openvino", marks=needs_openvino),
         pytest.param("question-answering", "openvino", marks=needs_openvino),
@@ -105,6 +107,22 @@ def test_exported_models_answer_as_their_source(tmp_path, kind, form):
         "regression": lambda: float(lines[0][0]) == pytest.approx(answer["value"], abs=0.03),
     }[kind]
     assert expected()
+
+
+def test_an_exports_example_looks_for_the_answer_in_the_whole_context(tmp_path):
+    source, words = kept(tmp_path, "question-answering"), (*task_data.REST, *task_data.BAD)
+    path = export(source, "torch-export", tmp_path / "out", fresh=False)
+    assert 'python example.py "a question" "its context"' in (path / "README.md").read_text(encoding="utf-8")
+    generator, predictor = random.Random(0), Predictor(source)
+    contexts = (" ".join(generator.choices(words, k=150)) for _ in range(50))
+    context, answer = next(  # an answer that lies beyond the first window of 32 tokens
+        (text, found["answer"]) for text in contexts
+        if (found := predictor.predict([("is the movie", text)])[0])["start"] > len(" ".join(text.split()[:60]))
+    )  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, path / "example.py", "is the movie", context], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split("\t")[0] == answer != ""
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):

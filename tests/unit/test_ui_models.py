@@ -30,7 +30,7 @@ def test_an_export_is_run_by_its_own_example():
     put("mine")
     folder = registry.resolve("mine")
     (folder / "model.safetensors").rename(folder / "model.onnx")
-    (folder / "example.py").write_text("")
+    (folder / "example.py").write_text('"""Answers texts:  python example.py "a text" "another"\n"""')
     title, lines = models_page._use(registry.find("mine"))
-    assert title == "models.run_example" and lines == f'cd "{folder.as_posix()}"\npython example.py "a text"'
+    assert title == "models.run_example" and lines == f'cd "{folder.as_posix()}"\npython example.py "a text" "another"'
     assert Texts("en")(title).startswith("Answer texts")

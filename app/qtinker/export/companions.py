@@ -25,12 +25,18 @@ _ANSWERS = {
             start, end = encoded.word_to_chars(word)
             print(text[start:end], labels[str(row[place].argmax())], sep="\\t")
 """,
-    "question-answering": """for (question, context), encoded, row in zip(texts, rows, logits):
+    "question-answering": """[(question, context)] = texts
+best, none, answer = -np.inf, np.inf, ""
+for encoded, row in zip(rows, logits):  # the windows of the context
     inside = np.array([part == 1 for part in encoded.sequence_ids])
+    none = min(none, row[0].sum())
     first, last = np.where(inside[:, None], row[: len(inside)], -np.inf).T
-    start, end = max(((a, b) for a in np.flatnonzero(inside) for b in range(a, min(a + 30, len(inside))) if inside[b]),
-                     key=lambda place: first[place[0]] + last[place[1]])
-    print(context[encoded.offsets[start][0] : encoded.offsets[end][1]], question, sep="\\t")
+    for start in np.flatnonzero(inside):
+        end = start + last[start : start + {longest}].argmax()
+        if first[start] + last[end] > best:
+            best = first[start] + last[end]
+            answer = context[encoded.offsets[start][0] : encoded.offsets[end][1]]
+print({answer}, question, sep="\\t")
 """,
     "masked-lm": """for text, encoded, row in zip(texts, rows, logits):
     for place in np.flatnonzero(np.array(encoded.ids) == tokenizer.token_to_id({mask!r})):
@@ -43,12 +49,20 @@ _OTHER_TEXTS = {
     "masked-lm": """texts = sys.argv[1:] or ["one {mask} two"]""",
     "pair": """texts = [tuple(sys.argv[1:3] if len(sys.argv) > 2 else ("a text", "another"))]""",
 }
+_TRUNCATION = "tokenizer.enable_truncation({max_length})"
+_ROWS = "rows = tokenizer.encode_batch(texts)"
+_WINDOWS = 'tokenizer.enable_truncation({max_length}, stride={stride}, strategy="only_second")'
+_ROWS_OF_WINDOWS = """[row] = tokenizer.encode_batch(texts)
+rows = [row, *row.overflowing]"""
+_PLAIN = 'python example.py "a text"'
 _USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a text with {mask}"',
           "pair": '"a text" "the text beside it"'}  # fmt: skip
 
 
 def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     """What a folder needs beside its graph: config, tokenizer, and an example in the target's own library."""
+    from ..tasks.spans import LONGEST
+
     runtime.tokenizer.save_pretrained(folder)
     config = json.loads(runtime.model.config.to_json_string(use_diff=False))
     config.pop("quantization_config", None)
@@ -58,12 +72,17 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
         return
     tokenizer, kind = runtime.tokenizer, runtime.problem_type
     asked = "pair" if runtime.task.get("pair") and kind not in _OTHER_TEXTS else kind
-    text = example
+    text, spans = example, kind == "question-answering"
     for key, value in (
         ("{usage}", _USAGE.get(asked, '"a text" "another"')),
+        ("{truncation}", _WINDOWS if spans else _TRUNCATION),
+        ("{rows}", _ROWS_OF_WINDOWS if spans else _ROWS),
         ("{texts}", _OTHER_TEXTS.get(asked, _TEXTS)),
         ("{answers}", _ANSWERS[kind]),
+        ("{answer}", 'answer if best >= none else ""' if runtime.task.get("unanswerable") else "answer"),
+        ("{longest}", str(LONGEST)),
         ("{max_length}", str(runtime.max_length)),
+        ("{stride}", str(runtime.max_length // 3)),
         ("{pad_id}", str(runtime.pad_token_id)),
         ("{pad_token!r}", repr(tokenizer.pad_token)),
         ("{mask!r}", repr(tokenizer.mask_token)),
@@ -71,3 +90,12 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     ):
         text = text.replace(key, value)
     (folder / "example.py").write_text(text, encoding="utf-8")
+
+
+def how_to_run(folder: Path) -> str:
+    """The command that runs a folder's example, as the example itself tells it."""
+    try:
+        with (folder / "example.py").open(encoding="utf-8") as file:
+            return file.readline().partition(":  ")[2].strip() or _PLAIN
+    except OSError:
+        return _PLAIN

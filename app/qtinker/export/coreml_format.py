@@ -68,17 +68,15 @@ folder = Path(__file__).parent
 config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 lengths = json.loads((folder / "qtinker.json").read_text(encoding="utf-8"))["export"]["lengths"]
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-tokenizer.enable_truncation({max_length})
+{truncation}
 model = coremltools.models.MLModel(str(folder / "model.mlpackage"))
 
 labels = config["id2label"]
 {texts}
+{rows}
 logits = []
-for text in texts:
-    tokenizer.no_padding()
-    length = next(each for each in lengths if each >= len(tokenizer.encode_batch([text])[0].ids))
-    tokenizer.enable_padding(length=length, pad_id={pad_id}, pad_token={pad_token!r})
-    [row] = tokenizer.encode_batch([text])
+for row in rows:
+    row.pad(next(each for each in lengths if each >= len(row.ids)), pad_id={pad_id}, pad_token={pad_token!r})
     given = {
         "input_ids": np.array([row.ids], np.int32),
         "attention_mask": np.array([row.attention_mask], np.int32),

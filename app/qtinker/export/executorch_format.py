@@ -93,14 +93,15 @@ from tokenizers import Tokenizer
 folder = Path(__file__).parent
 config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-tokenizer.enable_truncation({max_length})
+{truncation}
 tokenizer.enable_padding(length={max_length}, pad_id={pad_id}, pad_token={pad_token!r})
 method = Runtime.get().load_program(folder / "model.pte").load_method("forward")
 
 labels = config["id2label"]
 {texts}
+{rows}
 logits = []
-for row in tokenizer.encode_batch(texts):
+for row in rows:
     given = [torch.tensor([row.ids]), torch.tensor([row.attention_mask])]
     if config.get("type_vocab_size", 0) > 1:
         given.append(torch.tensor([row.type_ids]))

@@ -29,7 +29,7 @@ from . import (
     tensorrt_format,
     torch_format,
 )
-from .companions import write_companions
+from .companions import how_to_run, write_companions
 from .formats import Format
 
 _WRITERS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
@@ -90,7 +90,7 @@ def make(
             verdict, _ = verify_folder(folder, source_logits, rows, max_length=max_length, fresh=fresh)
             refuse_different(verdict, source_logits, form, force=force)
             record["check"] = verdict.to_dict()
-        (folder / "README.md").write_text(_card(new_meta, form, verdict), encoding="utf-8")
+        (folder / "README.md").write_text(_card(new_meta, form, verdict, how_to_run(folder)), encoding="utf-8")
         model_folder.write_meta(folder, new_meta)
     progress(f"Kept as {name}: {verdict or 'not compared with its source'}")
     if grown := told_if_grown(path, record["bytes"], form):
@@ -195,7 +195,7 @@ def _place(out: Path | None, name: str) -> Iterator[Path]:
         raise
 
 
-def _card(meta: dict[str, Any], form: Format, verdict: Verdict | None) -> str:
+def _card(meta: dict[str, Any], form: Format, verdict: Verdict | None, command: str) -> str:
     record, task = meta["export"], meta["task"]
     shape = {"masked-lm": "batch x length x vocabulary", "question-answering": "batch x length x start and end",
              "regression": "batch x 1"}.get(task["type"], f"batch x {len(task['labels'])}")  # fmt: skip
@@ -210,5 +210,5 @@ def _card(meta: dict[str, Any], form: Format, verdict: Verdict | None) -> str:
         f"# {meta['name']}\n\n{record['source']} as {form.title}. Made with QTinker.\n\n"
         f"Runs on: {form.runs_on}.\n\nInputs: {', '.join(record['inputs'])} (integers, {sides}); output: logits "
         f"(float32, {shape}).{labels}\n\n"
-        f'Run it: `python example.py "a text"`\n\n## Checked\n\n{checked}\n'
+        f"Run it: `{command}`\n\n## Checked\n\n{checked}\n"
     )

@@ -61,12 +61,12 @@ from tokenizers import Tokenizer
 folder = Path(__file__).parent
 labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-tokenizer.enable_truncation({max_length})
+{truncation}
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
 
 {texts}
-rows = tokenizer.encode_batch(texts)
+{rows}
 given = {
     "input_ids": np.array([row.ids for row in rows], np.int64),
     "attention_mask": np.array([row.attention_mask for row in rows], np.int64),

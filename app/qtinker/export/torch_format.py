@@ -44,13 +44,13 @@ from tokenizers import Tokenizer
 folder = Path(__file__).parent
 config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-tokenizer.enable_truncation({max_length})
+{truncation}
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 model = torch.export.load(folder / "model.pt2").module()
 
 labels = config["id2label"]
 {texts}
-rows = tokenizer.encode_batch(texts)
+{rows}
 given = [torch.tensor([row.ids for row in rows]), torch.tensor([row.attention_mask for row in rows])]
 if config.get("type_vocab_size", 0) > 1:
     given.append(torch.tensor([row.type_ids for row in rows]))

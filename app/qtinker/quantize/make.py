@@ -11,6 +11,7 @@ from typing import Any
 from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, QTinkerError
+from ..export.companions import how_to_run
 from ..measure import quick_latency
 from ..model_card import model_card
 from ..predict import logits_of
@@ -167,7 +168,7 @@ class Attempt:
             config = model_folder.read_json(folder / model_folder.CONFIG)
             card = model_card(new_meta, config=config)
             if choice.engine in CPU_ENGINES:  # from_pretrained can't load it
-                card = card.partition("## Load it")[0] + '## Run it\n\n`python example.py "a text"`\n'
+                card = card.partition("## Load it")[0] + f"## Run it\n\n`{how_to_run(folder)}`\n"
             (folder / "README.md").write_text(card + _card(record), encoding="utf-8")
             model_folder.write_meta(folder, new_meta)
         self.progress(f"Kept as {self.name}: {verdict}")

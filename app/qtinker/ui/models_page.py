@@ -11,6 +11,7 @@ import gradio as gr
 
 from .. import api, model_folder, registry
 from ..errors import InputError
+from ..export.companions import how_to_run
 from ..kinds import KINDS
 from . import choices, guard, metrics, page, tasks
 from .app import Shell
@@ -269,7 +270,7 @@ def detail_html(model: choices.Model, t: Texts) -> str:
 def _use(entry: registry.RegistryEntry) -> tuple[str, str]:
     """How to use a model's folder without QTinker: the title's key, and the lines."""
     if (entry.path / "example.py").is_file() and not any(entry.path.glob("*.safetensors")):
-        return "models.run_example", f'cd "{entry.path.as_posix()}"\npython example.py "a text"'
+        return "models.run_example", f'cd "{entry.path.as_posix()}"\n{how_to_run(entry.path)}'
     kind = KINDS[entry.task].auto_class if entry.task in KINDS else "AutoModel"
     folder = entry.path.as_posix()
     lines = f'model = {kind}.from_pretrained("{folder}")\ntokenizer = AutoTokenizer.from_pretrained("{folder}")'
