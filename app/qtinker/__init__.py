@@ -10,8 +10,10 @@ The verbs are the functions of `qtinker.api`. Nothing is imported before it is u
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +53,17 @@ class _Verb(ModuleType):
     """A module that is a verb too: calling it calls the function of that name in `api`."""
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        return self._verb()(*args, **settings)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._verb())
+
+    def _verb(self) -> Callable[..., Any]:
         from . import api
 
-        return getattr(api, self.__name__.rpartition(".")[2])(*args, **settings)
+        found: Callable[..., Any] = getattr(api, self.__name__.rpartition(".")[2])
+        return found
 
 
 class _Package(ModuleType):

@@ -268,7 +268,6 @@ def _compare_speed(reports: list[ModelReport], warnings: list[str]) -> None:
             continue
         floats = [other for other in reports if not (other.quantization or other.format) and other.latency_ms]
         source = next((other for other in floats if report.source in (other.name, other.path)), None)
-        source = source or next((other for other in floats if other.parameters == report.parameters), None)
         if source is None or source.latency_ms is None:
             continue
         report.speedup = source.latency_ms["p50"] / report.latency_ms["p50"]

@@ -148,7 +148,18 @@ class Recorder:
             self.state.update()
             self._written = time.monotonic()
         if self.listener:
-            self.listener(event)
+            self._tell(self.listener, event)
+
+    def _tell(self, listener: Callable[[Event], None], event: Event) -> None:
+        try:
+            listener(event)
+        except (QTinkerError, OSError):
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"The function given as on_event raised {type(error).__name__}: {error}.",
+                f"Mend it, then go on with: python3 app runs resume {self.run.id}",
+            ) from error
 
     def watch(self, signals: Signals) -> Callable[[], bool]:
         """Whether to end after this step: by a signal, or by the stop flag."""

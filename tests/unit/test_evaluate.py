@@ -166,10 +166,11 @@ def test_a_quantized_model_that_is_slower_is_never_silent():
     warnings: list[str] = []
     source = model_report("big", 10.0, 100.0)
     slow = model_report("slow", 25.0, 50.0, quantization={"scheme": "x"}, source="big")
-    half = model_report("half", 5.0, 50.0, quantization={"scheme": "x"}, source="gone")
+    half = model_report("half", 5.0, 50.0, quantization={"scheme": "x"}, source="big")
+    alone = model_report("alone", 40.0, 25.0, quantization={"scheme": "x"}, source="not measured here")
     fast = model_report("fast", 5.0, 200.0, quantization={"scheme": "x"}, source="big")
     four = model_report("four", 40.0, 25.0, format="gguf-q4_0", source="big")
-    _compare_speed([source, slow, half, fast, four], warnings)
+    _compare_speed([source, slow, half, alone, fast, four], warnings)
     assert warnings == [
         "slow is 2.5 times slower for one example and 2.0 times slower in batches than its source big on this "
         "processor.",
@@ -177,7 +178,7 @@ def test_a_quantized_model_that_is_slower_is_never_silent():
         "four is 4.0 times slower for one example and 4.0 times slower in batches than its source big on this "
         "processor.",
     ]
-    assert (slow.speedup, fast.speedup, source.speedup) == (0.4, 2.0, None)
+    assert (slow.speedup, fast.speedup, source.speedup, alone.speedup) == (0.4, 2.0, None, None)
 
 
 def test_report_as_json_and_csv():

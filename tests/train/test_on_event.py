@@ -1,0 +1,53 @@
+"""What a program may do in the function that it gives as `on_event`."""
+
+from __future__ import annotations
+
+import inspect
+import time
+
+import pytest
+import qtinker
+import task_data
+from qtinker import api
+from qtinker.errors import RunFailed, RunStopped
+
+
+@pytest.fixture
+def settings(qtinker_home, tmp_path):
+    hub = qtinker_home / "bert_models" / "hub"
+    hub.mkdir(parents=True)
+    task_data.encoder(hub, "encoder", layers=1, seed=1)
+    return {"model": "encoder", "data": str(task_data.write(tmp_path, "multi-label", 60)), "epochs": 2}
+
+
+def test_it_stops_the_run_which_then_goes_on(settings):
+    def stop(event):
+        if event["kind"] == "step" and event["phase"] == "finetune":
+            qtinker.stop_run(qtinker.runs()["runs"][0]["id"])
+
+    begun = time.monotonic()
+    with pytest.raises(RunStopped, match="step 1 of"):
+        qtinker.finetune(**settings, on_event=stop)
+    assert time.monotonic() - begun < 25, "it does not wait for the process that it runs in"
+    [run] = qtinker.runs()["runs"]
+    assert run["status"] == "stopped"
+    kinds = []
+    report = qtinker.resume_run(run["id"], on_event=lambda event: kinds.append(event["kind"]))
+    assert report["run"] == run["id"] and {"phase", "step", "eval", "message", "result"} <= {*kinds}
+
+
+def test_its_own_errors_are_told_as_its_own(settings):
+    def broken(event):
+        if event["kind"] == "eval":
+            raise KeyError("accuracy")
+
+    with pytest.raises(RunFailed, match=r"The function given as on_event raised KeyError: 'accuracy'. Mend it, then"):
+        qtinker.finetune(**settings, on_event=broken)
+    assert qtinker.runs()["runs"][0]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "verb", ["distill", "evaluate", "predict", "quantize", "export", "compare", "data", "download"]
+)
+def test_verbs_show_what_they_take(verb):
+    assert inspect.signature(getattr(qtinker, verb)) == inspect.signature(getattr(api, verb))
