@@ -285,7 +285,10 @@ def evaluate(work: Work) -> dict[str, Any]:
         if text not in work.warnings():  # what the teacher has seen is said before the training too
             work.say(text, level="warning")
     warn_of_chance(work, report.models)
-    if (rows := int(work.dataset.eval.labelled.sum())) < FEW_ROWS:
+    rows = int(work.dataset.eval.labelled.sum())
+    if work.task.type == "masked-lm":  # each block hides many words
+        rows = int(report.models[0].metrics.get("examples", rows))
+    if rows < FEW_ROWS:
         counted = work.task.type in ("classification", "question-answering")
         worth = f"one of them is {100 / max(rows, 1):.1f} points" if counted else "too few to tell models apart by"
         work.say(f"Only {rows} examples were measured on: {worth}.", level="warning")

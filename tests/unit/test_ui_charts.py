@@ -146,6 +146,14 @@ def test_the_metric_that_a_run_is_judged_by_is_drawn(metrics, judged, title, fac
     assert list(drawn[2]) == facts
 
 
+def test_the_metrics_that_are_told_are_of_the_weights_that_are_kept():
+    known = curves.Curves()
+    for step, accuracy, macro in ((1, 0.6, 0.58), (2, 0.7, 0.5), (3, 0.65, 0.6)):
+        known.add({"kind": "eval", "phase": "distill", "step": step, "metric": "accuracy",
+                   "metrics": {"accuracy": accuracy, "macro_f1": macro}})  # fmt: skip
+    assert run_views._at_best(known.phases["distill"])[:2] == [("accuracy", 0.7), ("macro_f1", 0.5)]
+
+
 def test_models_are_compared_by_what_their_run_is_judged_by():
     models = [
         {"name": "one", "bytes": 2e6, "metrics": {**SCORES, "rmse": 0.5}},

@@ -52,7 +52,8 @@ def downloaded(result: Data) -> None:
 
 def data(report: Data) -> None:
     """What training would see of a data set."""
-    rows = f"{report['rows']} rows" + (f", {report['dropped']} left out" if report["dropped"] else "")
+    unit = "lines" if "format: plain text" in report["findings"] else "rows"
+    rows = f"{report['rows']} {unit}" + (f", {report['dropped']} left out" if report["dropped"] else "")
     unlabelled = f" ({report['unlabelled']} without label)" if report["unlabelled"] else ""
     print(f"{report['source']}: {report['task']}{', pairs of texts' if report['pair'] else ''}, {rows}")
     print(f"{report['train']} to train on{unlabelled}, {report['eval']} to evaluate on")

@@ -268,7 +268,8 @@ def _about_labels(
             out.append(f"Not in the evaluation data, so not measured: {_some(unmet)}.")
     distinct, first_at = np.unique(keys, return_index=True)
     if len(distinct) < len(keys) and kind != "question-answering":  # many questions about one context
-        out.append(f"{len(keys) - len(distinct):,} training examples repeat another's text.")
+        repeated = len(keys) - len(distinct)
+        out.append(f"{repeated:,} training example{' repeats' if repeated == 1 else 's repeat'} another's text.")
     if len(distinct) < len(keys) and kind == "classification":
         pairs = np.unique(np.stack([keys, train.labels])[:, train.labelled], axis=1)
         known, times = np.unique(pairs[0], return_counts=True)

@@ -214,7 +214,7 @@ def _read_lines(path: Path, file: io.TextIOWrapper) -> RawTable:
     file.reconfigure(newline=None)
     for line in file:
         builder.add([line.rstrip("\n")])
-    return RawTable(str(path), builder.finish(), header=False, findings=["format: plain text, one text a line"])
+    return RawTable(str(path), builder.finish(), header=False, findings=["format: plain text"])
 
 
 def _read_jsonl(path: Path, file: io.TextIOWrapper) -> RawTable:

@@ -93,10 +93,10 @@ SCHEMES: dict[str, Scheme] = {
             engines=("compressed-tensors", "openvino"),
             bits=4,
             group=GROUP,
-            touches=f"{_LAYERS}: 4 bits a weight, packed, with a 2-byte scale and a 4-bit zero point for each group of "
-            f"{GROUP} weights (fewer where {GROUP} does not divide the widths)",
+            touches=f"{_LAYERS}: 4 bits a weight, packed, with a 2-byte scale for each group of {GROUP} weights (fewer "
+            f"where {GROUP} does not divide the widths), and a 4-bit zero point where the answers keep closer with it",
             keeps=_KEEPS + " (pooler and classifier are written in half precision, by openvino all of these)",
-            size="half a byte a weight + 2.5 bytes a group",
+            size="half a byte a weight + 2 or 2.5 bytes a group",
             needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate, but with "
             "--data FILE (32 rows or more) openvino's weights are chosen by GPTQ, which loses less at the same size",
             suits=f"the smallest file to ship; with compressed-tensors {_UNPACKS}; small encoders lose more than large "
@@ -112,9 +112,9 @@ SCHEMES: dict[str, Scheme] = {
             group=GROUP,
             touches=f"{_LAYERS}, as int4-weight-only; those whose rounding costs most stay in half precision, found by "
             "measuring each on your evaluation data, until the result loses no more than half a point there "
-            "(or --max-loss)",
+            "(or what you allow)",
             keeps=_KEEPS + " (pooler and classifier are written in half precision)",
-            size="half a byte a weight + 2.5 bytes a group; 2 bytes a weight of the layers that stay",
+            size="half a byte a weight + 2 or 2.5 bytes a group; 2 bytes a weight of the layers that stay",
             needs="labelled examples, by --data FILE (without labels, the share of changed answers counts as the loss)",
             suits=f"the smallest file that keeps a promise on quality; {_UNPACKS}",
             agreement=0.75,

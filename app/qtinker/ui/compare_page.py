@@ -11,7 +11,7 @@ from . import answers, choices, guard, page, tasks, uploads
 from .app import Shell
 from .format import answer_words, esc, number, percent
 from .handlers import safe
-from .report_views import models_chart, models_table, parts_table
+from .report_views import measured_on, models_chart, models_table, parts_table
 from .tasks_view import Starter
 from .texts import Texts
 
@@ -152,7 +152,7 @@ def result_html(task_id: str, t: Texts) -> str:
     if not models:
         return ""
     notes = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
-    facts = t("compare.measured_on", n=number((result.get("data") or {}).get("examples")))
+    facts = measured_on(result.get("data") or {}, t)
     links = page.links(
         [
             (f"/download/task/{task_id}/comparison.{ending}?lang={t.language}", t(f"runs.report_{ending}"))

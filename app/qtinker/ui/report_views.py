@@ -202,7 +202,7 @@ def report_page(run: runs.Run, report: dict[str, Any], t: Texts) -> str:
 def comparison_page(result: dict[str, Any], t: Texts) -> str:
     """A comparison of models as one HTML file."""
     models, data = result.get("models") or [], result.get("data") or {}
-    said = t("compare.measured_on", n=number(data.get("examples")))
+    said = measured_on(data, t)
     notes = "".join(page.note(t.said(words), "warn") for words in result.get("warnings") or [])
     cards = [
         f'<div class="qt-stack"><p class="qt-small qt-muted" style="margin:0">{esc(said)}</p>'
@@ -210,6 +210,11 @@ def comparison_page(result: dict[str, Any], t: Texts) -> str:
         page.title(t("result.environment")) + page.facts(_made_with(result.get("environment") or {})),
     ]
     return whole_page(t("compare.title"), Path(str(data.get("source") or "")).name, cards, t)
+
+
+def measured_on(data: dict[str, Any], t: Texts) -> str:
+    """How many examples of which data a comparison was made with."""
+    return t("compare.measured_on", n=number(data.get("examples")), data=Path(str(data.get("source") or DASH)).name)
 
 
 def _made_with(environment: dict[str, Any]) -> list[tuple[str, str]]:

@@ -142,10 +142,7 @@ def _facts(state: dict[str, Any], known: Curves, t: Texts) -> list[tuple[str, st
         ended = seconds_since(state.get("ended")) if state["status"] not in runs.ACTIVE else 0.0
         elapsed = (seconds_since(state["started"]) or 0.0) - (ended or 0.0)
     facts = [(t("runs.step"), steps), (t("runs.loss"), number(last.get("loss")))]
-    for metric in metrics.in_order(main.metrics, main.metric)[:2]:
-        best = min if metric in metrics.LOWER_IS_BETTER else max
-        if points := main.metrics[metric]:
-            facts.append((metrics.label(metric, t), metrics.words(metric, best(y for _, y in points))))
+    facts += [(metrics.label(name, t), metrics.words(name, value)) for name, value in _at_best(main)[:2]]
     if last.get("examples_per_second") is not None:
         facts.append((t("runs.throughput"), t("runs.per_second", n=number(last["examples_per_second"]))))
     if last.get("learning_rate") is not None:
@@ -153,6 +150,16 @@ def _facts(state: dict[str, Any], known: Curves, t: Texts) -> list[tuple[str, st
     if elapsed is not None and (state["status"] in runs.ACTIVE or state.get("ended")):
         facts.append((t("runs.elapsed"), duration(elapsed)))
     return facts
+
+
+def _at_best(phase: PhaseCurves) -> list[tuple[str, float]]:
+    """The metrics of the evaluation whose weights are kept, that which the run is judged by first."""
+    names = [name for name in metrics.in_order(phase.metrics, phase.metric) if phase.metrics[name]]
+    if not names:
+        return []
+    choose = min if names[0] in metrics.LOWER_IS_BETTER else max
+    kept = choose(phase.metrics[names[0]], key=lambda point: point[1])[0]
+    return [(name, min(phase.metrics[name], key=lambda point: abs(point[0] - kept))[1]) for name in names]
 
 
 def charts_html(run_id: str, known: Curves, others: list[tuple[str, Curves]], t: Texts) -> str:
