@@ -117,7 +117,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="tensorrt",
-            title="TensorRT: ONNX and its builder",
+            title="TensorRT, built from ONNX",
             extra="onnx",
             file="model.onnx",
             runs_on="NVIDIA GPUs; the engine is built where it runs, by build_engine.py or trtexec. Not verified: only "
