@@ -98,6 +98,15 @@ def test_lists_of_few_names_are_the_labels_whatever_their_column_is_called(tmp_p
     assert found.task.type == "multi-label" and sorted(found.task.labels) == ["food", "staff"]
 
 
+def test_the_commas_of_lists_separate_no_labels_of_a_cell(tmp_path):
+    names = ("food", "staff", "price", "room")
+    rows = [{"text": f"sentence {n} of words", "labels": [names[n % 4], names[(n + 1 + n % 3) % 4]]} for n in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1)
+    assert sorted(found.task.labels) == sorted(names)
+    assert not any("separated" in line for line in found.findings)
+
+
 def test_other_lists_are_no_labels(tmp_path):
     rows = [{"said": f"sentence {n} of some words", "numbers": [n, 1, 2], "kind": "ab"[n % 2]} for n in range(60)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -26,7 +26,7 @@ def find_delimiter(cells: Sequence[str | None]) -> str | None:
 
     It must part cells into labels that come back in other company: `Home, Garden` alone is one name with a comma.
     """
-    present = [cell for cell in map(clean_label, cells) if cell]
+    present = [cell for cell in map(clean_label, cells) if cell and not is_list(cell)]
     distinct = set(present)
     for delimiter in DELIMITERS:
         split = [_parts(cell, delimiter) for cell in distinct]
