@@ -89,9 +89,9 @@ def evaluate(
             warnings.append(text)
 
     measured = []
-    for path in paths:
+    for number, path in enumerate(paths, 1):
         if progress:
-            progress(f"Measuring {_name(path)}")
+            progress(f"Measuring {_name(path)}" + (f" ({number} of {len(paths)})" if len(paths) > 1 else ""))
         job = Job(
             path=str(path), device=device, threads=threads, batch_size=batch_size, calls=calls,
             throughput_examples=min(throughput_examples, 4 * len(examples)), max_length=max_length, seed=seed,
