@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ import numpy as np
 
 from . import checkpoint, model_folder, registry, seen, together
 from .checkpoint import Loaded
+from .home import home
 from .spec import RunSpec
 
 if TYPE_CHECKING:
     from .distill.train import TrainResult
     from .work import Work
+
+_UPLOADED = re.compile(r"-[0-9a-f]{8}$")
 
 
 def keep(
@@ -71,8 +75,10 @@ def known_name(path: Path | None) -> str | None:
 
 
 def data_name(spec: RunSpec) -> str:
-    """A short name of the data for the names of models."""
-    return Path(spec.data.train).name.split(".")[0] or "data"
+    """A short name of the data for the names of models; of an upload without the hash that the page gave it."""
+    file = Path(spec.data.train)
+    name = file.name.split(".")[0]
+    return (_UPLOADED.sub("", name) if file.parent == home() / "data" else name) or "data"
 
 
 def student_name(work: Work) -> str:

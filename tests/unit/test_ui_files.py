@@ -12,6 +12,7 @@ import tiny
 from qtinker import checkpoint, registry, runs
 from qtinker.errors import InputError
 from qtinker.home import home
+from qtinker.keeping import data_name
 from qtinker.spec import RunSpec
 from qtinker.ui import guard
 from qtinker.ui.downloads import models_csv, stream_zip, zip_length
@@ -66,6 +67,12 @@ def test_an_upload_is_kept_once_under_its_own_name(qtinker_home):
     assert kept.parent == guard.data_dir() and re.fullmatch(r"my-reviews-[0-9a-f]{8}\.csv", kept.name)
     with pytest.raises(InputError):
         guard.keep_upload("/etc/passwd")
+
+    def name(data):
+        return data_name(RunSpec.parse({"student": {"model": "x"}, "data": {"train": str(data)}}))
+
+    assert name(kept) == "my-reviews", "models are named without the hash"
+    assert name("other/my-reviews-0123abcd.csv") == "my-reviews-0123abcd", "what the user named keeps its name"
 
 
 def test_a_dropped_spreadsheet_is_told_how_it_becomes_data(qtinker_home):
