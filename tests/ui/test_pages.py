@@ -227,6 +227,8 @@ def test_a_file_is_uploaded_looked_at_and_its_columns_chosen(trained_server, vis
     page.click("#f-look-data label:has-text('Upload')")
     page.set_input_files("#qt-upload input[type=file]", mine)
     page.wait_for_selector("#qt-preview >> text=<b>yes</b>")  # shown as it is, never as markup
+    page.wait_for_selector("#qt-note-data .warn >> text='part' could be it too")
+    assert page.locator(".qt-note:has-text(\"'part' could be it too\")").count() == 1, "once is enough"
     page.click("button:has-text('Columns, evaluation data')")
     page.click("#f-data-label_column input")
     page.click("[role=option]:has-text('part')")

@@ -27,7 +27,7 @@ def teacher_html(model: choices.Model | None, t: Texts) -> str:
 
 
 def preview_html(found: dict[str, Any], t: Texts) -> str:
-    """Rows, balance, lengths, examples, and what is odd."""
+    """Rows, balance, lengths, examples; what is odd is told by the check, which knows the teacher too."""
     classes, lengths = found["classes"], found["lengths"]
     facts = [
         (t("data.train"), number(found["train"])), (t("data.eval"), number(found["eval"])),
@@ -53,8 +53,7 @@ def preview_html(found: dict[str, Any], t: Texts) -> str:
          page.pill(str(each["label"])) if each["label"] is not None else ""]
         for each in found["examples"]
     ]  # fmt: skip
-    parts = [page.note(t.said(words), "warn") for words in found["warnings"]]
-    parts += [page.facts(facts), f'<div class="qt-charts">{"".join(figures)}</div>']
+    parts = [page.facts(facts), f'<div class="qt-charts">{"".join(figures)}</div>']
     parts.append(page.table([(t("data.text"), False), (t("data.label"), False)], examples, label=t("data.examples")))
     said = "".join(f"<li>{esc(t.said(words))}</li>" for words in found["findings"])
     parts.append(
