@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,18 @@ def baseline(task: Any, held: Examples, metric: str) -> float | None:
         every = ([""] * len(contexts), sentences, contexts)
         return float(max(task.metrics(each, right)[metric] for each in every))
     return None
+
+
+def commonest_token(tokens: np.ndarray, special: Sequence[int]) -> float | None:
+    """The share of the commonest token of a text, special ones aside: what guessing it always would find of hidden
+    ones. None for no text.
+
+    Args:
+        tokens: int [N], the text's tokens.
+    """
+    counts = np.bincount(tokens)
+    counts[[each for each in special if each < len(counts)]] = 0
+    return float(counts.max() / counts.sum()) if counts.sum() else None
 
 
 def at_chance(score: float, base: float | None, count: int, *, kind: str = "classification") -> bool:

@@ -15,6 +15,7 @@ from . import chance, checkpoint, model_folder, pipeline, registry, seen
 from .asking import ask
 from .check import finetuning
 from .checkpoint import Loaded
+from .data import encode
 from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
@@ -26,6 +27,7 @@ from .label_order import order_of
 from .quantize.qat import rounding
 from .reading import load_data, longest, tell_losses, the_task
 from .report import ModelReport
+from .runtime.base import load_tokenizer
 from .spec import RunSpec, StudentSpec, TrainingSpec
 from .work import Work
 
@@ -298,13 +300,16 @@ def evaluate(work: Work) -> dict[str, Any]:
 def warn_of_chance(work: Work, measured: list[ModelReport]) -> None:
     """Say which of teacher and trained model have learned nothing that shows: nobody should go on with them."""
     task, held, spec, done = work.task, work.dataset.eval, work.spec, work.record.done
-    base = chance.baseline(task, held, task.metric)
+    base, count = chance.baseline(task, held, task.metric), int(held.labelled.sum())
+    if task.metric == "masked_accuracy":
+        tokenizer = load_tokenizer(Path(measured[-1].path))
+        tokens = encode(held, tokenizer, work.max_length).input_ids
+        base, count = chance.commonest_token(tokens, tokenizer.all_special_ids), int(measured[-1].metrics["examples"])
     if base is None:
         return
     trained = "The student" if spec.teacher else "The model"
     path = Path((done.get("distill") or done["finetune"])["path"])
     roles = {path: trained, **({Path(work.teacher_path): "The teacher"} if spec.teacher else {})}
-    count = int(held.labelled.sum())
     for each in measured:
         score, who = each.metrics.get(task.metric), roles.get(Path(each.path))
         if who is None or score is None or not chance.at_chance(score, base, count, kind=task.type):

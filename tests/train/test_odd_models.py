@@ -166,3 +166,15 @@ def test_variants_leave_a_word_of_several_pieces_as_it_is_where_it_is_cut_too(od
     assert texts and all(text.split()[-1] == "movies" for text in texts), texts
     whole, _ = maker.make(["the good plot"], None, second=True)
     assert any(text.split()[-1] != "plot" for text in whole), whole
+
+
+def test_a_masked_language_model_that_knows_no_more_than_the_commonest_word_is_told(qtinker_home, tmp_path):
+    random = np.random.Generator(np.random.PCG64(0))
+    lines = (" ".join([*random.choice(tiny.WORDS, 12), *["movie"] * 4]) for _ in range(160))
+    (tmp_path / "text.txt").write_text("\n\n".join(lines))
+    teacher = saved(masked(), tmp_path, "teacher")
+    report = qtinker.distill(teacher=teacher, student_layers="0", data=str(tmp_path / "text.txt"), **TRAINING)
+    assert report["metric"] == "masked_accuracy"
+    told = [text for text in report["warnings"] if "than giving the same answer always" in text]
+    assert [text.split(" (")[0] for text in told] == ["The teacher", "The student"]
+    assert "Retention over it says nothing" in told[0]

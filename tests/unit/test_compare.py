@@ -346,6 +346,12 @@ def test_what_giving_the_same_answer_always_scores():
     assert chance.baseline(tasks.QuestionAnswering(), asked, "exact_match") == 0.0
 
 
+def test_what_guessing_the_commonest_token_always_finds():
+    tokens = np.array([1, 5, 5, 6, 2, 1, 5, 7, 7, 2, 0])  # 1 and 2 begin and end, 0 pads; 5 is three of six
+    assert chance.commonest_token(tokens, [0, 1, 2, 99]) == 0.5
+    assert chance.commonest_token(np.array([1, 2]), [1, 2]) is None
+
+
 def test_a_teacher_at_chance_is_told_from_one_that_has_learned():
     assert chance.at_chance(0.53, 0.51, 872) and not chance.at_chance(0.55, 0.51, 872)
     assert chance.at_chance(0.15, 0.0, 100) and not chance.at_chance(0.25, 0.0, 100)
