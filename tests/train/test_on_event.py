@@ -11,6 +11,8 @@ import task_data
 from qtinker import api
 from qtinker.errors import RunFailed, RunStopped
 
+pytestmark = pytest.mark.train
+
 
 @pytest.fixture
 def settings(qtinker_home, tmp_path):
