@@ -102,9 +102,11 @@ def test_the_commas_of_lists_separate_no_labels_of_a_cell(tmp_path):
     names = ("food", "staff", "price", "room")
     rows = [{"text": f"sentence {n} of words", "labels": [names[n % 4], names[(n + 1 + n % 3) % 4]]} for n in range(60)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1)
-    assert sorted(found.task.labels) == sorted(names)
-    assert not any("separated" in line for line in found.findings)
+    (tmp_path / "a.csv").write_text("text,labels\n" + "".join(f'{row["text"]},"{row["labels"]!s}"\n' for row in rows))
+    for file in ("a.jsonl", "a.csv"):
+        found = load(DataSpec(train=str(tmp_path / file)), seed=1)
+        assert found.task.type == "multi-label" and sorted(found.task.labels) == sorted(names)
+        assert not any("separated" in line and "label" in line for line in found.findings)
 
 
 def test_other_lists_are_no_labels(tmp_path):

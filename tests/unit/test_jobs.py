@@ -88,7 +88,7 @@ def test_one_runs_and_the_rest_wait_in_order(worker):
     assert [jobs.start(run.id)["status"] for run in (second, third)] == ["queued", "queued"]
     assert jobs.start(first.id)["status"] == "running"
     assert jobs.queued() == [second.id, third.id]
-    assert f"({first.id}) has ended" in waits_for(Texts("en")), "it may have been begun elsewhere"
+    assert f"Training now: {first.id}." in waits_for(Texts("en")), "it may have been begun elsewhere"
     assert jobs.reorder([third.id, "unknown"]) == [third.id, second.id]
     assert jobs.advance() is None
     until(lambda: begun(first))

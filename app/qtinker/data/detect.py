@@ -89,6 +89,8 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
         return "regression", [f"task: regression ({columns.label!r} holds numbers that are no classes)"]
     whole = points is not None and all(float(cell).is_integer() for cell in points if cell is not None)
     if not whole and (delimiter := several.find_delimiter(cells)):
+        if several.holds_lists(cells):
+            return "multi-label", [f"task: multi-label (lists of labels in {columns.label!r})"]
         return "multi-label", [
             f"task: multi-label ({columns.label!r} holds several labels, separated by "
             f"{several.delimiter_words(delimiter)}; if these are one each: --task classification)"

@@ -124,7 +124,8 @@ def _several(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
             "classification."
         )
     labels = several.matrix(lists, known, train.source)
-    findings = [] if delimiter is None else [f"labels separated by {several.delimiter_words(delimiter)}"]
+    listed = several.holds_lists(train.labels)  # their own commas are no delimiter
+    findings = [f"labels separated by {several.delimiter_words(delimiter)}"] if delimiter and not listed else []
     findings.append(f"{len(known)} labels: {', '.join(list(known)[:12])}{', ...' if len(known) > 12 else ''}")
     counts = [len(each) for each in lists if each is not None]
     if counts:

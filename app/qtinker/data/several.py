@@ -26,7 +26,7 @@ def find_delimiter(cells: Sequence[str | None]) -> str | None:
 
     It must part cells into labels that come back in other company: `Home, Garden` alone is one name with a comma.
     """
-    present = [cell for cell in map(clean_label, cells) if cell and not is_list(cell)]
+    present = [cell for cell in map(clean_label, cells) if cell]
     distinct = set(present)
     for delimiter in DELIMITERS:
         split = [_parts(cell, delimiter) for cell in distinct]
@@ -86,6 +86,11 @@ def hot_places(lists: Sequence[list[Any] | None]) -> int:
         return 0
     numbers = all(isinstance(cell, int | float) and cell in (0, 1) for row in rows for cell in row)
     return length if numbers and any(len(set(row)) < length for row in rows) else 0
+
+
+def holds_lists(cells: Sequence[str | None]) -> bool:
+    """Whether the first cell that is filled is a list."""
+    return is_list(next(filter(None, cells), ""))
 
 
 def is_list(cell: str) -> bool:

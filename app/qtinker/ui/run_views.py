@@ -113,7 +113,8 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
 
 def waits_for(t: Texts) -> str:
     """What a waiting run waits for: also for what was begun on the command line."""
-    before = [f"{name_of(state)} ({state['id']})" for run in jobs.active() if (state := run.state())]
+    states = [run.state() for run in jobs.active()]
+    before = [f"{state['name']} ({state['id']})" if state.get("name") else str(state["id"]) for state in states]
     if jobs.sweeps_going_on():
         before.append(t("runs.a_sweep"))
     return t("runs.note_queued_for", what=", ".join(before)) if before else t("runs.note_queued")
