@@ -33,6 +33,8 @@ UNWANTED = (
     "GRADIO_WATCH_DIRS", "GRADIO_LOCAL_DEV_MODE",
 )  # fmt: skip
 POLL_SECONDS = 2.0
+LOOK_S, PROGRESS_S = 0.02, 0.1
+"""How often Gradio looks for calls that wait, and for their progress: its own pace keeps a processor awake."""
 KEEP_UPLOADS_SECONDS = 7 * 86_400
 
 
@@ -76,6 +78,8 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
             run_history=False, max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False,
             mcp_server=mcp and language == "en", theme=theme.theme(), css=theme.css(), head=theme.head(),
         )  # fmt: skip
+        blocks._queue.sleep_when_free = LOOK_S
+        blocks._queue.progress_update_sleep_when_free = PROGRESS_S
     application.add_middleware(Gate, uploads=uploads, login=login)
     return application
 
