@@ -78,8 +78,8 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
             run_history=False, max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False,
             mcp_server=mcp and language == "en", theme=theme.theme(), css=theme.css(), head=theme.head(),
         )  # fmt: skip
-        blocks._queue.sleep_when_free = LOOK_S
-        blocks._queue.progress_update_sleep_when_free = PROGRESS_S
+        if (queue := getattr(blocks, "_queue", None)) is not None:  # private: the page must open without it too
+            queue.sleep_when_free, queue.progress_update_sleep_when_free = LOOK_S, PROGRESS_S
     application.add_middleware(Gate, uploads=uploads, login=login)
     return application
 
