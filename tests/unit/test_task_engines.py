@@ -119,10 +119,13 @@ def test_an_exports_example_looks_for_the_answer_in_the_whole_context(tmp_path):
         (text, found["answer"]) for text in contexts
         if (found := predictor.predict([("is the movie", text)])[0])["start"] > len(" ".join(text.split()[:60]))
     )  # fmt: skip
-    ran = subprocess.run(
-        [sys.executable, path / "example.py", "is the movie", context], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split("\t")[0] == answer != ""
+    endless = "is the movie " * 20  # more than a window holds
+    [cut] = predictor.predict([(endless, context)])
+    for question, expected in (("is the movie", answer), (endless, cut["answer"])):
+        ran = subprocess.run(
+            [sys.executable, path / "example.py", question, context], capture_output=True, text=True, check=True
+        )
+        assert ran.stdout.split("\t")[0] == expected != ""
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):

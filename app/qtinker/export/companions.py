@@ -25,8 +25,7 @@ _ANSWERS = {
             start, end = encoded.word_to_chars(word)
             print(text[start:end], labels[str(row[place].argmax())], sep="\\t")
 """,
-    "question-answering": """[(question, context)] = texts
-best, none, answer = -np.inf, np.inf, ""
+    "question-answering": """best, none, answer = -np.inf, np.inf, ""
 for encoded, row in zip(rows, logits):  # the windows of the context
     inside = np.array([part == 1 for part in encoded.sequence_ids])
     none = min(none, row[0].sum())
@@ -49,10 +48,13 @@ _OTHER_TEXTS = {
     "masked-lm": """texts = sys.argv[1:] or ["one {mask} two"]""",
     "pair": """texts = [tuple(sys.argv[1:3] if len(sys.argv) > 2 else ("a text", "another"))]""",
 }
-_TRUNCATION = "tokenizer.enable_truncation({max_length})"
-_ROWS = "rows = tokenizer.encode_batch(texts)"
-_WINDOWS = 'tokenizer.enable_truncation({max_length}, stride={stride}, strategy="only_second")'
-_ROWS_OF_WINDOWS = """[row] = tokenizer.encode_batch(texts)
+_ROWS = """tokenizer.enable_truncation({max_length})
+rows = tokenizer.encode_batch(texts)"""
+_WINDOWS = """[(question, context)] = texts
+places = tokenizer.encode(question, add_special_tokens=False).offsets[: {half}]  # the rest is for the context
+question = question[: places[-1][1] if places else 0]
+tokenizer.enable_truncation({max_length}, stride={stride}, strategy="only_second")
+[row] = tokenizer.encode_batch([(question, context)])
 rows = [row, *row.overflowing]"""
 _PLAIN = 'python example.py "a text"'
 _USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a text with {mask}"',
@@ -72,17 +74,18 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
         return
     tokenizer, kind = runtime.tokenizer, runtime.problem_type
     asked = "pair" if runtime.task.get("pair") and kind not in _OTHER_TEXTS else kind
-    text, spans = example, kind == "question-answering"
+    text, half = example, runtime.max_length // 2
+    room = runtime.max_length - half - tokenizer.num_special_tokens_to_add(pair=True)
     for key, value in (
         ("{usage}", _USAGE.get(asked, '"a text" "another"')),
-        ("{truncation}", _WINDOWS if spans else _TRUNCATION),
-        ("{rows}", _ROWS_OF_WINDOWS if spans else _ROWS),
+        ("{rows}", _WINDOWS if kind == "question-answering" else _ROWS),
         ("{texts}", _OTHER_TEXTS.get(asked, _TEXTS)),
         ("{answers}", _ANSWERS[kind]),
         ("{answer}", 'answer if best >= none else ""' if runtime.task.get("unanswerable") else "answer"),
         ("{longest}", str(LONGEST)),
         ("{max_length}", str(runtime.max_length)),
-        ("{stride}", str(runtime.max_length // 3)),
+        ("{half}", str(half)),
+        ("{stride}", str(min(runtime.max_length // 3, max(room - 1, 0)))),
         ("{pad_id}", str(runtime.pad_token_id)),
         ("{pad_token!r}", repr(tokenizer.pad_token)),
         ("{mask!r}", repr(tokenizer.mask_token)),

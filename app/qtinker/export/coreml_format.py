@@ -68,7 +68,6 @@ folder = Path(__file__).parent
 config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 lengths = json.loads((folder / "qtinker.json").read_text(encoding="utf-8"))["export"]["lengths"]
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-{truncation}
 model = coremltools.models.MLModel(str(folder / "model.mlpackage"))
 
 labels = config["id2label"]

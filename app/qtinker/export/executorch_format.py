@@ -93,7 +93,6 @@ from tokenizers import Tokenizer
 folder = Path(__file__).parent
 config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-{truncation}
 tokenizer.enable_padding(length={max_length}, pad_id={pad_id}, pad_token={pad_token!r})
 method = Runtime.get().load_program(folder / "model.pte").load_method("forward")
 

@@ -60,7 +60,6 @@ from tokenizers import Tokenizer
 folder = Path(__file__).parent
 labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-{truncation}
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 model = openvino.Core().compile_model(folder / "openvino_model.xml", "CPU")
 

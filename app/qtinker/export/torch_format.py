@@ -44,7 +44,6 @@ from tokenizers import Tokenizer
 folder = Path(__file__).parent
 config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-{truncation}
 tokenizer.enable_padding(pad_id={pad_id}, pad_token={pad_token!r})
 model = torch.export.load(folder / "model.pt2").module()
 
