@@ -130,7 +130,9 @@ def execute(
             record.finish(phase.name, made)
     finally:
         record.save()
-    return together.from_main(lambda: _report(run, spec, work, last=ordered[-1].name))
+    report = together.from_main(lambda: _report(run, spec, work, last=ordered[-1].name))
+    together.part_at_exit()
+    return report
 
 
 def _report(run: Run, spec: RunSpec, work: Any, *, last: str) -> dict[str, Any]:

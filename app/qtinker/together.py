@@ -6,6 +6,7 @@ usual case, everything here does nothing and imports no torch.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Callable, Iterator
@@ -47,7 +48,26 @@ def join(device: str = "auto") -> None:
         InputError: there are GPUs on this machine, and fewer than processes.
     """
     if count() > 1:
+        atexit.unregister(_part)
         state(device)
+
+
+def part_at_exit() -> None:
+    """After a run that all have ended well: close their connections before Python ends.
+
+    A thread of gloo that still held a tensor would abort the process then, and the launcher would call a finished run
+    failed. Not after a failure: NCCL would wait for processes that are gone.
+    """
+    if count() > 1:
+        atexit.unregister(_part)
+        atexit.register(_part)
+
+
+def _part() -> None:
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def state(device: str) -> PartialState:

@@ -51,11 +51,25 @@ def models_and_data(home: Path, folder: Path) -> None:
     (folder / "data.csv").write_text("text,label\n" + rows)
 
 
+COMMAND = """
+import atexit, sys, torch
+from qtinker.cli import main
+
+def closed():
+    assert not torch.distributed.is_initialized(), "the connections outlived Python's threads"
+    print("closed", file=sys.stderr)
+
+atexit.register(closed)
+sys.exit(main())
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous is not there on Windows")
 def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
     """Started by torchrun with the usual command: one run folder, one answer, the models of a run in one process."""
     models_and_data(qtinker_home, tmp_path)
-    command = ["-m", "qtinker", "distill", "--teacher", "teacher", "--student", "student", "--json", "--control",
+    (tmp_path / "command.py").write_text(COMMAND)
+    command = ["command.py", "distill", "--teacher", "teacher", "--student", "student", "--json", "--control",
                "--data", str(tmp_path / "data.csv"), "--method", "patient", "--layer-mapping", "1:1", "--epochs", "2",
                "--batch-size", "8", "--precision", "fp32", "--lr", "1e-4"]  # fmt: skip
     environment = {
@@ -67,6 +81,7 @@ def test_a_whole_run_in_two_processes_is_one_run(qtinker_home, tmp_path):
             [sys.executable, *launch, *command], env=environment, capture_output=True, text=True, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stderr.count("closed\n") == (2 if len(launch) > 1 else 1)
         (line,) = done.stdout.splitlines()
         reports.append(json.loads(line))
     both, alone = reports

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 import tiny
 import torch
-from qtinker import checkpoint, model_folder
+from qtinker import checkpoint, model_folder, together
 from qtinker.data import collate
 from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import TrainResult, train
@@ -103,6 +103,7 @@ def main() -> None:
         rank = os.environ["RANK"]
         save_file(tiny.weights(model), folder / f"{rank}.safetensors")
         (folder / f"{rank}.json").write_text(json.dumps(events), encoding="utf-8")
+        together.part_at_exit()
         return
 
     def tick() -> bool:
