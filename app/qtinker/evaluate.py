@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import data as data_module
-from . import model_folder, registry, seen
+from . import elsewhere, model_folder, registry, seen
 from .data import Examples
 from .errors import InputError
 from .kinds import KINDS, task_of
@@ -106,6 +106,8 @@ def evaluate(
         first = reports[0].name
         warnings.append(f"The data has no labels: answers are compared with those of {first}, not with truth.")
     _compare_speed(reports, warnings)
+    if text := elsewhere.warning({each.name: each.busy_elsewhere for each in reports}, measured[0].threads):
+        warnings.append(text)
     return Report(
         models=reports,
         data=facts | {"examples": len(examples), "labelled": int(examples.labelled.sum()), "labels": names},
@@ -257,7 +259,7 @@ def _model_report(
         examples_per_second=one.examples_per_second, load_seconds=one.load_seconds,
         peak_memory_bytes=one.peak_memory_bytes, model_memory_bytes=one.model_memory_bytes,
         quantization=quantization, source=made_from.get("source"), format=(meta.get("export") or {}).get("format"),
-        threads=one.threads,
+        threads=one.threads, busy_elsewhere=one.busy_elsewhere,
     )  # fmt: skip
 
 

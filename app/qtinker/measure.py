@@ -22,6 +22,7 @@ import numpy as np
 
 from . import errors
 from .data import Examples, collate, encode
+from .elsewhere import Elsewhere
 from .errors import QTinkerError
 
 WARM_UP_CALLS = 5
@@ -58,6 +59,7 @@ class Measurement:
     Attributes:
         logits: the rows of numbers that the task takes of the head (`Task.rows`), as the model's own tokens gave them.
         answers: they settled to the examples (`Task.settle`), to be compared across tokenizers.
+        busy_elsewhere: processors that other programs kept busy meanwhile; None: no speed measured, or too quickly.
     """
 
     engine: str
@@ -75,6 +77,7 @@ class Measurement:
     peak_memory_bytes: int | None = None
     model_memory_bytes: int | None = None
     threads: int | None = None
+    busy_elsewhere: float | None = None
 
 
 def measure(job: Job, examples: Examples) -> Measurement:
@@ -86,7 +89,7 @@ def measure(job: Job, examples: Examples) -> Measurement:
     from .answers import answers_of, task_of
     from .runtime import open_runtime
 
-    started = time.perf_counter()
+    started, others = time.perf_counter(), Elsewhere()
     runtime = open_runtime(job.path, device=job.device, threads=job.threads)
     load_seconds = time.perf_counter() - started
     asked = answers_of(runtime, examples, batch_size=job.batch_size, max_length=job.max_length)
@@ -97,6 +100,7 @@ def measure(job: Job, examples: Examples) -> Measurement:
     )  # fmt: skip
     if job.calls and len(examples):
         time_model(runtime, job, examples, result)
+        result.busy_elsewhere = others.processors() if job.device == "cpu" else None
     return result
 
 

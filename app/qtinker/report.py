@@ -26,6 +26,7 @@ class ModelReport:
         model_memory_bytes: the part of it that came after the libraries were loaded.
         source: what it was quantized or exported from; `format` is the exported one's.
         speedup: times faster than its source at batch 1 (where that was measured too).
+        busy_elsewhere: processors that other programs kept busy while it was measured; None: not known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ModelReport:
     format: str | None = None
     speedup: float | None = None
     threads: int | None = None
+    busy_elsewhere: float | None = None
 
 
 @dataclass

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import elsewhere
+
 Data = dict[str, Any]
 SLOWER = 1.05
 """Nearer to its float model's time is the clock's noise."""
@@ -19,7 +21,7 @@ def findings(result: Data) -> list[str]:
             f"After {decision['share']:.0%} of the training {len(stopped)} of {decision['of']} were stopped"
             + (f" as too far behind: {', '.join(stopped)}." if stopped else ": none was far behind.")
         )
-    return [*lines, *about_teachers(result), *learned_nothing(result), *slower(result)]
+    return [*lines, *about_teachers(result), *learned_nothing(result), *slower(result), *crowded(result)]
 
 
 def about_teachers(result: Data) -> list[str]:
@@ -77,6 +79,13 @@ def slower(result: Data) -> list[str]:
         f"{', '.join(names)}."
         for scheme, names in found.items()
     ]
+
+
+def crowded(result: Data) -> list[str]:
+    """What other programs did to the times of the points."""
+    busy = {row["id"]: row.get("busy_elsewhere") for row in result["points"]}
+    text = elsewhere.warning(busy, next((row.get("threads") for row in result["points"]), None))
+    return [text] if text else []
 
 
 def listed(rows: Sequence[Data], figure: str) -> str:
