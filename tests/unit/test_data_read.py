@@ -43,6 +43,35 @@ def test_bytes_that_windows_does_not_define_are_latin_1(tmp_path):
     assert "encoding: Latin-1" in table.findings
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name", "texts"),
+    [
+        ("gb18030", "GB18030 (Chinese)", ["这部电影非常好看，演员的表演也很出色。", "服务态度很差，再也不会来了"]),
+        ("big5", "Big5 (Chinese)", ["這部電影非常好看，演員的表演也很出色。", "服務態度很差，再也不會來了"]),
+        ("cp932", "Shift-JIS (Japanese)", ["この映画はとても面白かったです。", "サービスが悪かった"]),
+        ("cp949", "CP949 (Korean)", ["이 영화는 정말 재미있었어요.", "서비스가 나빴어요"]),
+        ("cp1251", "Windows-1251 (Cyrillic)", ["Этот фильм мне очень понравился.", "Обслуживание было ужасным"]),
+        ("cp1253", "Windows-1253 (Greek)", ["Αυτή η ταινία μου άρεσε πολύ.", "Η εξυπηρέτηση ήταν κακή"]),
+    ],
+)
+def test_the_encodings_of_other_scripts_are_found_and_told(tmp_path, encoding, name, texts):
+    rows = "".join(f"{text},{label}\n" for _ in range(3) for text, label in zip(texts, "ab", strict=True))
+    (tmp_path / "a.csv").write_bytes(f"text,label\n{rows}".encode(encoding))
+    table = read_file(tmp_path / "a.csv")
+    assert table.values("text") == texts * 3
+    assert f"encoding: {name}" in table.findings
+    assert f"a.csv is no UTF-8; by its bytes it is read as {name}. Where texts look wrong, save it as UTF-8." in (
+        table.warnings
+    )
+
+
+@pytest.mark.parametrize("text", ["Das Essen war für alle großartig, schöne Größe", "Très déçu, l'été à la plage"])
+def test_western_european_letters_are_no_other_script(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(("text;label\n" + f"{text};a\n" * 40).encode("cp1252"))
+    table = read_file(tmp_path / "a.csv")
+    assert table.values("text") == [text] * 40 and table.warnings == []
+
+
 def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else(tmp_path):
     lines = ["text,label"] + [f"Straße {i} über Köln,a" for i in range(30)]
     (tmp_path / "a.csv").write_bytes("\n".join(lines).encode() + b"\nbad \xff byte,b\n")

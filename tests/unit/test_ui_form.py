@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from qtinker import catalog
 from qtinker.quantize.schemes import SCHEMES
@@ -214,3 +215,10 @@ def test_only_what_is_installed_is_offered_and_the_rest_names_its_button(monkeyp
     said = quantize_page.lacking_html(quantize_page.lacking_formats(t), t)
     assert said.count("qt-note") == 5 and "The button “Install onnx” on this page" in said
     assert "The button “Install openvino”" in quantize_page.lacking_html(quantize_page.lacking_schemes(t), t)
+
+
+def test_the_practice_model_fills_in_the_page_but_not_the_data_chosen_meanwhile(qtinker_home):
+    paths = ["look.data", "data.train", "teacher.epochs", "student.shape"]
+    data, train, epochs, shape, *_ = Logic(paths, Texts()).practice_values()
+    assert (epochs, shape) == (8, "L-2_H-64_A-2")
+    assert data == train == gr.skip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import gzip
 import io
@@ -16,11 +15,12 @@ from typing import IO, Any
 from ..errors import InputError
 from .conll import looks_like_conll, read_conll
 from .delimited import is_table, read_delimited
+from .encodings import NAMES, find_encoding
 from .names import LABEL_NAMES
 from .squad import is_squad, read_squad
 from .table import RawTable, TableBuilder, cell_text, unique_names
 
-_BLOCK = 1 << 20
+_START = 1 << 18
 _FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".txt": "text", ".text": "text", ".parquet": "parquet", ".pq": "parquet",
@@ -37,11 +37,6 @@ _FOREIGN = {
     b"ARROW1": ("is an Arrow file", "Save it as Parquet."),
     b"SQLite": ("is an SQLite database", "Save the table as CSV."),
 }
-_ENCODING_NAMES = {
-    "utf-8": "UTF-8", "utf-8-sig": "UTF-8 with BOM", "utf-16": "UTF-16", "utf-16-le": "UTF-16 (little-endian, no BOM)",
-    "utf-16-be": "UTF-16 (big-endian, no BOM)", "utf-32": "UTF-32", "cp1252": "Windows-1252 (Latin-1)",
-    "latin-1": "Latin-1",
-}  # fmt: skip
 
 
 def read_file(path: str | Path) -> RawTable:
@@ -62,7 +57,8 @@ def read_file(path: str | Path) -> RawTable:
         for magic, (what, fix) in _FOREIGN.items():
             if start.startswith(magic):
                 raise InputError(f"{path} {what}.", fix)
-        encoding, warnings = _encoding(path, packed)
+        with _binary(path, packed) as file:
+            encoding, warnings = find_encoding(path, file)
         table = _read_text(path, packed, encoding)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} is a damaged gzip file: {error}.", "Compress or fetch it anew.") from None
@@ -71,7 +67,7 @@ def read_file(path: str | Path) -> RawTable:
     except OSError as error:
         raise InputError(f"Can't read {path}: {error.strerror or error}.") from None
     table.warnings = warnings + table.warnings
-    table.findings.append(f"encoding: {_ENCODING_NAMES[encoding]}" + (", gzip" if packed else ""))
+    table.findings.append(f"encoding: {NAMES[encoding]}" + (", gzip" if packed else ""))
     return table
 
 
@@ -113,54 +109,11 @@ def _text(path: Path, packed: bool, encoding: str) -> Iterator[io.TextIOWrapper]
             yield text
 
 
-def _encoding(path: Path, packed: bool) -> tuple[str, list[str]]:
-    """The encoding, by BOM or by what decodes; the file is read once, in blocks."""
-    with _binary(path, packed) as file:
-        start = file.read(4096)
-        for mark, name in (
-            (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-            (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-        ):  # fmt: skip
-            if start.startswith(mark):
-                return name, []
-        if len(start) >= 4 and b"\0" in start:
-            zeros = start[0::2].count(0), start[1::2].count(0)
-            if zeros[1] > len(start) * 0.3 and zeros[0] < len(start) * 0.05:
-                return "utf-16-le", []
-            if zeros[0] > len(start) * 0.3 and zeros[1] < len(start) * 0.05:
-                return "utf-16-be", []
-        file.seek(0)
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        good = bad = control = size = line = undefined = 0
-        while block := file.read(_BLOCK):
-            if b"\0" in block:
-                where = line + block[: block.index(0)].count(b"\n") + 1
-                raise InputError(
-                    f"{path} has a NUL byte in line {where}: it is a binary file, or damaged.",
-                    "Give CSV, TSV, JSONL, Parquet or plain text; save text as UTF-8.",
-                )
-            text = decoder.decode(block)
-            replaced = text.count("\ufffd")
-            bad += replaced
-            good += 0 if text.isascii() else sum(letter > "\x7f" for letter in text) - replaced
-            control += sum(block.count(bytes([code])) for code in (*range(1, 9), 11, *range(14, 27), *range(28, 32)))
-            undefined += sum(block.count(bytes([code])) for code in (0x81, 0x8D, 0x8F, 0x90, 0x9D))
-            size, line = size + len(block), line + block.count(b"\n")
-    bad += len(decoder.decode(b"", final=True))
-    if control > size * 0.02 or (bad and control > size * 0.005):
-        raise InputError(f"{path} is a binary file.", "Give CSV, TSV, JSONL, Parquet or plain text.")
-    if not bad:
-        return "utf-8", []
-    if good > 20 * bad:
-        return "utf-8", [f"{bad} bytes are no valid UTF-8 and were replaced by U+FFFD."]
-    return ("latin-1" if undefined else "cp1252"), []
-
-
 def _read_text(path: Path, packed: bool, encoding: str) -> RawTable:
     """Choose the format by suffix, or by looking, and read."""
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     with _text(path, packed, encoding) as file:
-        start = file.read(_BLOCK // 4)
+        start = file.read(_START)
     if not start.strip():
         raise InputError(f"{path} is empty.", "Give a file with one example a line.")
     kind = _FORMATS.get(suffix) or _guess(start)

@@ -23,8 +23,8 @@ PREVIEWED = ("look.data", "data.train", "data.text_column", "data.text_pair_colu
              "data.max_length", "teacher.model", "task.type")  # fmt: skip
 # Random weights need larger steps than pretrained ones: what the demo uses.
 PRACTICE: dict[str, Any] = {
-    "look.data": "sample", "teacher.finetune": True, "teacher.epochs": 8, "teacher.learning_rate": 1e-3,
-    "look.student": "shape", "student.shape": "L-2_H-64_A-2", "look.preset": "fast", "method.name": "logit",
+    "teacher.finetune": True, "teacher.epochs": 8, "teacher.learning_rate": 1e-3, "look.student": "shape",
+    "student.shape": "L-2_H-64_A-2", "look.preset": "fast", "method.name": "logit",
     "training.epochs": 6, "training.learning_rate": 2e-3, "data.max_length": 64, "control": True,
 }  # fmt: skip
 SECTIONS = ("data", "teacher", "student", "method")
@@ -142,7 +142,7 @@ class Logic:
         return self.fill(dict(request.query_params), filled if isinstance(filled, dict) else None)
 
     def practice_values(self) -> list[Any]:
-        """The practice model is here: the page is filled in for it."""
+        """The practice model is here: the page is filled in for it; what data was chosen meanwhile stays."""
         return self.fill({"practice": "1"})
 
     def fill(self, query: dict[str, str], kept: dict[str, Any] | None = None) -> list[Any]:
