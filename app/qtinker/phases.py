@@ -19,7 +19,7 @@ from .data import encode
 from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
-from .errors import InputError, RunStopped
+from .errors import InputError, QTinkerError, RunStopped
 from .judging import answers_where_it_is, judged
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
@@ -244,7 +244,7 @@ def control_start(work: Work) -> StudentSpec:
 
 
 def quantize(work: Work) -> dict[str, Any]:
-    """Quantized versions of the result."""
+    """Quantized versions of the result; one that came out too different is left out and told, and the run goes on."""
     path = (work.record.done.get("distill") or work.record.done["finetune"])["path"]
     made: list[dict[str, Any]] = []
     for number, each in enumerate(work.spec.quantize, 1):
@@ -254,17 +254,26 @@ def quantize(work: Work) -> dict[str, Any]:
         known = made_before(work, "quantized", "quantized", name)
         if known is None:
             name = registry.unique_name("quantized", name)
-            made.append(
-                pipeline.quantize_model(
-                    Path(path),
-                    scheme=each.scheme,
-                    name=name,
-                    check_rows=work.dataset.eval,
-                    calibration=work.dataset.train,
-                    max_loss=each.max_loss,
-                    progress=work.say,
+            try:
+                made.append(
+                    pipeline.quantize_model(
+                        Path(path),
+                        scheme=each.scheme,
+                        name=name,
+                        check_rows=work.dataset.eval,
+                        calibration=work.dataset.train,
+                        max_loss=each.max_loss,
+                        progress=work.say,
+                    )
                 )
-            )
+            except RunStopped:
+                raise
+            except QTinkerError as error:
+                work.say(
+                    f"There is no {each.scheme} version. {error.message} Try it with other settings: "
+                    f"python3 app quantize {Path(path).name} --scheme {each.scheme}",
+                    level="warning",
+                )
         else:
             made.append({"name": known.name, "path": str(known), "scheme": each.scheme})
         work.tell_step(number, len(work.spec.quantize))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 import tiny
 from qtinker import api, checkpoint, jobs, phases, pipeline, registry, runs, worker
 from qtinker.errors import InputError, RunFailed, RunStopped, SpecError
+from qtinker.quantize.schemes import SCHEMES
 from qtinker.spec import METHODS, RunSpec
 from safetensors.torch import load_file
 
@@ -150,6 +152,19 @@ def test_finetune_and_quantize(home, models):
     assert record["scheme"] == "int8-dynamic"
     before, after = record["bytes_before"], record["bytes_after"]
     assert after["encoder"] < 0.5 * before["encoder"] and after["embeddings"] < 0.5 * before["embeddings"]
+
+
+def test_a_scheme_that_changes_the_student_too_much_is_left_out_and_the_run_goes_on(home, models, monkeypatch):
+    strict = dataclasses.replace(SCHEMES["int4-weight-only"], logit_error=0.0)
+    monkeypatch.setitem(SCHEMES, "int4-weight-only", strict)
+    wanted = [{"scheme": "int4-weight-only"}, {"scheme": "int8-dynamic"}]
+    report = api.run(spec(models, teacher=None, name="mine", quantize=wanted))
+    assert [each["name"] for each in report["quantized"]] == ["mine-int8-dynamic"]
+    assert [row["name"] for row in report["models"]] == ["mine", "mine-int8-dynamic"]
+    (told,) = [text for text in report["warnings"] if "int4" in text]
+    assert told.startswith("There is no int4-weight-only version. int4-weight-only changes this model too much: ")
+    assert told.endswith("Try it with other settings: python3 app quantize mine --scheme int4-weight-only")
+    assert not (home / "bert_models" / "quantized" / "mine-int4-weight-only").exists()
 
 
 def test_an_untrained_teacher_is_refused_with_the_command(home, models):

@@ -231,6 +231,11 @@ def test_text_and_markdown_say_the_same(result):
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {15}
     missed = result | {"met": False, "best": None, "misses": "8.0 MB where at most 1.0 MB are allowed"}
     assert "Nearest is small" in report.to_text(missed) and "at most 1.0 MB" in report.to_markdown(missed)
+    late = {"candidate": "c", "status": "out of time", "reason": "The budget was over before it was its turn."}
+    missed |= {"others": [*result["others"], late, late], "budget": 10.0, "sweep": "s-1"}
+    (told,) = [line for line in report.to_text(missed).splitlines() if "Nothing" in line]
+    assert told.startswith("Nothing that was tried fits the target (at most 20.0 MB), and the budget of 10 s was over ")
+    assert "before 2 more could be trained. Give more: python3 app sweeps resume s-1 --budget TIME" in told
 
 
 def test_html_stands_alone(result):

@@ -82,6 +82,12 @@ def verdict(result: Data) -> list[str]:
         best = points[result["best"]]
         return [f"The best that fits is {best['id']}: {_described(best, result)}. It is in {best['checkpoint']}."]
     lines = [f"Nothing fits the target ({wanted(result)})."]
+    if late := out_of_time(result):
+        lines = [
+            f"Nothing that was tried fits the target ({wanted(result)}), and the budget of "
+            f"{in_words(result['budget'])} was over before {late} more could be trained. Give more: "
+            f"python3 app sweeps resume {result['sweep']} --budget TIME"
+        ]
     if result["nearest"] in points:
         near = points[result["nearest"]]
         lines.append(
@@ -90,6 +96,11 @@ def verdict(result: Data) -> list[str]:
     elif result.get("misses"):
         lines.append(result["misses"])
     return lines
+
+
+def out_of_time(result: Data) -> int:
+    """How many candidates the budget did not hold."""
+    return sum(each["status"] == "out of time" for each in result["others"])
 
 
 def left_out(result: Data) -> list[tuple[list[str], str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..compare import store
 from ..compare.front import front
-from ..compare.report import left_out, scheme
+from ..compare.report import left_out, out_of_time, scheme
 from ..errors import QTinkerError
 from ..registry import find
 from . import page
@@ -113,6 +113,8 @@ def verdict(report: Data, t: Texts) -> str:
     rows = {row["id"]: row for row in report["points"]}
     if report["met"]:
         return page.note(t("sweep.met", name=report["best"], figures=figures(rows[report["best"]], t)), "good")
+    if late := out_of_time(report):
+        return page.note(t("sweep.missed_time", n=late, budget=duration(report["budget"])), "warn")
     if report["nearest"] in rows:
         near = rows[report["nearest"]]
         return page.note(
