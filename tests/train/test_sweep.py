@@ -67,7 +67,7 @@ def table(report: dict) -> dict:
     rows = [
         {k: v for k, v in row.items() if k not in (
             "latency_ms", "latency_p95_ms", "examples_per_second", "training_seconds", "run", "checkpoint", "front",
-            "teacher_figures")}
+            "teacher_figures", "busy_elsewhere")}
         for row in [*report["teachers"], *report["points"]]
     ]  # fmt: skip
     others = [{k: v for k, v in each.items() if k != "run"} for each in report["others"]]
