@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtinker import data
+from qtinker import api, data
 from qtinker.data.split import stratified_sample, stratified_split, text_keys
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
@@ -173,6 +173,15 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, train, held, message):
     paths = [part and written(tmp_path / f"{i}.csv", part) for i, part in enumerate((train, held))]
     with pytest.raises(InputError, match=message):
         data.load(DataSpec(train=paths[0], eval=paths[1]), seed=0)
+
+
+def test_a_preview_warns_of_what_a_training_would_refuse(tmp_path):
+    path = written(tmp_path / "a.csv", [("one text", "a"), ("two texts", "b")])
+    told = api.data(path)["warnings"]
+    assert (
+        f"There is nothing to evaluate on in {path}: too few labelled examples to split some off. Give labelled "
+        "--eval-data."
+    ) in told
 
 
 def test_evaluation_data_in_another_format(tmp_path):

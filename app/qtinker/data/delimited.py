@@ -86,6 +86,10 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
         f"format: {width} columns separated by {_NAMES[delimiter]}" if width > 1 else "format: one column",
         f"header: {'yes' if header else 'none'} ({reason})",
     ]
+    warnings += [
+        f"Several columns are called {name.strip()!r}: the first is meant by it, this one by {own!r}."
+        for name, own in zip(beginning[0], names, strict=True) if header and name.strip() not in ("", own)
+    ]  # fmt: skip
     if quoting == csv.QUOTE_NONE and '"' in start:
         findings.append("quotes: plain characters, as in GLUE's files")
     return RawTable(source, builder.finish(), header, findings, warnings)
@@ -176,7 +180,12 @@ def _find_quoting(source: str, reopen: Open, delimiter: str) -> tuple[int, bool,
     more = f" ({worst.bad_rows} such rows)" if worst.bad_rows > 1 else ""
     raise InputError(
         f"{source}, line {worst.bad_line}: {worst.bad_fields} fields where the first row has {worst.fields}{more}.",
-        f"Quote cells that hold a {_NAMES[delimiter]}, or remove the row.",
+        f"Quote cells that hold a {_NAMES[delimiter]}, "
+        + (
+            "or remove the row."
+            if quoted.rows == plain.rows
+            else "and close each quote that is opened, in this line or before."
+        ),
     )
 
 

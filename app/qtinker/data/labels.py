@@ -134,7 +134,10 @@ def label_set(values: Sequence[str | None], source: str, *, lone: bool = False) 
         folded.setdefault(" ".join(name.casefold().split()), []).append(name)
     for alike in folded.values():
         if len(alike) > 1:
-            found.warnings.append(f"The labels {', '.join(map(repr, alike))} differ in case or spaces only.")
+            found.warnings.append(
+                f"The labels {', '.join(map(repr, alike))} differ in case or spaces only, and count as "
+                "different ones. Write them in one way where they mean the same."
+            )
     return found
 
 

@@ -176,9 +176,14 @@ def load_examples(
         chosen = stratified_sample(strata, spec.max_examples, seed=seed)
         findings.append(f"{len(chosen):,} of {len(train):,} training examples used (max_examples)")
         train = train.select(chosen)
-    if not preview:
+    try:
         source = held_table.source if held_table else train_table.source
         _usable(train, held, source, split=held_table is None, taught=unlabelled)
+    except InputError as error:
+        if not preview:
+            raise
+        if train.labelled.any():
+            warnings.append(f"{error.message} {error.fix}")
     findings.append(f"{len(train):,} training and {len(held):,} evaluation examples")
     more = 0
     if spec.unlabelled:
