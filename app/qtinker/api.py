@@ -344,7 +344,7 @@ def export(
             "source": record.get("source"), "findings": [words]}  # fmt: skip
 
 
-def _texts(model: str | Path, data: str | Path, *, labelled: bool = False) -> Any:
+def _texts(model: str | Path, data: str | Path, *, labelled: bool = False, **columns: str | None) -> Any:
     """The examples of a file as the model takes them (pairs or single texts); with their labels only if asked for."""
     from . import checkpoint, registry
     from .data import Examples, load_eval
@@ -352,7 +352,7 @@ def _texts(model: str | Path, data: str | Path, *, labelled: bool = False) -> An
 
     path = registry.resolve(model)
     task = checkpoint.task_in(path) or {}
-    kind: dict[str, Any] = {"pair": task.get("pair"), "task": task.get("type", "auto"), "unlabelled": True}
+    kind: dict[str, Any] = {"pair": task.get("pair"), "task": task.get("type", "auto"), "unlabelled": True} | columns
     if labelled:
         return load_eval(str(data), labels=labels_of(path), **kind)
     found = load_eval(str(data), **kind)
@@ -388,12 +388,28 @@ def evaluate(
 
 
 def predict(
-    model: str | Path, texts: Iterable[Any], *, batch_size: int = 32, device: str = "cpu", threads: int | None = None
-) -> dict[str, Any]:
-    """Answers of a model: label, score and probabilities for each text (or pair of texts)."""
-    from .predict import predict as answer
+    model: str | Path, texts: Iterable[Any] | None = None, *, data: str | Path | None = None,
+    text_column: str | None = None, text_pair_column: str | None = None, batch_size: int = 32, device: str = "cpu",
+    threads: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Answers of a model: label, score and probabilities for each text.
 
-    return {"predictions": answer(model, texts, batch_size=batch_size, device=device, threads=threads)}
+    Args:
+        texts: texts, or pairs of texts as tuples: (premise, hypothesis), (question, context).
+        data: a file instead, in any form that trainings read; its labels are not looked at. Tagged words stay apart as
+            they are there, and rows without a text have no answer.
+        text_column: the file's column, where it is not found by itself.
+        text_pair_column: that of the second text.
+    """
+    from .predict import Predictor
+
+    if (texts is None) == (data is None):
+        raise InputError("Give either texts or a file of them.", "predict(model, texts) or predict(model, data=FILE).")
+    predictor = Predictor(model, device=device, threads=threads)
+    if data is None:
+        return {"predictions": predictor.predict(texts or [], batch_size=batch_size)}
+    examples = _texts(model, data, text_column=text_column, text_pair_column=text_pair_column)
+    return {"predictions": predictor.answer(examples, batch_size=batch_size)}
 
 
 def _data_spec(source: str | Path, settings: dict[str, Any]) -> DataSpec:

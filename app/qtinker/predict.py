@@ -61,10 +61,11 @@ class Predictor:
         Raises:
             InputError: something is neither a text nor a pair of texts, both are mixed, or the model needs the other.
         """
-        examples = as_examples(texts)
-        if not len(examples):
-            return []
-        return predicted.answers(self.runtime, examples, batch_size=batch_size)
+        return self.answer(as_examples(texts), batch_size=batch_size)
+
+    def answer(self, examples: data.Examples, *, batch_size: int = 32) -> list[dict[str, Any]]:
+        """`predict`, for examples as a file gives them; their labels are not looked at."""
+        return predicted.answers(self.runtime, examples, batch_size=batch_size) if len(examples) else []
 
 
 def predict(

@@ -67,7 +67,8 @@ def _words(runtime: Any, examples: Examples, *, batch_size: int) -> list[Answer]
     """A label for each word, and the entities that neighbouring ones make."""
     if examples.pairs is not None:
         raise InputError(f"{runtime.name} takes one text, not pairs.", "Give single texts.")
-    places = [words_of(text) for text in examples.texts]
+    parted = spaces_of if examples.form == "words" else words_of
+    places = [parted(text) for text in examples.texts]
     filled = [place or [(0, 0)] for place in places]
     sentences = Examples(
         [join_words([text[a:b] for a, b in place]) for text, place in zip(examples.texts, filled, strict=True)],
@@ -105,6 +106,11 @@ def words_of(text: str) -> list[tuple[int, int]]:
         for word in _INNER.finditer(_joined(piece.group())):
             found.append((piece.start() + word.start(), piece.start() + word.end()))
     return found
+
+
+def spaces_of(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text are that `join_words` joined."""
+    return [match.span() for match in re.finditer("[^ ]+", text)]
 
 
 def _joined(piece: str) -> str:

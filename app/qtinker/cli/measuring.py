@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -114,21 +116,64 @@ def predict(
     pair: Annotated[
         str | None, typer.Option("--pair", help="A second text for each: the context of questions, for example.")
     ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="A file as trainings read it: CSV, JSONL, SQuAD, CoNLL, ...")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option("--text-column", help="Of --data: the column of texts.")] = None,
+    text_pair_column: Annotated[
+        str | None, typer.Option("--text-pair-column", help="Of --data: that of the second texts.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the answers into this file: .jsonl or .csv.")
+    ] = None,
     batch_size: Annotated[int, BatchSize] = 32,
     device: Annotated[str, Device] = "cpu",
     threads: Annotated[int | None, Threads] = None,
     json: Annotated[bool, Json] = False,
 ) -> Outcome:
-    """Answer texts with a model."""
+    """Answer texts, or those of a file, with a model."""
     from .. import api, console
     from . import show
 
-    asked: list[Any] = read_texts(texts or [], file)
-    if pair is not None:
-        asked = [(text, pair) for text in asked]
+    if output is not None and output.suffix not in (".jsonl", ".csv"):
+        raise InputError(f"--output {output}: the answers are written as JSONL or CSV.", "End it in .jsonl or .csv.")
+    asked: list[Any] | None = None
+    if data is None:
+        asked = read_texts(texts or [], file)
+        asked = asked if pair is None else [(text, pair) for text in asked]
+    elif texts or file or pair is not None:
+        raise InputError("Both --data and other texts were given.", "Leave one out.")
     with console.waiting(f"Loading {model} and answering"):
-        result = api.predict(model, asked, batch_size=batch_size, device=device, threads=threads)
-    return Outcome(result, lambda: show.predictions(result["predictions"]))
+        result = api.predict(
+            model, asked, data=data, text_column=text_column, text_pair_column=text_pair_column,
+            batch_size=batch_size, device=device, threads=threads,
+        )  # fmt: skip
+    if output is None:
+        return Outcome(result, lambda: show.predictions(result["predictions"]))
+    write_answers(result["predictions"], output)
+    return Outcome(result, lambda: print(f"{len(result['predictions']):,} answers are in {output}."))
+
+
+def write_answers(rows: list[dict[str, Any]], file: Path) -> None:
+    """An answer a line, as JSON objects or as a table, whose lists and probabilities are JSON in their cells.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    try:
+        with file.open("w", encoding="utf-8", newline="") as out:
+            if file.suffix == ".jsonl":
+                out.writelines(dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                return
+            table = csv.DictWriter(out, list(rows[0]) if rows else ["text"])
+            table.writeheader()
+            for row in rows:
+                table.writerow({
+                    name: dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+                    for name, value in row.items()
+                })  # fmt: skip
+    except OSError as error:
+        raise InputError(f"Can't write {file}: {error}.") from None
 
 
 def write_page(result: dict[str, Any], file: Path) -> None:
