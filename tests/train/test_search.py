@@ -7,6 +7,8 @@ import task_data
 import tiny
 from qtinker import api, checkpoint, cli, registry, runs
 from qtinker.compare import bounds, probe, search, store
+from qtinker.compare.pairs import Candidate
+from qtinker.compare.search import tried_of
 from qtinker.compare.spec import SweepSpec
 from qtinker.compare.sweep import SweepWork
 from qtinker.data import load
@@ -149,3 +151,11 @@ def test_without_labels_candidates_are_measured_against_their_teachers_answers(q
     assert 0 < row["score"] <= 1 and row["retention"] == pytest.approx(row["score"])
     with pytest.raises(InputError, match=r"looks like a label|column|tags|no label"):
         api.compare(custom_pairs=["big,@0"], data=bare, **pairs)
+
+
+def test_where_the_smallest_good_student_is_sought_not_the_largest_alone_are_tried():
+    sizes = [Candidate("teacher", str(size), "logit") for size in (9, 8, 7, 6, 5, 4, 3, 2, 1)]
+    assert [each.student for each in tried_of(sizes, 3, spread=True)] == ["9", "5", "1"]
+    assert [each.student for each in tried_of(sizes, 8, spread=True)] == ["9", "8", "7", "6", "4", "3", "2", "1"]
+    assert [each.student for each in tried_of(sizes, 3, spread=False)] == ["9", "8", "7"]
+    assert tried_of(sizes, 9, spread=True) == sizes and tried_of(sizes, 1, spread=True) == sizes[:1]

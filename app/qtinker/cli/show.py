@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from ..console import duration, number, table
@@ -102,7 +103,9 @@ def run(report: Data) -> None:
         if judge := report.get("judge"):
             print(f"\nNo evaluation example has a label: this tells how well answers agree with those of {judge}.")
     if report.get("retention") is not None:
-        print(f"\nRetention (student over teacher): {report['retention']:.1%}")
+        several = (report["spec"].get("teacher") or {}).get("also")
+        teacher = f"its first teacher, {Path(report['teacher']).name}" if several else "teacher"
+        print(f"\nRetention (student over {teacher}): {report['retention']:.1%}")
     if line := over_control(report):
         print(line)
     if report.get("examples_per_second"):

@@ -109,9 +109,19 @@ def candidates(work: Any) -> list[Candidate]:
         for start, method in both
         if spec.methods or _suits(method, start, whole)
     ]
-    if len(chosen) > spec.candidates:
-        work.note(f"{spec.candidates} of {len(chosen)} candidates are tried, the largest first (--candidates).")
-    return [*chosen[: spec.candidates], *[Candidate(spec.teacher, start.name, "none") for start in itself]]
+    begun = tried_of(chosen, spec.candidates, spread=not spec.target.limits)
+    if len(begun) < len(chosen):
+        how = "the largest first" if spec.target.limits else "spread over all sizes"
+        work.note(f"{len(begun)} of {len(chosen)} candidates are tried, {how} (--candidates).")
+    return [*begun, *[Candidate(spec.teacher, start.name, "none") for start in itself]]
+
+
+def tried_of(chosen: list[Candidate], most: int, *, spread: bool) -> list[Candidate]:
+    """So many of the candidates, which come the largest first. Where the smallest good one is looked for (`spread`),
+    they are taken at even distances: the largest alone would hold no small one."""
+    if len(chosen) <= most or not spread or most == 1:
+        return chosen[:most]
+    return [chosen[round(number * (len(chosen) - 1) / (most - 1))] for number in range(most)]
 
 
 def trained_starts(work: Any, teacher: Path, whole: Shape) -> list[str]:

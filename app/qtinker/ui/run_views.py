@@ -100,7 +100,9 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
         parts.append(_phases(state, known, t))
     if going_on or state["status"] in runs.RESUMABLE:
         words = t.get(f"phase.{state.get('phase')}", message or str(state.get("phase") or ""))
-        right = t("runs.eta", time=duration(state["eta_s"])) if going_on and state.get("eta_s") is not None else ""
+        right = (
+            t("runs.eta_phase", time=duration(state["eta_s"])) if going_on and state.get("eta_s") is not None else ""
+        )
         share = float(state.get("progress") or 0)
         parts.append(page.progress(share, f"{words} · {percent(share, 0)}", right, label=t("runs.progress")))
     parts.append(page.facts(_facts(state, known, t)))
