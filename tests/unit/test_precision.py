@@ -51,6 +51,25 @@ def test_the_measurement_is_made_once_and_leaves_no_trace(monkeypatch):
     assert precision.reason("fp32", model, CPU, size=SIZE) == "fp32, as asked for"
 
 
+def test_what_is_compared_computes_alike(monkeypatch):
+    """Of two models one is faster in bf16 and one in fp32: side by side both take what the first one takes."""
+    measured = {"wide": {"fp32": 2.0, "bf16": 1.0}, "narrow": {"fp32": 1.0, "bf16": 2.0}}
+    monkeypatch.setattr(precision, "_arithmetic", lambda model, device, size: measured[model])
+    cpu, known = torch.device("cpu"), {}
+
+    def chosen(*models):
+        return [precision.choose("auto", model, cpu, size=(8, 16)) for model in models]
+
+    assert chosen("wide", "narrow") == ["bf16", "fp32"]
+    with precision.agreed(known):
+        assert chosen("wide", "narrow") == ["bf16", "bf16"] and known == {"cpu": "bf16"}
+        assert "as all that are compared" in precision.reason("auto", "narrow", cpu, size=(8, 16))
+        assert precision.choose("fp32", "narrow", cpu, size=(8, 16)) == "fp32"
+    with precision.agreed({"cpu": "fp32"}):  # as a resumed comparison was told before
+        assert chosen("wide", "narrow") == ["fp32", "fp32"]
+    assert chosen("wide", "narrow") == ["bf16", "fp32"]
+
+
 def test_a_gpu_is_measured_at_the_size_of_its_steps(monkeypatch):
     """A few short texts keep no GPU busy: whether bf16 is faster shows at the size that is trained."""
     asked, model, gpu = [], tiny.bert().model, torch.device("cuda")

@@ -77,10 +77,12 @@ class SweepWork:
         process = psutil.Process()
         self.save(status="running", pid=process.pid, process_created=process.create_time(), error=None, ended=None)
         try:
+            from ..distill import precision
             from . import measuring, results, training
 
             planning.plan(self)
-            training.train(self)
+            with precision.agreed(self.state.setdefault("precision", {})):
+                training.train(self)
             measuring.measure(self)
             for text in self.emit.repeated():
                 self.say(text, kind="message")

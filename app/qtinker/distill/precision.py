@@ -9,7 +9,8 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -32,6 +33,21 @@ _BATCH, _LENGTH = 16, 32
 ASKING = (16, 128)
 """Examples and tokens that stand on a GPU for the large batches in which a teacher is asked."""
 _ENOUGH_S = 2.0
+_AGREED: ContextVar[dict[str, str] | None] = ContextVar("agreed", default=None)
+
+
+@contextlib.contextmanager
+def agreed(known: dict[str, str]) -> Iterator[None]:
+    """In the block `auto` says of all models what it says of the first: trainings that are compared compute alike.
+
+    Args:
+        known: what was chosen, by the kind of device; filled in here.
+    """
+    token = _AGREED.set(known)
+    try:
+        yield
+    finally:
+        _AGREED.reset(token)
 
 
 def choose(name: str, model: nn.Module, device: torch.device, *, size: tuple[int, int]) -> str:
@@ -46,14 +62,23 @@ def choose(name: str, model: nn.Module, device: torch.device, *, size: tuple[int
     """
     if name != "auto":
         return name
+    known = _AGREED.get()
+    if known is not None and device.type in known:
+        return known[device.type]
     seconds = _arithmetic(model, device, size)
-    return "bf16" if seconds and seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
+    chosen = "bf16" if seconds and seconds["fp32"] > GAIN * seconds["bf16"] else "fp32"
+    if known is not None:
+        known[device.type] = chosen
+    return chosen
 
 
 def reason(name: str, model: nn.Module, device: torch.device, *, size: tuple[int, int]) -> str:
     """Why `choose` says what it says, for the user."""
     if name != "auto":
         return f"{name}, as asked for"
+    known = _AGREED.get()
+    if known is not None and device.type in known:
+        return f"{known[device.type]}, as all that are compared (measured with the first)"
     seconds, chosen = _arithmetic(model, device, size), choose(name, model, device, size=size)
     if not seconds:
         return "fp32, as this device computes in nothing else"
