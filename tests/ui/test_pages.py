@@ -44,6 +44,15 @@ def test_a_dark_system_gets_a_dark_page(trained_server, visit):
     assert page.evaluate("document.documentElement.lang") == "zh"
 
 
+def test_the_area_for_files_speaks_the_language_of_the_page(trained_server, visit):
+    """Its words are Gradio's, which follow the browser's language: this browser asks for English."""
+    page = visit(f"{trained_server.url}/zh/")
+    page.click("#f-look-data label:has-text('上传')")
+    page.wait_for_selector("#qt-upload >> text=点击上传")
+    words = page.inner_text("#qt-upload")
+    assert "将文件拖放到此处" in words and "- 或 -" in words and "Drop" not in words
+
+
 def test_the_switch_between_light_and_dark_is_kept(trained_server, visit):
     page = visit(f"{trained_server.url}/?tab=guide", quiet=False)  # a reload aborts what was being asked
     page.click(".qt-header nav button")

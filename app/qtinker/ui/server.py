@@ -38,6 +38,17 @@ LOOK_S, PROGRESS_S = 0.02, 0.1
 KEEP_UPLOADS_SECONDS = 7 * 86_400
 
 
+# Words of Gradio's own that a page shows where the browser asks for English: those that Gradio lacks, and in the page's
+# language those that it shows all the same.
+GRADIO_WORDS = {
+    "en": {"common.complete": "Done"},
+    "zh": {
+        "common.complete": "完成", "upload_text.drop_file": "将文件拖放到此处", "common.or": "或",
+        "upload_text.click_to_upload": "点击上传",
+    },
+}  # fmt: skip
+
+
 def prepare() -> None:
     """Set the environment before Gradio is imported: no analytics, uploads in the cache, nothing else served."""
     for name in UNWANTED:
@@ -77,6 +88,7 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
             favicon_path=str(theme.icon()) if language == "en" else None, show_error=False, footer_links=[],
             run_history=False, max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False,
             mcp_server=mcp and language == "en", theme=theme.theme(), css=theme.css(), head=theme.head(),
+            i18n=gr.I18n(en=GRADIO_WORDS[language]),
         )  # fmt: skip
         if (queue := getattr(blocks, "_queue", None)) is not None:  # private: the page must open without it too
             queue.sleep_when_free, queue.progress_update_sleep_when_free = LOOK_S, PROGRESS_S
