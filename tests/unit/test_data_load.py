@@ -28,6 +28,23 @@ def rows(count=40, labels="ab"):
     return [(f"this is text number {i}", labels[i % len(labels)]) for i in range(count)]
 
 
+def test_a_class_that_may_mean_no_label_is_told(tmp_path):
+    path = written(tmp_path / "a.csv", rows(40, ["good", "NA", "null"]))
+    loaded = data.load(DataSpec(train=path), seed=1)
+    assert loaded.task.labels == ("NA", "good")
+    assert "'NA' is read as a class: where it means that there is no label, leave the cell empty" in loaded.findings
+    known = data.load(DataSpec(train=path), seed=1, labels=["good", "NA"])
+    assert not any("leave the cell empty" in line for line in known.findings)
+
+
+def test_texts_without_labels_are_the_teachers_to_teach(tmp_path):
+    path = written(tmp_path / "a.csv", rows(40, ["a", "b", ""]))
+    told = data.load(DataSpec(train=path), seed=1, labels=["a", "b"], unlabelled=True).warnings
+    assert any(
+        text.endswith("training examples have no label: the teacher's answers alone teach them.") for text in told
+    )
+
+
 def test_load_two_files(tmp_path):
     train = written(tmp_path / "train.csv", rows(40, ["10", "9", ""]))
     held = written(tmp_path / "eval.csv", [("one more text here", "9.0"), ("and another text here", "10")])

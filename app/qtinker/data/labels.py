@@ -16,6 +16,7 @@ from .examples import NO_LABEL
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _MISSING = frozenset({"", "nan", "null", "<na>"})
+_PERHAPS_MISSING = frozenset({"na", "n/a", "none", "-", "?"})
 _MOST_SCORES = 20
 _COMMA = re.compile(r"[-+]?\d+,\d+")
 
@@ -25,7 +26,6 @@ class LabelSet:
     """Class names in their order; index of a name is the class index."""
 
     names: tuple[str, ...]
-    findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -39,6 +39,14 @@ def missing_words(values: Iterable[str | None]) -> list[str]:
     """What is to be told of cells whose words stand for no label ("null", "nan"): each word and how often it comes."""
     words = Counter(word for cell in values if (word := (cell or "").strip()) and word.lower() in _MISSING)
     return [f"{word!r} is read as no label ({count:,} row{'s' * (count > 1)})" for word, count in sorted(words.items())]
+
+
+def perhaps_missing(names: Iterable[str]) -> list[str]:
+    """What is to be told of classes whose names might stand for no label ("NA", "none")."""
+    return [
+        f"{name!r} is read as a class: where it means that there is no label, leave the cell empty"
+        for name in names if name.lower() in _PERHAPS_MISSING
+    ]  # fmt: skip
 
 
 def canonical(values: Iterable[str | None]) -> list[str | None]:

@@ -246,10 +246,8 @@ def _about_labels(
         return out
     missing = int((~train.labelled).sum())
     if missing:
-        out.append(
-            f"{missing:,} of {len(train):,} training examples have no label: without a teacher's answers they teach "
-            "nothing."
-        )
+        use = "the teacher's answers alone teach them" if taught else "without a teacher's answers they teach nothing"
+        out.append(f"{missing:,} of {len(train):,} training examples have no label: {use}.")
     unmeasured = int((~held.labelled).sum())
     if taught and unmeasured == len(held) > 0:
         out.append("No evaluation example has a label: scores tell how well the student agrees with the teacher.")

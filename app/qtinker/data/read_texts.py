@@ -89,7 +89,7 @@ def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
     if names and all(TAG.fullmatch(name) for name in names) and "O" in names:
         warnings.append("The labels look like tags of words: for a tag a word use CoNLL columns.")
     labels, findings = label_names.aligned(in_training, names, train.source)
-    findings += label_names.missing_words(both)
+    findings += [*label_names.missing_words(both), *label_names.perhaps_missing(() if wanted.labels else names)]
     examples = Examples(train.texts, train.pairs, labels)
     other = None
     if held is not None:
