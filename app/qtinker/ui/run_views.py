@@ -82,11 +82,11 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
     going_on = state["status"] in runs.ACTIVE
     message = str(state.get("message") or "")
     error = state.get("error") if isinstance(state.get("error"), dict) else None
+    run_id = f"{esc(state['id'])} · " if state.get("name") else ""  # what has no name is called by it above
     parts = [
         f'<div class="top" style="display:flex;gap:10px;align-items:center;flex-wrap:wrap">'
         f'<h2 class="qt-title" style="margin:0;overflow-wrap:anywhere">{esc(name_of(state))}</h2>{pill(state, t)}</div>'
-        f'<p class="qt-muted qt-small" style="margin:2px 0 12px">{esc(state["id"])} · '
-        f"{moment(state.get('created'))}</p>"
+        f'<p class="qt-muted qt-small" style="margin:2px 0 12px">{run_id}{moment(state.get("created"))}</p>'
     ]
     if error:
         parts.append(page.note(t.said(error.get("message")), "bad", fix=t.said(error.get("fix"))))
