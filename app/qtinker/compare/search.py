@@ -82,6 +82,7 @@ def candidates(work: Any) -> list[Candidate]:
     names = [name for name in names if not work.state["models"].get(student_spec(name).model or "")]
     itself = [] if spec.students and ITSELF not in spec.students else known_costs(work, [ITSELF], teacher)
     limit = min((start.bytes[bounds.FLOAT] for start in itself), default=None)  # by the formula; later it is measured
+    work.say(f"Working out the sizes of {len(names)} students under each scheme")
     considered = known_costs(work, names, teacher)
     considered = [*(considered if spec.students else smaller(considered, limit)), *itself]
     able = can_fit(work, considered, teacher)
