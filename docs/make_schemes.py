@@ -31,7 +31,7 @@ it here.
 
 Each quantized or exported model is loaded again in a fresh process and compared with its source, on `--data FILE` or
 on texts of random words, before it enters the registry; one that answers too differently is refused with the numbers,
-unless `--force` keeps it.
+unless `--force` keeps it. A run whose student is quantized (`--quantize`) goes on without that version and says so.
 
 ## Schemes
 """
