@@ -401,15 +401,14 @@ def predict(
         text_column: the file's column, where it is not found by itself.
         text_pair_column: that of the second text.
     """
-    from .predict import Predictor
+    from .predict import predict as answer
 
     if (texts is None) == (data is None):
         raise InputError("Give either texts or a file of them.", "predict(model, texts) or predict(model, data=FILE).")
-    predictor = Predictor(model, device=device, threads=threads)
-    if data is None:
-        return {"predictions": predictor.predict(texts or [], batch_size=batch_size)}
-    examples = _texts(model, data, text_column=text_column, text_pair_column=text_pair_column)
-    return {"predictions": predictor.answer(examples, batch_size=batch_size)}
+    asked: Any = texts
+    if data is not None:
+        asked = _texts(model, data, text_column=text_column, text_pair_column=text_pair_column)
+    return {"predictions": answer(model, asked, batch_size=batch_size, device=device, threads=threads)}
 
 
 def _data_spec(source: str | Path, settings: dict[str, Any]) -> DataSpec:

@@ -45,6 +45,10 @@ class MissingExtra(InputError):
     """An optional library is needed; `fix` names the extra that installs it."""
 
 
+class SchemeUnfit(QTinkerError):
+    """A scheme does not suit a model: quantized it answers too differently, or with no numbers."""
+
+
 class RunFailed(QTinkerError):
     """Training ended without a result worth keeping (NaN, out of memory at one example, ...)."""
 

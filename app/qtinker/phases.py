@@ -19,7 +19,7 @@ from .data import encode
 from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
-from .errors import InputError, QTinkerError, RunStopped
+from .errors import InputError, RunStopped, SchemeUnfit
 from .judging import answers_where_it_is, judged
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
@@ -266,9 +266,7 @@ def quantize(work: Work) -> dict[str, Any]:
                         progress=work.say,
                     )
                 )
-            except RunStopped:
-                raise
-            except QTinkerError as error:
+            except SchemeUnfit as error:
                 work.say(
                     f"There is no {each.scheme} version. {error.message} Try it with other settings: "
                     f"python3 app quantize {Path(path).name} --scheme {each.scheme}",

@@ -46,7 +46,7 @@ class Predictor:
         """float32 [N, C] in the order of the examples; batches hold texts of like length, so padding is small."""
         return logits_of(self.runtime, examples, batch_size=batch_size, max_length=max_length)
 
-    def predict(self, texts: Iterable[Text], *, batch_size: int = 32) -> list[dict[str, Any]]:
+    def predict(self, texts: Iterable[Text] | data.Examples, *, batch_size: int = 32) -> list[dict[str, Any]]:
         """One answer a text; `text`, and `pair` where texts are pairs, are in each.
 
         classification: label, score, probabilities. multi-label: these, and labels, those above 0.5. regression:
@@ -56,20 +56,22 @@ class Predictor:
         model takes are cut; an empty text is answered like any other.
 
         Args:
-            texts: texts, or pairs of texts; not both.
+            texts: texts, or pairs of texts; not both. Or examples, as a file gives them; labels are not looked at.
 
         Raises:
             InputError: something is neither a text nor a pair of texts, both are mixed, or the model needs the other.
         """
-        return self.answer(as_examples(texts), batch_size=batch_size)
-
-    def answer(self, examples: data.Examples, *, batch_size: int = 32) -> list[dict[str, Any]]:
-        """`predict`, for examples as a file gives them; their labels are not looked at."""
+        examples = texts if isinstance(texts, data.Examples) else as_examples(texts)
         return predicted.answers(self.runtime, examples, batch_size=batch_size) if len(examples) else []
 
 
 def predict(
-    model: str | Path, texts: Iterable[Text], *, batch_size: int = 32, device: str = "cpu", threads: int | None = None
+    model: str | Path,
+    texts: Iterable[Text] | data.Examples,
+    *,
+    batch_size: int = 32,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> list[dict[str, Any]]:
     """Answers of a model for texts or pairs of texts; see `Predictor.predict`."""
     return Predictor(model, device=device, threads=threads).predict(texts, batch_size=batch_size)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import tiny
 from qtinker import api, checkpoint, jobs, phases, pipeline, registry, runs, worker
-from qtinker.errors import InputError, RunFailed, RunStopped, SpecError
+from qtinker.errors import InputError, QTinkerError, RunFailed, RunStopped, SpecError
 from qtinker.quantize.schemes import SCHEMES
 from qtinker.spec import METHODS, RunSpec
 from safetensors.torch import load_file
@@ -152,6 +152,16 @@ def test_finetune_and_quantize(home, models):
     assert record["scheme"] == "int8-dynamic"
     before, after = record["bytes_before"], record["bytes_after"]
     assert after["encoder"] < 0.5 * before["encoder"] and after["embeddings"] < 0.5 * before["embeddings"]
+
+
+def test_a_quantization_that_breaks_down_is_no_success(home, models, monkeypatch):
+    def died(*_, **__):
+        raise QTinkerError("The process ended with status -9.")
+
+    monkeypatch.setattr(pipeline, "quantize_model", died)
+    with pytest.raises(QTinkerError, match="status -9"):
+        api.run(spec(models, teacher=None, name="mine", quantize=[{"scheme": "int8-dynamic"}]))
+    assert runs.list_runs()[0].state()["status"] == "failed"
 
 
 def test_a_scheme_that_changes_the_student_too_much_is_left_out_and_the_run_goes_on(home, models, monkeypatch):

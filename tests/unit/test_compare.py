@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from qtinker import api, chance, cli, run_writer, runs, tasks
-from qtinker.compare import advice, findings, halving, html, quantities, report, store, target
+from qtinker.compare import advice, findings, halving, html, quantities, report, results, store, target
 from qtinker.compare.front import front
 from qtinker.compare.spec import SweepSpec, TargetSpec
 from qtinker.compare.telling import Once
@@ -236,6 +236,12 @@ def test_text_and_markdown_say_the_same(result):
     (told,) = [line for line in report.to_text(missed).splitlines() if "Nothing" in line]
     assert told.startswith("Nothing that was tried fits the target (at most 20.0 MB), and the budget of 10 s was over ")
     assert "before 2 more could be trained. Give more: python3 app sweeps resume s-1 --budget TIME" in told
+
+
+def test_that_nothing_could_fit_is_said_only_where_nothing_that_could_was_left_untried():
+    ruled_out = [{"student": "@0-2", "scheme": "float", "excess": 0.5, "reason": "9 MB at least"}]
+    assert results.nothing_left([], ruled_out).startswith("No student that was considered can keep to the target")
+    assert results.nothing_left([{"candidate": "c", "status": "out of time"}], ruled_out) == ""
 
 
 def test_html_stands_alone(result):

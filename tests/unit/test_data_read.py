@@ -65,6 +65,12 @@ def test_the_encodings_of_other_scripts_are_found_and_told(tmp_path, encoding, n
     )
 
 
+def test_another_script_is_found_far_below_the_beginning(tmp_path):
+    rows = "plain text number one,a\n" * 5000 + "这部电影非常好看，演员的表演也很出色。,b\n" * 3
+    (tmp_path / "a.csv").write_bytes(f"text,label\n{rows}".encode("gb18030"))
+    assert read_file(tmp_path / "a.csv").values("text")[-1] == "这部电影非常好看，演员的表演也很出色。"
+
+
 @pytest.mark.parametrize("text", ["Das Essen war für alle großartig, schöne Größe", "Très déçu, l'été à la plage"])
 def test_western_european_letters_are_no_other_script(tmp_path, text):
     (tmp_path / "a.csv").write_bytes(("text;label\n" + f"{text};a\n" * 40).encode("cp1252"))

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import task_data
-import torch
 from qtinker import checkpoint, model_folder
 from qtinker.data import Examples
 from qtinker.errors import CheckpointError
@@ -31,17 +30,8 @@ ASKED = {
 
 
 def kept(folder, kind):
-    """A model folder for a task, with weights great enough for clear answers."""
-    model = task_data.model_for(kind)
-    with torch.no_grad():
-        for weight in model.model.parameters():
-            weight.mul_(8 if weight.ndim == 2 else 1)
-    labels = [model.model.config.id2label[i] for i in range(model.model.config.num_labels)]
-    named = kind in ("multi-label", "token-classification")
-    task = {"type": kind, "labels": labels if named else [], "pair": False}
-    checkpoint.save(model.model, model.tokenizer, folder / kind,
-                    meta={"name": kind, "kind": "finetuned", "task": task, "max_length": 32})  # fmt: skip
-    return folder / kind
+    """A model folder for a task of single texts, unless the task is one of pairs."""
+    return task_data.kept(folder / kind, kind, pair=False)
 
 
 def asked(kind):

@@ -145,3 +145,13 @@ def test_without_measurements_the_guide_says_nothing_of_them():
     assert sweep_views.own_advice(Texts()) == ""
     assert Texts()("sweep.none") in sweep_views.html("", Texts())
     assert sweep_views.options(Texts()) == []
+
+
+def test_a_search_that_ran_out_of_time_names_the_nearest_and_the_time():
+    near = {"id": "small", "score": 0.8, "bytes": 8_000_000, "retention": 0.9, "latency_ms": None}
+    report = {"kind": "compress", "met": False, "points": [near], "nearest": "small", "misses": "too big",
+              "budget": 10.0, "others": [{"status": "out of time"}] * 2}  # fmt: skip
+    words = sweep_views.verdict(report, Texts("en"))
+    assert "Nearest is small" in words and "too big" in words
+    assert "The budget of 10 s was over before 2 more could be trained" in words
+    assert "budget" not in sweep_views.verdict(report | {"others": []}, Texts("en"))

@@ -137,6 +137,8 @@ def predict(
 
     if output is not None and output.suffix not in (".jsonl", ".csv"):
         raise InputError(f"--output {output}: the answers are written as JSONL or CSV.", "End it in .jsonl or .csv.")
+    if output is not None and not output.resolve().parent.is_dir():  # before the answers, which would be lost
+        raise InputError(f"There is no folder {output.resolve().parent}.", "Make it, or name another file.")
     asked: list[Any] | None = None
     if data is None:
         asked = read_texts(texts or [], file)

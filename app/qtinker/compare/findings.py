@@ -84,7 +84,7 @@ def slower(result: Data) -> list[str]:
 def crowded(result: Data) -> list[str]:
     """What other programs did to the times of the points."""
     busy = {row["id"]: row.get("busy_elsewhere") for row in result["points"]}
-    text = elsewhere.warning(busy, next((row.get("threads") for row in result["points"]), None))
+    text = elsewhere.warning(busy, result["environment"]["threads"])
     return [text] if text else []
 
 

@@ -68,7 +68,7 @@ def _figures(path: str, one: Any) -> dict[str, Any]:
         "path": path, "bytes": one.bytes, "parameters": one.parameters, "latency_ms": latency.get("p50"),
         "latency_p95_ms": latency.get("p95"), "examples_per_second": one.examples_per_second, "engine": one.engine,
         "metrics": {name: value for name, value in one.metrics.items() if name != "examples"},
-        "agreement": one.agreement, "busy_elsewhere": one.busy_elsewhere, "threads": one.threads,
+        "agreement": one.agreement, "busy_elsewhere": one.busy_elsewhere,
     }  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def make(work: Any) -> Data:
         "reports": {ending: str(work.sweep.report_file(ending)) for ending in REPORTS},
     }  # fmt: skip
     if spec.kind == "compress":
-        result |= _against_target(rows, spec.target, work.state.get("ruled_out") or [])
+        result |= _against_target(rows, result["others"], spec.target, work.state.get("ruled_out") or [])
     result["findings"] = findings.findings(result)
     return result
 
@@ -85,20 +85,20 @@ def _other(name: str, entry: Data) -> Data:
     }  # fmt: skip
 
 
-def _against_target(rows: list[Data], wanted: Any, ruled_out: list[Data]) -> Data:
+def _against_target(rows: list[Data], others: list[Data], wanted: Any, ruled_out: list[Data]) -> Data:
     chosen = target.best(rows, wanted)
     near = chosen or target.nearest(rows, wanted)
     return {
         "target": wanted.model_dump(exclude_none=True), "met": chosen is not None,
         "best": chosen["id"] if chosen else None, "nearest": near["id"] if near else None,
-        "misses": target.misses(near, wanted) if near and not chosen else nothing_left(rows, ruled_out),
+        "misses": target.misses(near, wanted) if near and not chosen else nothing_left([*rows, *others], ruled_out),
         "ruled_out": ruled_out,
     }  # fmt: skip
 
 
-def nothing_left(rows: list[Data], ruled_out: list[Data]) -> str:
+def nothing_left(tried: list[Data], ruled_out: list[Data]) -> str:
     """What comes nearest of the students that were ruled out before any training, where that were all."""
-    if rows or not ruled_out:
+    if tried or not ruled_out:
         return ""
     near = min(ruled_out, key=lambda each: (each["excess"], each["student"]))
     return (

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 
 _BLOCK = 1 << 20
+_SAMPLE = 1 << 16
 _LATIN = {
     "utf-8": "UTF-8", "utf-8-sig": "UTF-8 with BOM", "utf-16": "UTF-16", "utf-16-le": "UTF-16 (little-endian, no BOM)",
     "utf-16-be": "UTF-16 (big-endian, no BOM)", "utf-32": "UTF-32", "cp1252": "Windows-1252 (Latin-1)",
@@ -92,5 +93,7 @@ def _script(block: bytes) -> str | None:
         return None
     from charset_normalizer import from_bytes
 
-    best = from_bytes(block[: block.rfind(b"\n", 0, 1 << 16) + 1] or block, cp_isolation=list(_FOREIGN_SCRIPTS)).best()
+    start = block.rfind(b"\n", 0, int(beyond.argmax())) + 1  # the line of the first letter beyond ASCII
+    sample = block[start : start + _SAMPLE]
+    best = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample, cp_isolation=list(_FOREIGN_SCRIPTS)).best()
     return best.encoding if best is not None and best.encoding in _FOREIGN_SCRIPTS else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import home, model_folder, registry
 from ..data import Examples
-from ..errors import InputError, QTinkerError
+from ..errors import InputError, SchemeUnfit
 from ..export.companions import how_to_run
 from ..measure import quick_latency
 from ..model_card import model_card
@@ -227,13 +227,13 @@ def refuse_too_different(verdict: Verdict, scheme: Scheme, *, force: bool) -> No
     """One answer alone may differ, however few rows there are: near a threshold any rounding turns it.
 
     Raises:
-        QTinkerError: beyond the scheme's limits, unless forced.
+        SchemeUnfit: beyond the scheme's limits, unless forced.
     """
     changed = round((1 - verdict.agreement) * verdict.rows)
     agrees = verdict.agreement >= scheme.agreement or changed <= 1
     if force or (agrees and verdict.logit_error <= scheme.logit_error):
         return
-    raise QTinkerError(
+    raise SchemeUnfit(
         f"{scheme.name} changes this model too much: {verdict} (at least {scheme.agreement:.0%} must agree, and the "
         f"error be at most {scheme.logit_error}).",
         "Choose a scheme with more bits, give rows of your own to compare on, or keep it anyway with --force.",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import QTinkerError
+from ..errors import SchemeUnfit
 from .layers import Layers, group_size
 from .packed_engine import Packing, in_half, pack, round_weight, write
 from .schemes import GROUP
@@ -52,7 +52,7 @@ def quantize_model(
 
     Raises:
         InputError: the layers' widths can't be cut into groups.
-        QTinkerError: no layer can be in 4 bits within the limit.
+        SchemeUnfit: no layer can be in 4 bits within the limit.
         MissingExtra: compressed-tensors is not installed.
     """
     original = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -60,7 +60,7 @@ def quantize_model(
     plan = find_plan(model, layers, size=size, error=error, lost=lost, max_loss=max_loss, progress=progress)
     low = [name for name in layers.all if plan.bits[name] == LOW]
     if not low:
-        raise QTinkerError(
+        raise SchemeUnfit(
             f"No layer can be in 4 bits within {max_loss:g} points: even one alone costs more.",
             "Raise --max-loss, or use int8-weight-only.",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Examples
-from ..errors import QTinkerError
+from ..errors import QTinkerError, SchemeUnfit
 from ..measure import Job, measure, measure_in_child
 
 
@@ -126,7 +126,7 @@ def verify_folder(
     if logits.shape != source_logits.shape:
         raise QTinkerError(f"The saved model gives logits of shape {logits.shape}, its source {source_logits.shape}.")
     if not np.isfinite(logits[~np.isnan(source_logits)]).all():
-        raise QTinkerError("The saved model gives NaN or infinite logits.", "Choose another scheme.")
+        raise SchemeUnfit("The saved model gives NaN or infinite logits.", "Choose another scheme.")
     apart = (
         0.0
         if expected is None

@@ -113,14 +113,13 @@ def verdict(report: Data, t: Texts) -> str:
     rows = {row["id"]: row for row in report["points"]}
     if report["met"]:
         return page.note(t("sweep.met", name=report["best"], figures=figures(rows[report["best"]], t)), "good")
-    if late := out_of_time(report):
-        return page.note(t("sweep.missed_time", n=late, budget=duration(report["budget"])), "warn")
+    late = out_of_time(report)
+    more = t("sweep.missed_time", n=late, budget=duration(report["budget"])) if late else ""
     if report["nearest"] in rows:
         near = rows[report["nearest"]]
-        return page.note(
-            t("sweep.missed", name=near["id"], figures=figures(near, t)), "warn", fix=t.said(report["misses"])
-        )
-    return page.note(t.said(report["misses"]) or t("sweep.missed_all"), "warn")
+        words = t("sweep.missed", name=near["id"], figures=figures(near, t))
+        return page.note(words, "warn", fix=f"{t.said(report['misses'])} {more}".strip())
+    return page.note(t.said(report["misses"]) or t("sweep.missed_all"), "warn", fix=more)
 
 
 def figures(row: Data, t: Texts) -> str:
