@@ -14,6 +14,8 @@ def test_from_nothing_to_a_downloaded_small_model(start_server, visit, tmp_path)
     home = tmp_path / "new"
     server = start_server(home)
     page = visit(server.url)
+    page.wait_for_selector("#qt-verdict .info:has-text('is not here yet')")  # nothing is wrong yet: no red words
+    assert not page.query_selector_all(".qt-note.bad")
     page.click("#qt-do-practice")
     page.wait_for_function(
         "document.querySelector('#f-teacher-model input')?.value.startsWith('practice-bert')", timeout=180_000

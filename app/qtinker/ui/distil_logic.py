@@ -297,8 +297,8 @@ class Logic:
         return "".join(self._note(each) for each in mine)
 
     def _note(self, problem: Problem) -> str:
-        return page.note(self.t.said(problem.message), "bad" if problem.level == "error" else "warn",
-                         head=self._title(problem.field), fix=self._fix(problem))  # fmt: skip
+        kind = "warn" if problem.level != "error" else "info" if _is_to_do(problem) else "bad"
+        return page.note(self.t.said(problem.message), kind, head=self._title(problem.field), fix=self._fix(problem))
 
     def _title(self, field: str) -> str:
         path = field
@@ -312,7 +312,7 @@ class Logic:
 
     def _fix(self, problem: Problem) -> str:
         """On this page a fix is a button or a box, not a command."""
-        if problem.field in ("teacher.model", "student.model") and "app download" in problem.fix:
+        if _is_to_fetch(problem):
             return self.t("distil.fix_download")
         if problem.field == "teacher.model" and "finetune" in problem.fix:
             return self.t("distil.fix_finetune")
@@ -324,7 +324,8 @@ class Logic:
         if errors:
             items = "".join(f"<li>{esc(self._title(each.field))}: {esc(t.said(each.message))}</li>" for each in errors)
             head = t("distil.problems", n=len(errors)) if len(errors) > 1 else t("distil.problem")
-            parts.append(f'<div class="qt-note bad" role="alert"><b>{esc(head)}</b><ul style="margin:4px 0 0;'
+            kind = 'info" role="status' if all(map(_is_to_do, errors)) else 'bad" role="alert'
+            parts.append(f'<div class="qt-note {kind}"><b>{esc(head)}</b><ul style="margin:4px 0 0;'
                          f'padding-left:18px">{items}</ul></div>')  # fmt: skip
         elif spec is not None:
             busy = jobs.active()
@@ -345,6 +346,16 @@ class Logic:
             parts.append(page.facts(facts))
             parts.append(f'<p class="qt-small qt-muted">{esc(t("distil.estimate_note"))}</p>')
         return '<div class="qt-stack">' + "".join(parts) + "</div>"
+
+
+def _is_to_fetch(problem: Problem) -> bool:
+    """Is it a model that can be downloaded beside its field?"""
+    return problem.field in ("teacher.model", "student.model") and "app download" in problem.fix
+
+
+def _is_to_do(problem: Problem) -> bool:
+    """Is nothing wrong, only something left to do: a model to download, or to choose while the lists are drawn?"""
+    return _is_to_fetch(problem) or (problem.field.endswith(".model") and problem.message == guard.NO_MODEL)
 
 
 def _strangeness(teacher: str) -> int:

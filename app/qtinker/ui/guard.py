@@ -22,6 +22,7 @@ DROPPED = [*DATA_ENDINGS, *SHEET_ENDINGS]
 """Files that may be dropped; a spreadsheet is answered with how it becomes a data file."""
 MAX_UPLOAD = "4gb"  # QTINKER_MAX_UPLOAD gives another
 MAX_TEXT = 20_000
+NO_MODEL = "No model is chosen."
 _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")
 
 
@@ -55,7 +56,7 @@ def model_name(value: Any) -> str:
     """
     name = value.strip() if isinstance(value, str) else ""
     if not name:
-        raise InputError("No model is chosen.", "Choose one from the list.")
+        raise InputError(NO_MODEL, "Choose one from the list.")
     if len(name) > 200 or not _MODEL_NAME.match(name) or ".." in name:
         raise InputError(f"{name[:80]!r} is no model name.", "Choose one from the list on the Models page.")
     if registry.find(name) is None and catalog.find(name) is None:
