@@ -352,10 +352,10 @@ def _texts(model: str | Path, data: str | Path, *, labelled: bool = False, **col
 
     path = registry.resolve(model)
     task = checkpoint.task_in(path) or {}
-    kind: dict[str, Any] = {"pair": task.get("pair"), "task": task.get("type", "auto"), "unlabelled": True} | columns
+    kind: dict[str, Any] = {"pair": task.get("pair"), "task": task.get("type", "auto")} | columns
     if labelled:
-        return load_eval(str(data), labels=labels_of(path), **kind)
-    found = load_eval(str(data), **kind)
+        return load_eval(str(data), labels=labels_of(path), unlabelled=True, **kind)
+    found = load_eval(str(data), texts_only=True, **kind)
     return Examples(found.texts, found.pairs, form=found.form, stride=found.stride)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import qtinker
+import task_data
 import tiny
 import torch
 import transformers
@@ -79,6 +80,38 @@ def test_a_distilbert_takes_a_head_for_words_by_its_labels(own):
     given, got = tagger.classifier.weight, student.model.classifier.weight
     assert student.labels == ["O", "B-x"] and student.new_head == (own == ("O", "B-y"))
     assert torch.equal(got, given[[1, 0]]) != student.new_head and not torch.equal(got, given)
+
+
+@pytest.mark.parametrize("kind", ["classification", "multi-label", "token-classification"])
+def test_a_teacher_without_names_teaches_data_without_labels(qtinker_home, tmp_path, kind):
+    """As most of the Hub's classifiers are; the student's labels are called as the teacher's."""
+    if kind == "classification":
+        teacher = tiny.bert(2, 32, labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    else:
+        teacher = task_data.model_for(kind, layers=2)
+        config, count = teacher.model.config, teacher.model.config.num_labels
+        config.id2label = {number: f"LABEL_{number}" for number in range(count)}
+        config.label2id = {name: number for number, name in config.id2label.items()}
+    names = [teacher.model.config.id2label[number] for number in range(teacher.model.config.num_labels)]
+    meta = {"name": "nameless", "kind": "finetuned", "task": {"type": kind, "labels": names, "pair": False}}
+    folder = tmp_path / "nameless"
+    checkpoint.save(teacher.model, teacher.tokenizer, folder, meta=meta)
+    texts = tmp_path / "texts.csv"
+    if kind == "token-classification":
+        texts = task_data.write(tmp_path, kind, 30, labels=False)
+    else:
+        texts.write_text("\n".join(["text", *(f"the movie was good {number}" for number in range(30))]))
+    report = qtinker.distill(
+        teacher=str(folder),
+        data=str(texts),
+        student_layers="1",
+        kd_weight=1.0,
+        ce_weight=0.0,
+        max_steps=2,
+        name="taught",
+    )
+    assert report["judge"] == "nameless" and report["metrics"]["teacher"][report["metric"]] == pytest.approx(1.0)
+    assert checkpoint.task_in(Path(report["checkpoint"]))["labels"] == names
 
 
 def test_a_head_for_other_labels_does_not():

@@ -141,6 +141,21 @@ def test_lists_of_0_and_1_are_a_place_a_label(tmp_path):
     assert data.load(DataSpec(train=path), seed=0).task.labels == ("1", "3"), "names that are numbers stay names"
 
 
+def test_places_of_two_labels_are_told_by_their_order(tmp_path):
+    """[0, 1] and [1, 0] would be the same as sets of names; what the training part shows holds for the other too."""
+    for name, hot in (("one", [[1, 0], [0, 1]]), ("many", [[1, 0], [0, 1], [1, 1], [0, 0]])):
+        lines = [json.dumps({"text": f"this is text {i}", "labels": hot[i % len(hot)]}) for i in range(40)]
+        train = written(tmp_path / f"{name}.jsonl", "\n".join(lines))
+        held = [json.dumps({"text": f"a held text {i}", "labels": [0, 1]}) for i in range(10)]
+        loaded = data.load(DataSpec(train=train, eval=written(tmp_path / "held.jsonl", "\n".join(held))), seed=0)
+        assert loaded.task.labels == ("0", "1") and loaded.eval.labels.tolist() == [[0, 1]] * 10
+        assert all(row == hot[int(text.split()[-1]) % len(hot)]
+                   for text, row in zip(loaded.train.texts, loaded.train.labels.tolist(), strict=True))  # fmt: skip
+    sets = [json.dumps({"text": f"this is text {i}", "labels": [[0, 1], [0], [1]][i % 3]}) for i in range(30)]
+    path = written(tmp_path / "sets.jsonl", "\n".join(sets))
+    assert data.load(DataSpec(train=path), seed=0).train.labels.sum() == pytest.approx(36, abs=1)
+
+
 def test_vectors_of_labels_in_parquet(tmp_path):
     hot = [[True, False], [True, True], [False, False], [False, True]] * 10
     texts = [f"this is text {i}" for i in range(40)]

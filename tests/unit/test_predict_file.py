@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import qtinker
 import task_data
-from qtinker import cli
+import tiny
+from qtinker import checkpoint, cli
 from qtinker.data import load_eval
 from qtinker.errors import InputError
 
@@ -77,3 +78,46 @@ def test_what_can_not_be_meant_is_refused(qtinker_home, tmp_path, capsys):
     assert "End it in .jsonl or .csv" in capsys.readouterr().err
     assert cli.main(["predict", "answers", "a text", "--output", str(tmp_path / "none" / "a.csv")]) == 2
     assert f"There is no folder {tmp_path / 'none'}" in capsys.readouterr().err
+
+
+def test_labels_of_a_file_are_not_looked_at(qtinker_home, tmp_path):
+    """Comments, one value alone, other lists, tags that do not fit: whatever stands beside the texts."""
+    texts = [f"the movie was good {number}" for number in range(40)]
+    for kind, rows in {
+        "multi-label": [{"text": text, "label": ["PER"], "country": "DE"} for text in texts],
+        "regression": [{"sentence1": text, "sentence2": text, "score": "n/a"} for text in texts],
+        "question-answering": [{"question": text, "context": text, "answers": ["no such words"]} for text in texts],
+        "token-classification": [{"tokens": text.split(), "ner_tags": ["O"]} for text in texts],
+    }.items():
+        task_data.kept(qtinker_home / "bert_models" / "finetuned" / kind, kind)
+        file = tmp_path / f"{kind}.jsonl"
+        file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        answers = qtinker.predict(kind, data=file)["predictions"]
+        assert [answer["text"] for answer in answers] == texts
+    classes = qtinker_home / "bert_models" / "finetuned" / "classes"
+    made = tiny.bert(1, 32, 4)
+    meta = {"name": "classes", "kind": "finetuned",
+            "task": {"type": "classification", "labels": list(tiny.LABELS), "pair": False}}  # fmt: skip
+    checkpoint.save(made.model, made.tokenizer, classes, meta=meta)
+    for name, cells in {
+        "country": ["DE"] * 40,
+        "label": [f"what I think of it, number {n}" for n in range(40)],
+    }.items():
+        file = tmp_path / f"{name}.csv"
+        lines = [f'{text},"{cell}"' for text, cell in zip(texts, cells, strict=True)]
+        file.write_text("\n".join([f"text,{name}", *lines]), encoding="utf-8")
+        assert qtinker.predict("classes", data=file) == qtinker.predict("classes", texts)
+
+
+def test_words_and_questions_of_a_table_of_texts(qtinker_home, tmp_path):
+    """A model of words answers plain texts, one of questions the columns that are named."""
+    for kind in ("token-classification", "question-answering"):
+        task_data.kept(qtinker_home / "bert_models" / "finetuned" / kind, kind)
+    (tmp_path / "a.csv").write_text("ask,about\nis the movie,the movie was good\nis the plot,an awful plot\n")
+    texts = ["the movie was good", "an awful plot"]
+    tagged = qtinker.predict("token-classification", data=tmp_path / "a.csv", text_column="about")
+    assert tagged == qtinker.predict("token-classification", texts)
+    answers = qtinker.predict(
+        "question-answering", data=tmp_path / "a.csv", text_column="ask", text_pair_column="about"
+    )
+    assert answers == qtinker.predict("question-answering", [("is the movie", texts[0]), ("is the plot", texts[1])])

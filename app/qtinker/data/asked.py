@@ -11,7 +11,7 @@ from ..spec import RunSpec
 
 
 def asked(spec: RunSpec, own: dict[str, Any] | None) -> dict[str, Any]:
-    """Arguments of `data.load`: task, labels, unlabelled.
+    """Arguments of `data.load`: task, labels, outputs, unlabelled.
 
     Args:
         own: the task that the teacher is trained for (`checkpoint.task_in`); None without a teacher or a trained head.
@@ -23,9 +23,8 @@ def asked(spec: RunSpec, own: dict[str, Any] | None) -> dict[str, Any]:
     wanted = spec.task.type
     if own is None or spec.teacher is None or (own["type"] == "masked-lm" and wanted != "masked-lm"):
         return {"task": wanted}
-    labels = [str(label) for label in own.get("labels") or []]
-    if nameless(labels):
-        labels = []
+    outputs = [str(label) for label in own.get("labels") or []]
+    labels = [] if nameless(outputs) else outputs
     if spec.teacher.finetune:
         return {"task": wanted, "labels": labels or None}
     if wanted not in ("auto", own["type"]):
@@ -36,4 +35,4 @@ def asked(spec: RunSpec, own: dict[str, Any] | None) -> dict[str, Any]:
             f"The teacher {spec.teacher.model} was trained for {KINDS[own['type']].words}, and the task is "
             f"{KINDS[wanted].words}.", fix,
         )  # fmt: skip
-    return {"task": own["type"], "labels": labels or None, "unlabelled": True}
+    return {"task": own["type"], "labels": labels or None, "outputs": outputs, "unlabelled": True}

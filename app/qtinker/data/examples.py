@@ -186,8 +186,8 @@ class Examples:
             known = np.concatenate([[0], np.cumsum(self.labels.values != NO_LABEL)])
             return known[self.labels.offsets[1:]] > known[self.labels.offsets[:-1]]
         if self.labels.dtype.kind == "f":
-            missing = np.isnan(self.labels)
-            return ~(missing.any(axis=1) if missing.ndim == 2 else missing)
+            known = ~np.isnan(self.labels)
+            return known.all(axis=1) & bool(known.shape[1]) if known.ndim == 2 else known
         known = self.labels != NO_LABEL
         return known.all(axis=1) if known.ndim == 2 else known
 

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..kinds import KINDS
 from ..spec import DataSpec
 from .columns import Columns, named_by_first_row
-from .detect import find_kind
+from .detect import find_kind, has_spans, word_columns
 from .examples import NO_LABEL, Examples, Ragged, joined
 from .hub import looks_like_id, read_hub
 from .parts import Read, Wanted
@@ -71,14 +71,16 @@ class Loaded:
 
 
 def load(
-    spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None, unlabelled: bool = False
-) -> Dataset:
+    spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None,
+    outputs: Sequence[str] = (), unlabelled: bool = False,
+) -> Dataset:  # fmt: skip
     """Read, understand, check and split the data.
 
     Args:
         seed: decides the split and the choice of `max_examples`.
         task: "auto" or a task type.
         labels: the label order of an existing model; the data's labels are matched to it by name.
+        outputs: what a trained teacher calls its labels without naming them (LABEL_0, ...): for data without any.
         unlabelled: a trained teacher answers, so labels need not be there: training ones (as with `labels`), nor any
             to evaluate with.
 
@@ -87,7 +89,7 @@ def load(
     """
     from ..tasks import TASKS
 
-    loaded = load_examples(spec, seed=seed, task=task, labels=labels, unlabelled=unlabelled)
+    loaded = load_examples(spec, seed=seed, task=task, labels=labels, outputs=outputs, unlabelled=unlabelled)
     pair = loaded.train.pairs is not None
     meaning = TASKS[loaded.task_type](labels=loaded.labels, pair=pair, **loaded.facts)
     return Dataset(loaded.train, loaded.eval, meaning, loaded.findings, loaded.warnings, loaded.unlabelled)
@@ -103,6 +105,7 @@ def load_eval(
     task: str = "auto",
     pair: bool | None = None,
     unlabelled: bool = False,
+    texts_only: bool = False,
 ) -> Examples:
     """Examples to measure a model on: all rows of a file, the evaluation part of `sample` or of a Hub data set.
 
@@ -110,6 +113,7 @@ def load_eval(
         labels: the model's label order; left out, the file's own.
         pair: whether the model takes two texts; the data must suit it.
         unlabelled: labels need not be there.
+        texts_only: labels are not looked at, whatever stands there.
 
     Raises:
         InputError: as `load`, and if a model for pairs gets single texts or the other way round.
@@ -119,9 +123,12 @@ def load_eval(
     )  # fmt: skip
     first, second, _ = _sources(path, spec)
     table = second or first
-    unlabelled = unlabelled or labels is not None
+    unlabelled = unlabelled or texts_only or labels is not None
     kind, _ = find_kind(table, spec, task=task, unlabelled=unlabelled)
-    wanted = Wanted(kind, labels or None, unlabelled, auto=task == "auto")
+    if texts_only and ((kind == "token-classification" and word_columns(table, spec) is None)
+                       or (kind == "question-answering" and not has_spans(table))):  # fmt: skip
+        kind = "classification"  # plain texts, or pairs in columns of other names, are read as such
+    wanted = Wanted(kind, labels or None, unlabelled, auto=task == "auto", texts_only=texts_only)
     read = _READERS[KINDS[kind].form](table, None, spec, wanted)
     if KINDS[kind].form == "texts":
         _suits(read.train, table.source, pair)
@@ -129,8 +136,8 @@ def load_eval(
 
 
 def load_examples(
-    spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None, unlabelled: bool = False,
-    preview: bool = False,
+    spec: DataSpec, *, seed: int, task: str = "auto", labels: Sequence[str] | None = None,
+    outputs: Sequence[str] = (), unlabelled: bool = False, preview: bool = False,
 ) -> Loaded:  # fmt: skip
     """`load` without torch; see there. A `preview` takes data without labels, or too small to evaluate on, as well."""
     train_table, own_eval, own_name = _sources(spec.train, spec)
@@ -144,9 +151,8 @@ def load_examples(
         findings.append(f"evaluation data: the data set's own part {own_name!r}")
     known = unlabelled or bool(labels)
     kind, words = find_kind(train_table, spec, task=task, unlabelled=known)
-    read = _READERS[KINDS[kind].form](
-        train_table, held_table, spec, Wanted(kind, labels or None, known or preview, task == "auto", preview)
-    )
+    wanted = Wanted(kind, labels or None, known or preview, task == "auto", preview, outputs)
+    read = _READERS[KINDS[kind].form](train_table, held_table, spec, wanted)
     findings += [*words, *read.columns.findings] if KINDS[kind].form == "texts" else words
     findings += read.findings
     warnings += [*read.columns.warnings, *read.warnings]

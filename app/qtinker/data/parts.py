@@ -24,6 +24,8 @@ class Wanted:
         unlabelled: labels need not be there.
         auto: nobody asked for this type by name.
         preview: it is only looked at: a single class is told, as a trained teacher may know others, not refused.
+        outputs: the names that nobody gave (LABEL_0, ...) to a trained teacher's outputs, for data without any label.
+        texts_only: labels are not looked at, whatever stands there.
     """
 
     kind: str
@@ -31,6 +33,8 @@ class Wanted:
     unlabelled: bool = False
     auto: bool = False
     preview: bool = False
+    outputs: Sequence[str] = ()
+    texts_only: bool = False
 
 
 @dataclass

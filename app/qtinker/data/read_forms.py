@@ -35,15 +35,15 @@ def read_words(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     Raises:
         InputError: the table holds no lists of words, or no tags, or tags that the model does not know.
     """
-    train = _sentences(first, spec)
-    other = None if held is None else _sentences(held, spec)
+    train = _sentences(first, spec, tagged=not wanted.texts_only)
+    other = None if held is None else _sentences(held, spec, tagged=not wanted.texts_only)
     if wanted.labels is not None:
         names = tuple(wanted.labels)
     else:
         present = label_names.order([*train.tags, *(other.tags if other else ())])
         if not present and not wanted.unlabelled:
             raise InputError(f"{first.source} has no tags.", "Name the column with --label-column.")
-        names = _tag_order(present)
+        names = _tag_order(present) if present else tuple(wanted.outputs)
     examples = _tagged(train, names, first.source)
     other_examples = None if other is None else _tagged(other, names, held.source if held else "")
     words = int(examples.labels.offsets[-1])
@@ -89,7 +89,7 @@ class _Sentences:
     dropped: int
 
 
-def _sentences(table: RawTable, spec: DataSpec) -> _Sentences:
+def _sentences(table: RawTable, spec: DataSpec, *, tagged: bool) -> _Sentences:
     found = word_columns(table, spec)
     if found is None:
         raise InputError(
@@ -99,7 +99,7 @@ def _sentences(table: RawTable, spec: DataSpec) -> _Sentences:
         )
     import pyarrow as pa
 
-    word_column, tag_column = found
+    word_column, tag_column = found if tagged else (found[0], None)
     if spec.label_column and tag_column is None:
         there = spec.label_column in table.columns
         raise InputError(
@@ -218,8 +218,8 @@ def read_spans(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     Raises:
         InputError: the table holds none, or an answer is not where it says.
     """
-    train, columns, dropped = _questions(first, spec)
-    other = None if held is None else _questions(held, spec)
+    train, columns, dropped = _questions(first, spec, answered=not wanted.texts_only)
+    other = None if held is None else _questions(held, spec, answered=not wanted.texts_only)
     if not wanted.unlabelled and not train.labelled.any():
         raise InputError(f"{first.source} has no answers.", "Give answers, or use a trained teacher.")
     assert train.pairs is not None
@@ -235,7 +235,7 @@ def read_spans(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     )  # fmt: skip
 
 
-def _questions(table: RawTable, spec: DataSpec) -> tuple[Examples, Columns, int]:
+def _questions(table: RawTable, spec: DataSpec, *, answered: bool) -> tuple[Examples, Columns, int]:
     if not has_spans(table):
         raise InputError(
             f"{table.source} has no questions with contexts and answers.",
@@ -247,7 +247,7 @@ def _questions(table: RawTable, spec: DataSpec) -> tuple[Examples, Columns, int]
         lower["question"], lower["context"], lower.get("answers"), available=tuple(table.columns),
         findings=["question, context and answers by name"],
     )  # fmt: skip
-    cells = [table.values(lower[name]) if name in lower else [None] * table.rows
+    cells = [table.values(lower[name]) if name in lower and (answered or name != "answers") else [None] * table.rows
              for name in ("question", "context", "answers")]  # fmt: skip
     questions, contexts, spans, answers, beside = [], [], [], [], 0
     for number, (question, context, cell) in enumerate(zip(*cells, strict=True), 1):

@@ -31,6 +31,8 @@ def read_texts(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
         labels=wanted.labels or (),
     )  # fmt: skip
     columns.available = tuple(first.columns)
+    if wanted.texts_only:
+        columns.label, columns.flags = None, []
     train = usable_rows(first, columns)
     other = None if held is None else usable_rows(held, same_columns(held, first, columns))
     if columns.label is None and wanted.labels is None and (wanted.preview or not wanted.unlabelled):
@@ -81,7 +83,7 @@ def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
     if wanted.labels is not None:
         names = tuple(wanted.labels)
     elif wanted.unlabelled and not any(value is not None for value in values):
-        names = ()
+        names = tuple(wanted.outputs)
     else:
         label_names.label_set(in_training, train.source, lone=wanted.preview)  # training alone must hold two classes
         found = label_names.label_set(values, train.source, lone=wanted.preview)
@@ -104,8 +106,10 @@ def _several(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
     delimiter = None if columns.flags else several.find_delimiter(train.labels)
     if delimiter is None and not columns.flags and wanted.labels:
         delimiter = several.known_delimiter(train.labels, wanted.labels)
-    lists = several.label_lists(train.labels, train.source, delimiter, wanted.labels or ())
-    other_lists = several.label_lists(held.labels, held.source, delimiter, wanted.labels or ()) if held else []
+    cells = [several.label_cells(part.labels, part.source, delimiter) for part in (train, held) if part]
+    places = several.hot_places([row for part in cells for row in part])
+    lists, *rest = (several.label_lists(part, places, wanted.labels or ()) for part in cells)
+    other_lists = rest[0] if rest else []
     warnings: list[str] = []
     known: Sequence[str]
     if wanted.labels is not None:
@@ -113,7 +117,7 @@ def _several(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
     elif columns.flags:
         known = columns.flags
     elif wanted.unlabelled and not any(each is not None for each in [*lists, *other_lists]):
-        known = ()
+        known = tuple(wanted.outputs)
     else:
         several.label_names(lists, train.source)
         known = several.label_names([*lists, *other_lists], train.source)

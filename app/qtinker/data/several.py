@@ -45,13 +45,8 @@ def delimiter_words(delimiter: str) -> str:
     return _NAMES[delimiter]
 
 
-def label_lists(
-    cells: Sequence[str | None], source: str, delimiter: str | None, known: Sequence[str] = ()
-) -> list[list[str] | None]:
-    """The labels of each cell; None where the cell is empty, [] where it says that none applies (`[]`).
-
-    Lists of 0 and 1 that are all equally long (multi-hot) name the places that hold a 1: by the label that is known
-    there, else by its number, from 0.
+def label_cells(cells: Sequence[str | None], source: str, delimiter: str | None) -> list[list[Any] | None]:
+    """What stands in each cell, taken apart; None where it is empty.
 
     Raises:
         InputError: a cell begins as a list and is none.
@@ -71,7 +66,17 @@ def label_lists(
             found.append(content)
         else:
             found.append(_parts(cell, delimiter) if delimiter else [cell])
-    if places := hot_places(found):
+    return found
+
+
+def label_lists(found: Sequence[list[Any] | None], places: int, known: Sequence[str] = ()) -> list[list[str] | None]:
+    """The labels of each cell that was taken apart; None where it was empty, [] where it said that none applies (`[]`).
+
+    Args:
+        places: of lists of 0 and 1 (`hot_places`), which name the places that hold a 1: by the label that is known
+            there, else by its number, from 0.
+    """
+    if places:
         names = known if len(known) == places else [str(place) for place in range(places)]
         return [None if row is None else [name for name, cell in zip(names, row, strict=True) if cell] for row in found]
     texts = [None if row is None else [_name_of(label) for label in row if label is not None] for row in found]
@@ -79,13 +84,19 @@ def label_lists(
 
 
 def hot_places(lists: Sequence[list[Any] | None]) -> int:
-    """How many labels lists of 0 and 1 are about, a place each; 0 where they are lists of names."""
+    """How many labels lists of 0 and 1 are about, a place each; 0 where they are lists of names.
+
+    Names do not repeat in a list, and nobody writes the same two in both orders.
+    """
     rows = [row for row in lists if row is not None]
     length = len(rows[0]) if rows else 0
     if length < 2 or any(len(row) != length for row in rows):
         return 0
     numbers = all(isinstance(cell, int | float) and cell in (0, 1) for row in rows for cell in row)
-    return length if numbers and any(len(set(row)) < length for row in rows) else 0
+    if not numbers:
+        return 0
+    orders = {tuple(row) for row in rows}
+    return length if orders >= {(0, 1), (1, 0)} or any(len({*row}) < length for row in orders) else 0
 
 
 def holds_lists(cells: Sequence[str | None]) -> bool:
