@@ -9,6 +9,9 @@ from .label_order import order_of
 
 NAMES = ("classifier", "score")
 """What transformers calls a classification head: GPT-2's is `score`, everyone else's `classifier`."""
+HEAD_NAMES = ("pooler", "classifier", "pre_classifier", "score", "qa_outputs", "cls", "lm_head", "vocab_transform",
+              "vocab_projector", "predictions")  # fmt: skip
+"""Modules of the head, which stay float."""
 
 
 def replace(model: Any, labels: Sequence[str], *, seed: int) -> None:

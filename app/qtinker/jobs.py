@@ -28,7 +28,7 @@ from .home import home, runs_dir
 from .runs import Run
 
 GRACE_S = 30.0
-COMMAND = (sys.executable, "-m", "qtinker.worker")
+COMMAND = (sys.executable, "-P", "-m", "qtinker.worker")
 _children: list[subprocess.Popen[bytes]] = []
 
 

@@ -134,8 +134,8 @@ def measure_in_child(job: Job, examples: Examples) -> Measurement:
         if job.threads:
             environment["OMP_NUM_THREADS"] = str(job.threads)
         child = subprocess.run(
-            [sys.executable, "-m", "qtinker.measure", str(folder)], env=environment, capture_output=True, text=True,
-            encoding="utf-8", errors="replace", check=False, stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", "qtinker.measure", str(folder)], env=environment, capture_output=True,
+            text=True, encoding="utf-8", errors="replace", check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if (folder / "error.json").is_file():
             problem = json.loads((folder / "error.json").read_text(encoding="utf-8"))
@@ -189,6 +189,7 @@ def time_model(runtime: Any, job: Job, examples: Examples, result: Measurement) 
         return
     order = np.argsort(np.resize(encoded.lengths, job.throughput_examples), kind="stable")
     groups = [order[start : start + job.batch_size] for start in range(0, len(order), job.batch_size)]
+    random.shuffle(groups)  # a slow model, whose time is over before the last, gets long ones too
     times = _timed(runtime, [batch(group) for group in groups])
     result.batch_latency_ms = _percentiles(times)
     result.examples_per_second = sum(len(group) for group in groups[: len(times)]) / sum(times)

@@ -56,7 +56,7 @@ def latencies(
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)
         child = subprocess.run(
-            [sys.executable, "-m", "qtinker.compare.probe", str(folder)], env=environment, capture_output=True,
+            [sys.executable, "-P", "-m", "qtinker.compare.probe", str(folder)], env=environment, capture_output=True,
             text=True, encoding="utf-8", errors="replace", check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if child.returncode or not (folder / "result.json").is_file():

@@ -66,6 +66,9 @@ def write(model: Any, tokenizer: Any, folder: Path, *, kind: str = "f16") -> dic
     writer = gguf.GGUFWriter(folder / FILE, "bert")
     _describe(writer, gguf, model.config, kind)
     _vocabulary(writer, tokenizer, state, int(model.config.vocab_size))
+    for name, value in normalization(state.get("normalizer")).items():
+        writer.add_bool(f"tokenizer.ggml.normalizer.{name}", value)
+    writer.add_token_type_count(int(model.config.type_vocab_size))
     wanted = gguf.GGMLQuantizationType[TYPES[kind]]
     plain = []
     for name, tensor in model.state_dict().items():
@@ -135,7 +138,6 @@ def _vocabulary(writer: Any, tokenizer: Any, state: dict[str, Any], size: int) -
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
-    writer.add_token_type_count(2)
     ids = (
         ("bos", tokenizer.cls_token_id), ("eos", tokenizer.sep_token_id), ("sep", tokenizer.sep_token_id),
         ("pad", tokenizer.pad_token_id), ("unk", tokenizer.unk_token_id), ("mask", tokenizer.mask_token_id),
@@ -143,6 +145,22 @@ def _vocabulary(writer: Any, tokenizer: Any, state: dict[str, Any], size: int) -
     for name, number in ids:
         if number is not None:
             getattr(writer, f"add_{name}_token_id")(number)
+
+
+def normalization(normalizer: dict[str, Any] | None) -> dict[str, bool]:
+    """Whether a tokenizer's normalizer lower-cases and strips accents: llama.cpp does both unless it is told."""
+    if normalizer is None:
+        return {"lowercase": False, "strip_accents": False}
+    parts = [normalization(part) for part in normalizer.get("normalizers", [])]
+    lowercase = normalizer["type"] == "Lowercase" or bool(normalizer.get("lowercase"))
+    accents = normalizer.get("strip_accents")  # BERT's left open: as it lower-cases
+    stripped = normalizer["type"] == "StripAccents" or (
+        lowercase and "strip_accents" in normalizer if accents is None else bool(accents)
+    )
+    return {
+        "lowercase": lowercase or any(part["lowercase"] for part in parts),
+        "strip_accents": stripped or any(part["strip_accents"] for part in parts),
+    }
 
 
 def write_q8(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:

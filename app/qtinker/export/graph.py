@@ -13,10 +13,6 @@ import torch
 
 from .. import checkpoint
 
-HEAD_NAMES = ("pooler", "classifier", "pre_classifier", "score", "qa_outputs", "cls", "lm_head", "vocab_transform",
-              "vocab_projector")  # fmt: skip
-"""Modules of the head, which stay float."""
-
 
 class Logits(torch.nn.Module):
     """A model with its head as a function of tensors, in the order of `names`."""

@@ -64,7 +64,7 @@ def make(
     meta = model_folder.read_meta(path)
     source_name = str(meta.get("name") or path.name)
     progress(f"Loading {source_name}")
-    runtime = TorchRuntime(path)
+    runtime = TorchRuntime(path, as_float=True)
     rows = rows_to_check(check_rows, runtime)
     max_length = runtime.max_length
     source_logits = logits_of(runtime, rows, max_length=max_length)
@@ -128,6 +128,11 @@ def refuse_foreign(path: Path, form: Format) -> None:
         raise InputError(
             f"{name} is quantized by torchao, whose tensors {form.name} can't hold.",
             f"Quantize its source for that engine: python3 app quantize MODEL --scheme {scheme} --engine {engine}",
+        )
+    if form.name == "torch-export" and config.get("model_type") == "mobilebert":
+        raise InputError(
+            "torch.export can't take MobileBERT, which reads each token with its neighbours, for texts of any length.",
+            "Export it to onnx or openvino instead.",
         )
 
 

@@ -20,8 +20,13 @@ def convert(model: Any, tokenizer: Any) -> Any:
 
     openvino = extras.load("openvino", "openvino")
     graph = Logits(model).eval()
-    with quiet(), torch.no_grad():
-        converted = openvino.convert_model(graph, example_input=example_inputs(graph, tokenizer))
+    cached = getattr(model.config, "use_cache", None)
+    model.config.use_cache = False  # what GPT-2 keeps for the next token OpenVINO can't hold
+    try:
+        with quiet(), torch.no_grad():
+            converted = openvino.convert_model(graph, example_input=example_inputs(graph, tokenizer))
+    finally:
+        model.config.use_cache = cached
     for port, name in zip(converted.inputs, graph.names, strict=True):
         port.get_tensor().set_names({name})
         port.get_node().set_partial_shape(openvino.PartialShape([-1, -1]))
@@ -31,10 +36,10 @@ def convert(model: Any, tokenizer: Any) -> Any:
     return converted
 
 
-def save(converted: Any, folder: Path, *, halve: bool = False) -> None:
-    """Write `openvino_model.xml` and `.bin`, weights in the precision they have; `halve`: float ones in half."""
+def save(converted: Any, folder: Path) -> None:
+    """Write `openvino_model.xml` and `.bin`, weights in the precision they have."""
     openvino = extras.load("openvino", "openvino")
-    openvino.save_model(converted, folder / FILE, compress_to_fp16=halve)
+    openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
 
 
 def write(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:

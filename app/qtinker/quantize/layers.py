@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from .. import model_folder
 from ..errors import InputError
+from ..heads import HEAD_NAMES
 from ..runtime import extras
 
 if TYPE_CHECKING:
@@ -154,6 +155,6 @@ def part_of(name: str) -> str:
     words = re.split(r"[./]", name)
     if any(word in ("embeddings", "wte", "wpe", "embed_tokens") for word in words):
         return "embeddings"
-    if any(word in ("pooler", "classifier", "pre_classifier", "score", "cls", "qa_outputs") for word in words):
+    if any(word in HEAD_NAMES for word in words):
         return "head"
     return "encoder"

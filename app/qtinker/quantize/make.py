@@ -102,7 +102,7 @@ class Attempt:
         scheme, device, path = self.scheme, self.device, self.path
         meta = model_folder.read_meta(path)
         self.progress(f"Loading {self.source_name}")
-        runtime = TorchRuntime(path, device="cpu")
+        runtime = TorchRuntime(path, device="cpu", as_float=True)
         rows = rows_to_check(self.check_rows, runtime)
         max_length = runtime.max_length
         source_logits = logits_of(runtime, rows, max_length=max_length)

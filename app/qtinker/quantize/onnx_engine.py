@@ -7,6 +7,7 @@ head is left alone.
 
 from __future__ import annotations
 
+import ast
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..export import onnx_format
-from ..export.graph import HEAD_NAMES, quiet
+from ..export.graph import quiet
+from ..heads import HEAD_NAMES
 from ..runtime import extras
 from ..runtime.onnx import FILE
 from .layers import FEWEST_ROWS
+
+ONE_A_TOKEN = ("classifier", "qa_outputs", "score")
+"""Heads that answer token by token, with a few outputs each."""
 
 
 def quantize_model(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
@@ -34,11 +39,7 @@ def quantize_model(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
         # Shapes noted by the exporter contradict those that the quantizer infers, and it gives up.
         del graph.graph.value_info[:]
         tables = pack_tables(onnx, graph.graph)
-        heads = [
-            node.name
-            for node in graph.graph.node
-            if any(part in HEAD_NAMES for given in node.input for part in given.split("."))
-        ]
+        heads = [node.name for node in graph.graph.node if in_head(node)]
         with quiet():
             quantization.quantize_dynamic(
                 graph, folder / FILE, per_channel=True, weight_type=quantization.QuantType.QInt8,
@@ -47,6 +48,15 @@ def quantize_model(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
                 nodes_to_exclude=heads + [f"{head}_MatMul" for head in heads],
             )  # fmt: skip
     return {"opset": onnx_format.OPSET, "activations": "int8, one scale a batch", "tables": tables}
+
+
+def in_head(node: Any) -> bool:
+    """Whether a node computes for the head: by a weight's name, else (the exporter turns some round and numbers them)
+    by the modules that it is of; but not the matrix of a masked language model's words, as large as the embeddings."""
+    scopes = next((each.value for each in node.metadata_props if each.key == "pkg.torch.onnx.name_scopes"), "[]")
+    modules = {part for scope in ast.literal_eval(scopes) for part in scope.split(".")}
+    named = any(part in HEAD_NAMES for given in node.input for part in given.split("."))
+    return named or bool(modules & set(ONE_A_TOKEN))
 
 
 def pack_tables(onnx: Any, graph: Any) -> int:

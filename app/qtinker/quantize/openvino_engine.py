@@ -14,7 +14,8 @@ import numpy as np
 
 from ..data import Examples, collate, encode
 from ..export import openvino_format
-from ..export.graph import HEAD_NAMES, quiet
+from ..export.graph import quiet
+from ..heads import HEAD_NAMES
 from ..runtime import extras
 from .layers import group_size, select_layers
 from .schemes import Scheme
@@ -64,7 +65,7 @@ def quantize_model(runtime: Any, scheme: Scheme, folder: Path, *, calibration: E
     if scheme.name == "int8-dynamic":
         converted.set_rt_info(str(DYNAMIC_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
         notes["activations"] = f"int8, one scale for {DYNAMIC_GROUP} values of a token"
-    openvino_format.save(converted, folder, halve=scheme.bits == 4)
+    openvino_format.save(converted, folder)
     return notes
 
 

@@ -95,7 +95,7 @@ SCHEMES: dict[str, Scheme] = {
             group=GROUP,
             touches=f"{_LAYERS}: 4 bits a weight, packed, with a 2-byte scale for each group of {GROUP} weights (fewer "
             f"where {GROUP} does not divide the widths), and a 4-bit zero point where the answers keep closer with it",
-            keeps=_KEEPS + " (pooler and classifier are written in half precision, by openvino all of these)",
+            keeps=_KEEPS + " (pooler and classifier are written in half precision by compressed-tensors)",
             size="half a byte a weight + 2 or 2.5 bytes a group",
             needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate, but with "
             "--data FILE (32 rows or more) openvino's weights are chosen by GPTQ, which loses less at the same size",
@@ -158,7 +158,7 @@ SCHEMES: dict[str, Scheme] = {
             bits=4,
             group=GROUP,
             touches=f"{_LAYERS}: 4 bits a weight, sixteen values spread as a normal distribution is, a scale a group",
-            keeps=_KEEPS + " (written in half precision)",
+            keeps=_KEEPS,
             size="half a byte a weight + 2 bytes a group",
             needs="openvino; nothing to calibrate",
             suits="4 bits where weights are normally distributed and zero points are not wanted",

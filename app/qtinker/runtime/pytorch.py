@@ -20,11 +20,15 @@ logging.getLogger("torchao").setLevel(logging.ERROR)
 
 
 class TorchRuntime(Runtime):
-    """A Hugging Face folder, loaded as `from_pretrained` does."""
+    """A Hugging Face folder, loaded as `from_pretrained` does.
+
+    Args:
+        as_float: compute in float32 what is stored in 16 bits too, even where those are faster: for what is made of it.
+    """
 
     engine = "torch"
 
-    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, as_float: bool = False) -> None:
         super().__init__(path, with_tokenizer=False)
         if checkpoint.task_in(path) is None:
             raise untrained(self.name)
@@ -35,7 +39,7 @@ class TorchRuntime(Runtime):
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
         dtype = getattr(torch, str(self.config.get("dtype")), None)
-        if dtype in (torch.bfloat16, torch.float16) and computes_faster(dtype, self.device):
+        if not as_float and dtype in (torch.bfloat16, torch.float16) and computes_faster(dtype, self.device):
             self.model.to(dtype)
         if self.device.type == "cpu":
             speed_up(self.model)

@@ -74,7 +74,7 @@ class Child:
         cache_dir().mkdir(parents=True, exist_ok=True)
         with (cache_dir() / "answerer.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "qtinker.ui.answerer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, "-P", "-m", "qtinker.ui.answerer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=log, text=True, encoding="utf-8", env=tasks.environment(), **tasks.apart(),
             )  # fmt: skip
         lines: queue.Queue[str] = queue.Queue()

@@ -21,7 +21,7 @@ def main(folder: Path) -> int:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         child = subprocess.Popen(
-            [sys.executable, "-m", request["module"], *request["arguments"]],
+            [sys.executable, "-P", "-m", request["module"], *request["arguments"]],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -77,7 +77,7 @@ def start(
     }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     child = subprocess.Popen(
-        [sys.executable, "-m", "qtinker.ui.child", str(folder)],
+        [sys.executable, "-P", "-m", "qtinker.ui.child", str(folder)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), **apart(),
     )  # fmt: skip
     _started.append(child)
