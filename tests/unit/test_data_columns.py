@@ -158,6 +158,28 @@ def test_labels_as_numbers_are_ordered_by_size_and_written_one_way():
     assert label_set(values, "data.csv").names == ("0", "1", "2", "10")
 
 
+CODES = ["1.1", "1.2", "1.9", "1.10", "1.11", "2", "2.1", "2.10"]
+
+
+def test_codes_that_are_equal_as_numbers_stay_different_classes():
+    assert canonical(CODES) == CODES and canonical([*CODES, "2.0", "-100.0"])[-2:] == ["2", None]
+    (warning,) = label_set(CODES, "x").warnings
+    assert warning.startswith("The labels '1.1', '1.10' are equal as numbers, and count as different ones.")
+    assert canonical(["1.9", "1.10"]) == ["1.9", "1.10"]  # without a 1.1 as well
+    assert canonical(CODES, ["1.10", "2.10"])[-2:] == ["1.10", "2.10"]  # a few of them, to measure on
+    assert canonical(["1.10", "2.10"], known=CODES) == ["1.10", "2.10"]
+    assert aligned(["1.10", "1.1", "2.0"], CODES, "x")[0].tolist() == [3, 0, 5]
+    with pytest.raises(InputError, match=r"does not know: '1.10'"):  # it never learned to tell it from 1.1
+        aligned(["1.1", "1.10"], ["1.1", "1.2"], "x")
+
+
+def test_a_number_is_one_class_however_files_write_it():
+    assert canonical(["0.5", "1.0"], ["0.50", "1.00"], [".50"]) == ["0.5", "1", "0.5", "1", "0.5"]
+    assert canonical(["01", "1", "1.0", "1e0", "2"]) == ["1", "1", "1", "1", "2"]
+    assert aligned(["0.5", "1"], ["0.50", "1.00"], "x")[0].tolist() == [0, 1]
+    assert label_set(canonical(["0.5", "1.0", "1"]), "x").warnings == []
+
+
 def test_labels_as_words():
     assert canonical(["b", "None", "null", "NaN", " a "]) == ["b", "None", None, None, "a"]
     assert order({"b", "B", "10", "a"}) == ("10", "B", "a", "b")
