@@ -119,6 +119,38 @@ def test_other_lists_are_no_labels(tmp_path):
         load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1)
 
 
+def test_words_beside_whole_texts_are_an_extra(tmp_path):
+    rows = [{"text": f"this is text {i}", "tokens": ["this", "is", f"{i}"], "label": "ab"[i % 2]} for i in range(20)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    for how in ({}, {"text_column": "text", "label_column": "label"}):
+        for task in ("auto", "classification"):
+            found = load(DataSpec(train=str(path), **how), seed=0, task=task)
+            assert found.task.labels == ("a", "b") and found.train.texts[0].startswith("this is text")
+    tagged = [row | {"tags": ["O", "O", "B-number"]} for row in rows]
+    path.write_text("\n".join(map(json.dumps, tagged)), encoding="utf-8")
+    assert load(DataSpec(train=str(path)), seed=0).task.type == "token-classification"
+    assert load(DataSpec(train=str(path), text_column="text", label_column="label"), seed=0).task.labels == ("a", "b")
+    bare = tmp_path / "more.jsonl"  # without tags words are what sentences to learn from need
+    bare.write_text('{"text": "whole", "tokens": ["two", "words"]}\n', encoding="utf-8")
+    assert load(DataSpec(train=str(path), unlabelled=[str(bare)]), seed=0).train.texts[-1] == "two words"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_questions_and_contexts_with_a_label_are_pairs(tmp_path, named):
+    header = f"question,context,{'verdict' if named else 'label'}"
+    rows = [f"what is number {i} about,it is about the number {i},{'yes' if i % 2 else 'no'}" for i in range(20)]
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join([header, *rows]), encoding="utf-8")
+    found = load(DataSpec(train=str(path), label_column="verdict" if named else None), seed=0)
+    assert found.task.type == "classification" and found.task.pair and found.task.labels == ("no", "yes")
+    assert found.train.pairs is not None and found.train.pairs[0].startswith("it is about")
+    bare = tmp_path / "b.csv"
+    bare.write_text("\n".join(row.rpartition(",")[0] for row in [header, *rows]), encoding="utf-8")
+    asked = load(DataSpec(train=str(bare)), seed=0, labels=(), unlabelled=True)
+    assert asked.task.type == "question-answering"
+
+
 def test_two_possible_labels_are_said():
     found = find_columns(table(text=TEXTS, farbe=list("ab") * 6, form=list("cd") * 6))
     assert found.label == "farbe" and "'form' could be it too" in found.warnings[0]

@@ -60,7 +60,7 @@ def _words_for_numbers(table: RawTable, spec: DataSpec) -> InputError | None:
 
 
 def _refuse_words(table: RawTable, spec: DataSpec, wanted: Wanted) -> None:
-    found = word_columns(table, spec)
+    found = word_columns(table, spec, asked=False)
     if found is None or wanted.kind == "multi-label":
         return
     raise InputError(
