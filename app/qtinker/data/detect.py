@@ -92,16 +92,21 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
     columns = texts_columns(table, spec, task="auto")
     if columns.label is None and table.header:
         columns = texts_columns(table, spec, task="regression")
-        if columns.label is not None and not looks_like_scores(table.head(columns.label, _SAMPLE)):
-            columns.label = None
+        if columns.label is not None:
+            cells = table.head(columns.label, _SAMPLE)
+            if not looks_like_scores(with_points(cells) or cells):
+                columns.label = None
     if columns.label is None:
         return "classification", []
     if columns.label in table.listed:
         return "multi-label", [f"task: multi-label (lists of labels in {columns.label!r})"]
     cells = table.head(columns.label, _SAMPLE)
     points = with_points(cells)
-    if looks_like_scores(points or cells):
-        return "regression", [f"task: regression ({columns.label!r} holds numbers that are no classes)"]
+    if looks_like_scores(points or cells) and not (points and several.are_numbered(cells)):
+        found = f"{columns.label!r} holds numbers that are no classes"
+        if points and several.find_delimiter(cells):
+            found += ", with a decimal comma; if these are several labels each: --task multi-label"
+        return "regression", [f"task: regression ({found})"]
     whole = points is not None and all(float(cell).is_integer() for cell in points if cell is not None)
     if not whole and (delimiter := several.find_delimiter(cells)):
         if several.holds_lists(cells):
