@@ -357,6 +357,29 @@ def test_what_giving_the_same_answer_always_scores():
     assert chance.baseline(tasks.QuestionAnswering(), asked, "exact_match") == 0.0
 
 
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "subset_accuracy"])
+def test_the_best_of_the_commonest_labels_is_that_of_all_tried_one_by_one(metric):
+    random = np.random.default_rng(0)
+    for share in (0.05, 0.4, 0.9):
+        labels = (random.random((60, 7)) < share * random.random(7)).astype(np.float32)
+        labels[:, 3] = labels[:, 2]  # equally common
+        labels[::9] = np.nan
+        task = tasks.MultiLabel(tuple("abcdefg"))
+        order = np.argsort(-np.nansum(labels, axis=0), kind="stable")
+        each = [np.tile(np.isin(np.arange(7), order[:kept]), (60, 1)) for kept in range(1, 8)]
+        best = max(task.metrics(answers, labels)[metric] for answers in each)
+        assert chance.baseline(task, Examples(["x"] * 60, None, labels), metric) == pytest.approx(best, abs=1e-12)
+
+
+def test_many_labels_are_not_tried_one_by_one(monkeypatch):
+    monkeypatch.setattr(tasks.MultiLabel, "metrics", None)  # a thousand times, of 2,000 texts: half a minute
+    labels = np.zeros((2000, 1000), np.float32)
+    labels[:, :3], labels[:500, 3:] = 1, 1
+    task = tasks.MultiLabel(tuple(map(str, range(1000))))
+    best = max(2 * 6000 / (6000 + labels.sum()), 2 * labels.sum() / (2_000_000 + labels.sum()))
+    assert chance.baseline(task, Examples(["x"] * 2000, None, labels), "micro_f1") == pytest.approx(best)
+
+
 def test_what_guessing_the_commonest_token_always_finds():
     tokens = np.array([1, 5, 5, 6, 2, 1, 5, 7, 7, 2, 0])  # 1 and 2 begin and end, 0 pads; 5 is three of six
     assert chance.commonest_token(tokens, [0, 1, 2, 99]) == 0.5

@@ -119,6 +119,38 @@ def test_other_lists_are_no_labels(tmp_path):
         load(DataSpec(train=str(tmp_path / "a.jsonl")), seed=1)
 
 
+def test_words_beside_whole_texts_are_an_extra(tmp_path):
+    rows = [{"text": f"this is text {i}", "tokens": ["this", "is", f"{i}"], "label": "ab"[i % 2]} for i in range(20)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    for how in ({}, {"text_column": "text", "label_column": "label"}):
+        for task in ("auto", "classification"):
+            found = load(DataSpec(train=str(path), **how), seed=0, task=task)
+            assert found.task.labels == ("a", "b") and found.train.texts[0].startswith("this is text")
+    tagged = [row | {"tags": ["O", "O", "B-number"]} for row in rows]
+    path.write_text("\n".join(map(json.dumps, tagged)), encoding="utf-8")
+    assert load(DataSpec(train=str(path)), seed=0).task.type == "token-classification"
+    assert load(DataSpec(train=str(path), text_column="text", label_column="label"), seed=0).task.labels == ("a", "b")
+    bare = tmp_path / "more.jsonl"  # without tags words are what sentences to learn from need
+    bare.write_text('{"text": "whole", "tokens": ["two", "words"]}\n', encoding="utf-8")
+    assert load(DataSpec(train=str(path), unlabelled=[str(bare)]), seed=0).train.texts[-1] == "two words"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_questions_and_contexts_with_a_label_are_pairs(tmp_path, named):
+    header = f"question,context,{'verdict' if named else 'label'}"
+    rows = [f"what is number {i} about,it is about the number {i},{'yes' if i % 2 else 'no'}" for i in range(20)]
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join([header, *rows]), encoding="utf-8")
+    found = load(DataSpec(train=str(path), label_column="verdict" if named else None), seed=0)
+    assert found.task.type == "classification" and found.task.pair and found.task.labels == ("no", "yes")
+    assert found.train.pairs is not None and found.train.pairs[0].startswith("it is about")
+    bare = tmp_path / "b.csv"
+    bare.write_text("\n".join(row.rpartition(",")[0] for row in [header, *rows]), encoding="utf-8")
+    asked = load(DataSpec(train=str(bare)), seed=0, labels=(), unlabelled=True)
+    assert asked.task.type == "question-answering"
+
+
 def test_two_possible_labels_are_said():
     found = find_columns(table(text=TEXTS, farbe=list("ab") * 6, form=list("cd") * 6))
     assert found.label == "farbe" and "'form' could be it too" in found.warnings[0]
@@ -156,6 +188,28 @@ def test_labels_as_numbers_are_ordered_by_size_and_written_one_way():
     values = canonical(["10", "1.0", " 0 ", "1", "", None, "nan", "-100", "2"])
     assert values == ["10", "1", "0", "1", None, None, None, None, "2"]
     assert label_set(values, "data.csv").names == ("0", "1", "2", "10")
+
+
+CODES = ["1.1", "1.2", "1.9", "1.10", "1.11", "2", "2.1", "2.10"]
+
+
+def test_codes_that_are_equal_as_numbers_stay_different_classes():
+    assert canonical(CODES) == CODES and canonical([*CODES, "2.0", "-100.0"])[-2:] == ["2", None]
+    (warning,) = label_set(CODES, "x").warnings
+    assert warning.startswith("The labels '1.1', '1.10' are equal as numbers, and count as different ones.")
+    assert canonical(["1.9", "1.10"]) == ["1.9", "1.10"]  # without a 1.1 as well
+    assert canonical(CODES, ["1.10", "2.10"])[-2:] == ["1.10", "2.10"]  # a few of them, to measure on
+    assert canonical(["1.10", "2.10"], known=CODES) == ["1.10", "2.10"]
+    assert aligned(["1.10", "1.1", "2.0"], CODES, "x")[0].tolist() == [3, 0, 5]
+    with pytest.raises(InputError, match=r"does not know: '1.10'"):  # it never learned to tell it from 1.1
+        aligned(["1.1", "1.10"], ["1.1", "1.2"], "x")
+
+
+def test_a_number_is_one_class_however_files_write_it():
+    assert canonical(["0.5", "1.0"], ["0.50", "1.00"], [".50"]) == ["0.5", "1", "0.5", "1", "0.5"]
+    assert canonical(["01", "1", "1.0", "1e0", "2"]) == ["1", "1", "1", "1", "2"]
+    assert aligned(["0.5", "1"], ["0.50", "1.00"], "x")[0].tolist() == [0, 1]
+    assert label_set(canonical(["0.5", "1.0", "1"]), "x").warnings == []
 
 
 def test_labels_as_words():

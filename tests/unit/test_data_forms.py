@@ -10,6 +10,7 @@ import tiny
 from data_files import CONLL, csv_of, kind_of, scored, written
 from qtinker import data
 from qtinker.data import Examples
+from qtinker.data.loading import load_examples
 from qtinker.data.windows import lost_answers
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
@@ -46,6 +47,19 @@ def test_squads_json(tmp_path):
     table = csv_of(tmp_path / "c.csv", "text,label", ["some text here,a", "other text here,b"])
     with pytest.raises(InputError, match=r"no questions with contexts.*--task classification"):
         data.load(DataSpec(train=table), seed=0, task="question-answering")
+
+
+def test_the_questions_about_a_single_context_are_split_by_the_share_asked_for(tmp_path):
+    for start, more in ((13, {}), (None, {"labels": (), "unlabelled": True})):
+        asked = [question(f"what was it {i}", start or 0) for i in range(40)]
+        if start is None:
+            asked = [{"id": "1", "question": each["question"]} for each in asked]
+        spec = DataSpec(train=squad(tmp_path, asked), eval_fraction=0.25)
+        loaded = load_examples(spec, seed=0, task="question-answering", **more)
+        assert (len(loaded.train), len(loaded.eval)) == (30, 10)
+        assert "evaluation data: 10 of 40 examples split off by seed 0" in loaded.findings
+        again = load_examples(spec, seed=1, task="question-answering", **more)
+        assert list(again.eval.texts) != list(loaded.eval.texts)
 
 
 def test_a_long_context_gives_windows_that_share_tokens():

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from data_files import csv_of, kind_of, scored, written
 from qtinker import data
+from qtinker.data import scores, several
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
 
@@ -42,6 +43,35 @@ def test_decimal_commas_are_numbers_and_no_lists(tmp_path, digits):
     assert kind_of(scored(tmp_path, name="label", values=stars)).task_type == "classification"
     several = [f'"{",".join(str(n) for n in range(i % 3, 3))}"' for i in range(60)]  # 0,1,2 and 1,2 and 2
     assert kind_of(scored(tmp_path, name="labels", values=several)).task_type == "multi-label"
+
+
+def test_numbers_of_labels_and_numbers_with_a_decimal_comma_are_told_apart(tmp_path):
+    labels = [f'"{i % 28},{i % 28 + i % 5 + 1}"' if i % 4 == 0 and i % 28 < 22 else i % 28 for i in range(200)]
+    found = kind_of(scored(tmp_path, name="labels", values=labels))
+    assert found.task_type == "multi-label" and len(found.labels) == 28
+    halves = [f'"{i % 10},5"' if i % 2 else i % 10 for i in range(200)]  # in order as labels are, but for 7,5 and 9,5
+    tenths = [f'"{i % 40 // 10},{i % 10}"' if i % 10 else i % 40 // 10 for i in range(200)]
+    quarters = [f'"0,{i}"' if i % 10 else i // 100 for i in range(1, 101)]
+    assert kind_of(scored(tmp_path, values=tenths)).task_type == "regression"
+    assert kind_of(scored(tmp_path, values=quarters)).task_type == "regression"
+    assert not several.are_numbered([str(cell).strip('"') for cell in halves])
+    assert any("if these are several labels each: --task multi-label" in line
+               for line in kind_of(scored(tmp_path, values=tenths)).findings)  # fmt: skip
+
+
+def test_a_decimal_comma_is_found_under_any_name(tmp_path):
+    values = [f'"{i},5"' for i in range(40)]
+    found = kind_of(scored(tmp_path, name="price", values=values))
+    assert found.task_type == "regression" and found.columns.label == "price"
+
+
+def test_commas_between_thousands_are_no_decimal_ones(tmp_path):
+    prices = [f'"{900 + 37 * i:,}"' for i in range(60)]
+    for task in ("auto", "regression"):
+        with pytest.raises(InputError, match=r"such as '1,011', and none in others, such as '900': .* thousands"):
+            data.load(DataSpec(train=scored(tmp_path, name="price", values=prices)), seed=0, task=task)
+    for fine in (["1,125", "0,5", "2"], ["0,125", "1"], ["1,096", "7,261"], ["1096", "959"]):
+        assert scores.scores(fine, "x")[0] == pytest.approx(float(fine[0].replace(",", ".")))
 
 
 def test_numbers_with_gaps_in_words_are_numbers(tmp_path):

@@ -36,6 +36,22 @@ def test_delimiters_and_encodings(tmp_path, delimiter, encoding):
     assert rows_of(table) == ROWS
 
 
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "sep=\t", "sep=^"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_line_that_tells_excel_the_delimiter_is_no_row(tmp_path, first, end):
+    delimiter = first.strip('"')[-1]
+    rows = [("text", "label", "note"), ("a, b, c", "x", "1"), ("d, e, f", "y", "2")]
+    lines = [first, *map(delimiter.join, rows)]
+    for name in ("some.csv", "some"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + end.join(lines).encode())
+        if name == "some.csv" or delimiter != "^":  # without a suffix a table has one of the usual delimiters
+            table = read_file(tmp_path / name)
+            assert table.header and [tuple(table.columns), *rows_of(table)] == rows
+    (tmp_path / "bad.csv").write_bytes(end.join([*lines, f"a{delimiter}b"]).encode())
+    with pytest.raises(InputError, match="line 5: 2 fields where the first row has 3"):
+        read_file(tmp_path / "bad.csv")
+
+
 def test_bytes_that_windows_does_not_define_are_latin_1(tmp_path):
     (tmp_path / "a.csv").write_bytes("text,label\nfür \x81 alle,a\nund gut,b\n".encode("latin-1"))
     table = read_file(tmp_path / "a.csv")
@@ -85,6 +101,14 @@ def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else(tmp_path):
     assert table.values("text")[0] == "Straße 0 über Köln"
     assert table.values("text")[-1] == "bad \ufffd byte"
     assert any("1 bytes are no valid UTF-8" in warning for warning in table.warnings)
+
+
+def test_broken_bytes_below_a_byte_order_mark_are_told(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext,label\ngr\xfcn,a\nblau,b\n")
+    table = read_file(tmp_path / "a.csv")
+    assert list(table.columns) == ["text", "label"] and table.values("text") == ["gr\ufffdn", "blau"]
+    assert table.warnings == ["1 bytes are no valid UTF-8 and were replaced by U+FFFD."]
+    assert "encoding: UTF-8 with BOM" in table.findings
 
 
 def test_glue_quotes_are_plain_characters(tmp_path):

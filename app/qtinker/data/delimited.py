@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO
@@ -26,6 +26,8 @@ _NAME = re.compile(r"(?!.*[.!?]$)(\S+ ?){0,4}")
 _LONGEST_NAME = 80
 _REPEATS = 8
 """How often each value of a column must come on average, for a first cell that never comes again to be its name."""
+_SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?(\r\n?|\n)(?=\s*\S)', re.IGNORECASE)
+"""The line that tells Excel the delimiter, before the header, where rows follow."""
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 Open = Callable[[], AbstractContextManager[IO[str]]]
@@ -52,6 +54,8 @@ class _Look:
 
 def is_table(start: str, delimiter: str) -> bool:
     """Whether the beginning of a file is a table with this delimiter: several rows, all with as many fields."""
+    if match := _SEP.match(start):
+        start = start[match.end() :]
     counts = _field_counts(start, delimiter, csv.QUOTE_MINIMAL) or _field_counts(start, delimiter, csv.QUOTE_NONE)
     plain = _field_counts(start, delimiter, csv.QUOTE_NONE)
     return any(len(some) > 1 and some[0] > 1 and len(set(some)) == 1 for some in (counts, plain))
@@ -69,8 +73,11 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
         InputError: rows of unequal length, an unclosed quote, or a header without rows; with the line.
     """
     csv.field_size_limit(_MOST_CHARACTERS)
-    delimiter = _find_delimiter(start, prefer)
-    quoting, strict, warnings = _find_quoting(source, reopen, delimiter)
+    told = _SEP.match(start)
+    delimiter = told[1] if told else _find_delimiter(start, prefer)
+    if told:
+        start, reopen = start[told.end() :], _below_first_line(reopen)
+    quoting, strict, warnings = _find_quoting(source, reopen, delimiter, above=1 if told else 0)
     with reopen() as file:
         rows = (row for row in csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict) if row)  # type: ignore[arg-type]
         beginning = list(islice(rows, _SAMPLE_ROWS))
@@ -83,7 +90,7 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
         raise InputError(f"{source} has a header and no rows.", "Add examples below the header.")
     width = len(names)
     findings = [
-        f"format: {width} columns separated by {_NAMES[delimiter]}" if width > 1 else "format: one column",
+        f"format: {width} columns separated by {_name(delimiter)}" if width > 1 else "format: one column",
         f"header: {'yes' if header else 'none'} ({reason})",
     ]
     warnings += [
@@ -93,6 +100,22 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
     if quoting == csv.QUOTE_NONE and '"' in start:
         findings.append("quotes: plain characters, as in GLUE's files")
     return RawTable(source, builder.finish(), header, findings, warnings)
+
+
+def _name(delimiter: str) -> str:
+    return _NAMES.get(delimiter, repr(delimiter))
+
+
+def _below_first_line(reopen: Open) -> Open:
+    """`reopen` without the first line of the text."""
+
+    @contextmanager
+    def below() -> Iterator[IO[str]]:
+        with reopen() as file:
+            file.readline()
+            yield file
+
+    return below
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
@@ -156,17 +179,21 @@ def _find_delimiter(start: str, prefer: str) -> str:
     return max(scores, key=lambda delimiter: scores[delimiter]) if scores else prefer
 
 
-def _find_quoting(source: str, reopen: Open, delimiter: str) -> tuple[int, bool, list[str]]:
-    """How quotes are meant, by parsing the whole file each way: quoting, strictness, warnings."""
-    plain = _look(reopen, delimiter, csv.QUOTE_NONE, strict=False)
-    quoted = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=True)
+def _find_quoting(source: str, reopen: Open, delimiter: str, *, above: int) -> tuple[int, bool, list[str]]:
+    """How quotes are meant, by parsing the whole file each way: quoting, strictness, warnings.
+
+    Args:
+        above: lines of the file that `reopen` leaves out, before the others.
+    """
+    plain = _look(reopen, delimiter, csv.QUOTE_NONE, strict=False, above=above)
+    quoted = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=True, above=above)
     if quoted.clean:
         either = plain.clean and plain.fields == quoted.fields and plain.rows != quoted.rows
         if not either or (plain.fields == 1 and _hold_lines(reopen, delimiter)):
             return csv.QUOTE_MINIMAL, True, []
     if plain.clean:
         return csv.QUOTE_NONE, False, []
-    loose = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=False)
+    loose = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=False, above=above)
     if loose.clean and quoted.error and "end of data" not in quoted.error:
         return csv.QUOTE_MINIMAL, False, [
             f"Line {quoted.error_line}: a quote inside a quoted cell is not doubled; read as well as it can be."
@@ -180,7 +207,7 @@ def _find_quoting(source: str, reopen: Open, delimiter: str) -> tuple[int, bool,
     more = f" ({worst.bad_rows} such rows)" if worst.bad_rows > 1 else ""
     raise InputError(
         f"{source}, line {worst.bad_line}: {worst.bad_fields} fields where the first row has {worst.fields}{more}.",
-        f"Quote cells that hold a {_NAMES[delimiter]}, "
+        f"Quote cells that hold a {_name(delimiter)}, "
         + (
             "or remove the row."
             if quoted.rows == plain.rows
@@ -210,11 +237,11 @@ def _hold_lines(reopen: Open, delimiter: str) -> bool:
     return whole >= opened or unquoted <= 1  # a header may go without
 
 
-def _look(reopen: Open, delimiter: str, quoting: int, *, strict: bool) -> _Look:
+def _look(reopen: Open, delimiter: str, quoting: int, *, strict: bool, above: int) -> _Look:
     look = _Look(quoting, strict)
     with reopen() as file:
         reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]
-        done = 0
+        done = above
         try:
             for row in reader:
                 if row:
@@ -224,7 +251,7 @@ def _look(reopen: Open, delimiter: str, quoting: int, *, strict: bool) -> _Look:
                         look.bad_rows += 1
                         if not look.bad_line:
                             look.bad_line, look.bad_fields = done + 1, len(row)
-                done = reader.line_num
+                done = above + reader.line_num
         except csv.Error as error:
             look.error, look.error_line = str(error), done + 1
     return look

@@ -10,6 +10,7 @@ from ..spec import DataSpec
 from . import several
 from .columns import Columns, find_columns
 from .labels import looks_like_scores, with_points
+from .names import TEXT_NAMES
 from .table import RawTable
 
 WORD_COLUMNS = (
@@ -20,10 +21,17 @@ WORD_COLUMNS = (
 _SAMPLE = 2000
 
 
-def word_columns(table: RawTable, spec: DataSpec) -> tuple[str, str | None] | None:
-    """The columns with lists of words and of tags; None where the table has no such lists."""
+def word_columns(table: RawTable, spec: DataSpec, *, asked: bool = True) -> tuple[str, str | None] | None:
+    """The columns with lists of words and of tags; None where the table has no such lists, or another text is named.
+
+    Args:
+        asked: words are what is to be read; else words without tags beside whole texts are no more than an extra.
+    """
     lower = {name.lower(): name for name in table.columns if name in table.listed}
+    whole = {name.lower() for name in table.columns if name not in table.listed}
     words = (spec.text_column or "").lower()
+    if words in whole:
+        return None
     if words in lower:
         usual = [second for first, second in WORD_COLUMNS if first == words and second in lower]
         return lower[words], lower.get((spec.label_column or next(iter(usual), "")).lower())
@@ -31,7 +39,7 @@ def word_columns(table: RawTable, spec: DataSpec) -> tuple[str, str | None] | No
         if first in lower and (second in lower or (spec.label_column or "").lower() in lower):
             return lower[first], lower.get((spec.label_column or second).lower())
     for name in ("tokens", "words"):
-        if name in lower:
+        if name in lower and (asked or not whole & set(TEXT_NAMES)):
             return lower[name], None
     return None
 
@@ -42,6 +50,13 @@ def has_spans(table: RawTable) -> bool:
     return "question" in lower and "context" in lower and (
         "answers" not in lower or lower["answers"] in table.listed
     )  # fmt: skip
+
+
+def _labelled_pairs(table: RawTable, spec: DataSpec) -> bool:
+    """Whether questions and contexts without answers have a label: one is named, or known by name."""
+    if any(name.lower() == "answers" for name in table.columns):
+        return False
+    return spec.label_column is not None or texts_columns(table, spec, task="auto", needed=False).label is not None
 
 
 def is_plain(table: RawTable) -> bool:
@@ -63,9 +78,9 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
         if task not in KINDS:
             raise InputError(f"The task {task!r} is unknown.", f"Tasks are: {', '.join(KINDS)}.")
         return task, []
-    if word_columns(table, spec) is not None:
+    if word_columns(table, spec, asked=False) is not None:
         return "token-classification", ["task: token-classification (a tag for each word)"]
-    if has_spans(table):
+    if has_spans(table) and not _labelled_pairs(table, spec):
         return "question-answering", ["task: question-answering (questions, contexts, answers)"]
     if (flags := several.looks_flagged(table)) and spec.label_column is None:
         return "multi-label", [f"task: multi-label ({len(flags)} columns of 0 and 1)"]
@@ -77,16 +92,21 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
     columns = texts_columns(table, spec, task="auto")
     if columns.label is None and table.header:
         columns = texts_columns(table, spec, task="regression")
-        if columns.label is not None and not looks_like_scores(table.head(columns.label, _SAMPLE)):
-            columns.label = None
+        if columns.label is not None:
+            cells = table.head(columns.label, _SAMPLE)
+            if not looks_like_scores(with_points(cells) or cells):
+                columns.label = None
     if columns.label is None:
         return "classification", []
     if columns.label in table.listed:
         return "multi-label", [f"task: multi-label (lists of labels in {columns.label!r})"]
     cells = table.head(columns.label, _SAMPLE)
     points = with_points(cells)
-    if looks_like_scores(points or cells):
-        return "regression", [f"task: regression ({columns.label!r} holds numbers that are no classes)"]
+    if looks_like_scores(points or cells) and not (points and several.are_numbered(cells)):
+        found = f"{columns.label!r} holds numbers that are no classes"
+        if points and several.find_delimiter(cells):
+            found += ", with a decimal comma; if these are several labels each: --task multi-label"
+        return "regression", [f"task: regression ({found})"]
     whole = points is not None and all(float(cell).is_integer() for cell in points if cell is not None)
     if not whole and (delimiter := several.find_delimiter(cells)):
         if several.holds_lists(cells):

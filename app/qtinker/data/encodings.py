@@ -35,8 +35,8 @@ def find_encoding(path: Path, file: IO[bytes]) -> tuple[str, list[str]]:
     """
     start = file.read(4096)
     for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+        (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
     ):  # fmt: skip
         if start.startswith(mark):
             return name, []
@@ -46,6 +46,8 @@ def find_encoding(path: Path, file: IO[bytes]) -> tuple[str, list[str]]:
             return "utf-16-le", []
         if zeros[0] > len(start) * 0.3 and zeros[1] < len(start) * 0.05:
             return "utf-16-be", []
+    marked = start.startswith(codecs.BOM_UTF8)
+    own = "utf-8-sig" if marked else "utf-8"
     file.seek(0)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     good = bad = control = size = line = undefined = 0
@@ -69,9 +71,9 @@ def find_encoding(path: Path, file: IO[bytes]) -> tuple[str, list[str]]:
     if control > size * 0.02 or (bad and control > size * 0.005):
         raise InputError(f"{path} is a binary file.", "Give CSV, TSV, JSONL, Parquet or plain text.")
     if not bad:
-        return "utf-8", []
-    if good > 20 * bad:
-        return "utf-8", [f"{bad} bytes are no valid UTF-8 and were replaced by U+FFFD."]
+        return own, []
+    if marked or good > 20 * bad:
+        return own, [f"{bad} bytes are no valid UTF-8 and were replaced by U+FFFD."]
     if script := _script(odd):
         return script, [
             f"{path.name} is no UTF-8; by its bytes it is read as {NAMES[script]}. Where texts look wrong, save it as "

@@ -15,6 +15,7 @@ from ..label_order import nameless
 from .examples import NO_LABEL
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_DECIMALS = re.compile(r"[-+]?\d*\.(\d*[1-9]\d*)")
 _MISSING = frozenset({"", "nan", "null", "<na>"})
 _PERHAPS_MISSING = frozenset({"na", "n/a", "none", "-", "?"})
 _MOST_SCORES = 20
@@ -49,19 +50,34 @@ def perhaps_missing(names: Iterable[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def canonical(values: Iterable[str | None]) -> list[str | None]:
+def canonical(*files: Iterable[str | None], known: Iterable[str] = ()) -> list[str | None]:
     """Cells to label names: missing ones None; if all are numbers, 1.0 and 01 become 1; True becomes true.
 
-    -100 is what training code writes for "no label", so it is missing among numbers.
+    Codes keep the zeros of their decimals (1.10). -100 is what training code writes for "no label", so it is missing
+    among numbers.
+
+    Args:
+        files: the cells of each; their names come one file after the other.
+        known: the labels of an existing model, which may be codes where a file's look like numbers.
     """
-    cleaned = [clean_label(value) for value in values]
+    parts = [[clean_label(value) for value in values] for values in files]
+    cleaned = [value for part in parts for value in part]
     distinct = {value for value in cleaned if value is not None}
     if distinct and all(_NUMBER.fullmatch(value) for value in distinct):
+        codes = are_codes(known) or any(are_codes(value for value in {*part} if value) for part in parts)
         names: dict[str, str | None] = {value: number_name(value) for value in distinct}
+        if codes:
+            names |= {value: value for value in distinct if _DECIMALS.fullmatch(value)}
         return [None if value is None or names[value] == str(NO_LABEL) else names[value] for value in cleaned]
     if distinct and {value.lower() for value in distinct} <= {"true", "false"}:
         return [None if value is None else value.lower() for value in cleaned]
     return cleaned
+
+
+def are_codes(names: Iterable[str]) -> bool:
+    """Whether numbers are codes, as of a list of contents: a zero ends the decimals of one (1.10), not of all (1.9)."""
+    decimals = [match[1] for name in names if (match := _DECIMALS.fullmatch(name))]
+    return any(each.endswith("0") for each in decimals) and len({len(each) for each in decimals}) > 1
 
 
 def number_name(text: str) -> str:
@@ -146,14 +162,28 @@ def label_set(values: Sequence[str | None], source: str, *, lone: bool = False) 
                 f"The labels {', '.join(map(repr, alike))} differ in case or spaces only, and count as "
                 "different ones. Write them in one way where they mean the same."
             )
+    if numeric and (equal := [alike for alike in _by_number(names).values() if len(alike) > 1]):
+        found.warnings.append(
+            f"The labels {', '.join(map(repr, equal[0]))} are equal as numbers, and count as different ones. Write "
+            "them in one way where they mean the same."
+        )
+    return found
+
+
+def _by_number(names: Iterable[str]) -> dict[str, list[str]]:
+    """Numbers by the one way to write them; words left out."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if _NUMBER.fullmatch(name):
+            found.setdefault(number_name(name), []).append(name)
     return found
 
 
 def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> tuple[np.ndarray, list[str]]:
     """Class indices int64 [N] under the label order of an existing model, -100 where missing; and findings.
 
-    Labels meet by name; case is disregarded where that is unambiguous. Names such as LABEL_3, which stand for nothing
-    but their number, meet the label 3.
+    Labels meet by name; case is disregarded where that is unambiguous, and so is the way to write a number (1.0 is 1,
+    but the code 1.10 is not 1.1). Names such as LABEL_3, which stand for nothing but their number, meet the label 3.
 
     Raises:
         InputError: with the labels that the model does not know.
@@ -163,7 +193,8 @@ def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> 
     present = order(value for value in values if value is not None)
     lookup: dict[str | None, int] = {None: NO_LABEL}
     generic = nameless(known)
-    numbers = {number_name(name): number for name, number in index.items() if _NUMBER.fullmatch(name)}
+    codes = are_codes(known) or are_codes(present)
+    numbers = _by_number(name for name in known if not codes or not _DECIMALS.fullmatch(name))
     folded: dict[str, list[int]] = {}
     for name, number in index.items():
         folded.setdefault(name.casefold(), []).append(number)
@@ -172,8 +203,8 @@ def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> 
         alike = folded.get(name.casefold(), [])
         if name in index:
             lookup[name] = index[name]
-        elif name in numbers:
-            lookup[name] = numbers[name]
+        elif _NUMBER.fullmatch(name) and len(same := numbers.get(number_name(name), [])) == 1:
+            lookup[name] = index[same[0]]
         elif generic and f"LABEL_{name}" in index:
             lookup[name] = index[f"LABEL_{name}"]
         elif len(alike) == 1:

@@ -165,8 +165,10 @@ def load_examples(
             by = "by "
             parts = np.where(read.strata == NO_LABEL, 0, NO_LABEL)
             kept, split_off = stratified_split(parts, keys, spec.eval_fraction, seed=seed)
-        if KINDS[kind].form in ("blocks", "spans") and not len(split_off) and len(train) > 1:
-            kept, split_off = np.arange(len(train) - 1), np.array([len(train) - 1])
+        if KINDS[kind].form in ("blocks", "spans") and not len(split_off):  # one context: by question
+            few = unlabelled and (read.strata != NO_LABEL).sum() < 2
+            parts = np.zeros_like(read.strata) if few else read.strata
+            kept, split_off = stratified_split(parts, np.arange(len(train)), spec.eval_fraction, seed=seed)
         held, train = train.select(split_off), train.select(kept)
         findings.append(f"evaluation data: {len(held):,} of {len(keys):,} examples split off {by}seed {seed}")
         strata, keys = read.strata[kept], keys[kept]

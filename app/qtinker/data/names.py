@@ -16,6 +16,7 @@ PAIR_NAMES: tuple[tuple[str, str], ...] = (
     ("#1 string", "#2 string"),
     ("question", "sentence"),
     ("question", "passage"),
+    ("question", "context"),
     ("query", "passage"),
     ("query", "document"),
     ("question", "answer"),

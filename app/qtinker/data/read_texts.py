@@ -62,7 +62,7 @@ def _words_for_numbers(table: RawTable, spec: DataSpec) -> InputError | None:
 
 
 def _refuse_words(table: RawTable, spec: DataSpec, wanted: Wanted) -> None:
-    found = word_columns(table, spec)
+    found = word_columns(table, spec, asked=False)
     if found is None or wanted.kind == "multi-label":
         return
     raise InputError(
@@ -77,7 +77,7 @@ def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
         raise InputError(
             f"The labels of {train.source} are lists: several an example.", "Use --task multi-label, or other labels."
         )
-    values = label_names.canonical(both)
+    values = label_names.canonical(train.labels, held.labels if held else (), known=wanted.labels or ())
     in_training = values[: len(train.labels)]
     warnings: list[str] = []
     if wanted.labels is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..errors import InputError
 from .labels import clean_label, with_point
 
 BINS = 10
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 
 
 def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
@@ -26,6 +28,12 @@ def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
             f"{source} has numbers with a comma and with a point, such as {comma!r} and {point!r}.",
             "Write all decimals with one of them, and no comma between thousands.",
         )
+    if comma and (whole := _beside_thousands(cells)):
+        raise InputError(
+            f"{source} has a comma before three digits in numbers such as {comma!r}, and none in others, such as "
+            f"{whole!r}: these look like thousands.",
+            "Write no comma between thousands; write decimals with a point.",
+        )
     for number, cell in enumerate(map(clean_label, cells)):
         if cell is None:
             continue
@@ -40,6 +48,14 @@ def scores(cells: Sequence[str | None], source: str) -> np.ndarray:
             )
         out[number] = value
     return out
+
+
+def _beside_thousands(cells: Sequence[str | None]) -> str | None:
+    """A number without a comma, where all commas may part thousands; None where one can't, or each number has one."""
+    present = [cell for cell in map(clean_label, cells) if cell is not None]
+    if not all(_THOUSANDS.fullmatch(cell) for cell in present if "," in cell):
+        return None
+    return next((cell for cell in present if "," not in cell), None)
 
 
 def check_scores(values: np.ndarray, source: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,21 @@ def find_delimiter(cells: Sequence[str | None]) -> str | None:
         if len(times) <= min(_MOST, max(2, len(present) // 2)) and again > 0.5 * sum(map(len, several)):
             return delimiter
     return None
+
+
+def are_numbered(cells: Sequence[str | None]) -> bool:
+    """Whether cells such as `3,11` and `7` are labels by their numbers, and not numbers with a decimal comma.
+
+    Labels stand in order in a cell, and most come alone or first in others; decimals don't keep to that.
+    """
+    distinct = {cell for cell in map(clean_label, cells) if cell}
+    split = [parts for cell in distinct if len(parts := _parts(cell, ",")) > 1]
+    if not split or not all(part.isdecimal() and part == str(int(part)) for parts in split for part in parts):
+        return False
+    ordered = all(int(one) < int(next_one) for parts in split for one, next_one in pairwise(parts))
+    later = {part for parts in split for part in parts[1:]}
+    elsewhere = distinct | {parts[0] for parts in split}
+    return ordered and len(later & elsewhere) > 0.5 * len(later) and find_delimiter(cells) == ","
 
 
 def delimiter_words(delimiter: str) -> str:
