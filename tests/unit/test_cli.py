@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -59,6 +60,40 @@ def test_print_spec_is_what_run_reads(capsys, tmp_path):
     assert (spec.training.learning_rate, spec.control, spec.quantize[0].scheme) == (1e-4, True, "int8-dynamic")
     status, again, _ = run(capsys, "run", str(tmp_path / "spec.yaml"), "--print-spec", "--json")
     assert RunSpec.parse(json.loads(again)["spec"]) == spec
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])  # utf-16: `> FILE` in Windows' PowerShell
+@pytest.mark.parametrize(
+    ("verb", "again"), [(DISTILL, ["run"]), (["compare", "--data", "x.csv"], ["compare", "--spec"])]
+)
+def test_a_spec_survives_a_file_that_is_not_utf_8(capsys, monkeypatch, tmp_path, encoding, verb, again):
+    file = tmp_path / "spec.yaml"
+    with file.open("w", encoding=encoding) as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        assert cli.main([*verb, "--label-column", "größe 好", "--print-spec"]) == 0
+    status, told, err = run(capsys, *again, str(file), "--print-spec", "--json")
+    assert status == 0, err
+    assert json.loads(told)["spec"]["data"]["label_column"] == "größe 好"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept"), [("cp1252", b"gr\\u00f6\\u00dfer \\u597d"), ("utf-8", "größer 好".encode())]
+)
+def test_json_is_utf_8_in_every_pipe(monkeypatch, encoding, kept):
+    from qtinker import api
+
+    monkeypatch.setattr(api, "models", lambda: {"models": ["größer 好"], "catalog": []})
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding=encoding))
+    assert cli.main(["models", "--json"]) == 0
+    assert kept in pipe.getvalue() and json.loads(pipe.getvalue().decode("utf-8"))["models"] == ["größer 好"]
+
+
+def test_a_password_file_may_begin_with_a_byte_order_mark(tmp_path):
+    from qtinker.cli.page import credentials
+
+    (tmp_path / "password").write_bytes("\ufeffgeheim ö\r\n".encode())
+    assert credentials("me", tmp_path / "password") == ("me", "geheim ö")
 
 
 @pytest.mark.parametrize(
@@ -178,8 +213,6 @@ def test_a_closed_pipe_is_no_traceback():
 
 
 def test_predict_reads_arguments_file_and_input(monkeypatch, tmp_path):
-    import io
-
     from qtinker.cli.measuring import read_texts
 
     (tmp_path / "texts").write_bytes("\ufeffein Satz\r\nnoch größer\r\n".encode())
