@@ -3,13 +3,12 @@
     import qtinker
     report = qtinker.distill(teacher="my-teacher", student="bert-tiny", data="reviews.csv", method="patient", lr=1e-4)
 
-Settings are named as the command line's options are. Each function returns plain data, ready for JSON, and raises
-`qtinker.errors.QTinkerError` with words for the user. Free of torch until a verb needs it.
+Settings are named as the command line's options are; --no-control is control=False. Each function returns plain data,
+ready for JSON, and raises `qtinker.errors.QTinkerError` with words for the user. Free of torch until a verb needs it.
 """
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -24,7 +23,7 @@ from .compare import store as _sweeps
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
 from .home import cache_dir
-from .options import SettingOption, distill_options, finetune_options, to_data
+from .options import SettingOption, distill_options, finetune_options, option_of, to_data
 from .spec import DataSpec, RunSpec
 
 OnEvent = Callable[[dict[str, Any]], None] | None
@@ -102,15 +101,9 @@ def _given(
         if settings or fixed:
             raise InputError("Both a spec and settings were given.", "Put the settings into the spec.")
         return as_spec(spec)
-    names = {flag.lstrip("-").replace("-", "_"): each for each in options for flag in "/".join(each.flags).split("/")}
     values: dict[str, Any] = {}
     for name, value in settings.items():
-        if name not in names:
-            close = difflib.get_close_matches(name, list(names), n=3)
-            raise InputError(
-                f"There is no setting {name!r}.", f"Did you mean {' or '.join(close)}?" if close else "See --help."
-            )
-        each = names[name]
+        each = option_of(name, options)
         path = isinstance(value, Path)
         values[each.parameter] = (
             [value] if each.repeatable and isinstance(value, str) else str(value) if path else value
