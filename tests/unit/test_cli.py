@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from qtinker import cli
@@ -218,6 +219,44 @@ def test_predict_reads_arguments_file_and_input(monkeypatch, tmp_path):
     (tmp_path / "texts").write_bytes("\ufeffein Satz\r\nnoch größer\r\n".encode())
     monkeypatch.setattr(sys, "stdin", io.StringIO("from\ninput\n"))
     assert read_texts(["one", "-"], tmp_path / "texts") == ["one", "from", "input", "ein Satz", "noch größer"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "found"),
+    [("predict", "--output", {"predictions": [{"text": "fine", "label": "good", "score": 0.9}]}),
+     ("evaluate", "--html", {"models": [], "data": {}, "environment": {}, "warnings": []})],
+)  # fmt: skip
+def test_a_result_is_not_lost_with_its_file(capsys, monkeypatch, tmp_path, verb, option, found):
+    from qtinker import api
+    from qtinker.cli import measuring, show
+
+    file = tmp_path / "found.csv"
+
+    def work(*_, **__):
+        assert not file.exists()  # trying it left nothing behind
+        tries.append(verb)
+        file.mkdir()
+        return found
+
+    tries: list[str] = []
+    monkeypatch.setattr(api, verb, work)
+    monkeypatch.setattr(show, "evaluation", lambda result: print("the table"))
+    page = SimpleNamespace(comparison_page=lambda *_: "")  # the real one is slow to import
+    monkeypatch.setitem(sys.modules, "qtinker.ui.report_views", page)
+    command = [verb, "mine", *(["fine"] if verb == "predict" else ["--data", "sample"]), option, str(file)]
+    for more, shown in (
+        (["--json"], json.dumps(found)),
+        ([], "good\t0.900\tfine" if verb == "predict" else "the table"),
+    ):
+        status, out, err = run(capsys, *command, *more)
+        assert (status, out.strip()) == (1, shown) and f"warning: Can't write {file}" in err
+        assert run(capsys, *command, *more)[0] == 2 and len(tries) == 1, "a folder is no file, which is seen beforehand"
+        file.rmdir()
+        tries.clear()
+    file.write_text("kept")
+    measuring.check_writable(file)
+    assert file.read_text() == "kept"
+    assert run(capsys, *command[:-1], str(tmp_path / "none" / "a.csv"))[0] == 2
 
 
 def test_removing_asks_first(capsys, monkeypatch, qtinker_home):
