@@ -160,11 +160,11 @@ def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = Fal
 
 def remove_runs(run_ids: Sequence[str]) -> dict[str, Any]:
     """Delete runs' folders; all are looked up before any is deleted. Models that they made stay."""
-    found = [_runs.open(run_id) for run_id in run_ids]
-    for each in found:
+    found = {each.id: each for each in map(_runs.open, run_ids)}  # several names may be one run's
+    for each in found.values():
         _jobs.withdraw(each.id)
         each.delete()
-    return {"removed": [each.id for each in found]}
+    return {"removed": list(found)}
 
 
 def clean() -> dict[str, Any]:
@@ -214,11 +214,14 @@ def verify(names: Sequence[str] | None = None) -> dict[str, Any]:
 
 def remove(names: Sequence[str]) -> dict[str, Any]:
     """Delete models from the registry; all are looked up before any is deleted."""
+    found: dict[str, None] = {}  # several names may be one model's
     for name in names:
-        if _registry.find(name) is None:
+        entry = _registry.find(name)
+        if entry is None:
             _registry.resolve(name)
             raise InputError(f"{name} is not in the registry.", "See what is here: python3 app models")
-    return {"removed": [_registry.remove(name).full_name for name in names]}
+        found[entry.full_name] = None
+    return {"removed": [_registry.remove(name).full_name for name in found]}
 
 
 def download(

@@ -117,6 +117,9 @@ def test_a_password_file_may_begin_with_a_byte_order_mark(tmp_path):
         (["runs", "show", "nothing"], "error: There is no run 'nothing'"),
         (["runs", "resume", "nothing"], "error: There is no run 'nothing'"),
         (["data", "absent.csv"], "error: "),
+        (["data", "x.csv", "--max-length", "2"], "error: --max-length: Input should be greater than or equal to 8"),
+        (["import", "~nobody-here/model"], "error: There is no file or folder ~nobody-here/model."),
+        (["finetune", "~nobody-here/model", "--data", "x.csv"], "error: MODEL: There is no model '~nobody-here/model'"),
         (["predict", "nobody"], "error: Give at least one text."),
         (["predict", "nobody", " "], "error: A text is empty."),
         (["quantize", "nobody", "--scheme", "int2"], "error: Invalid value for '--scheme'"),
@@ -219,6 +222,14 @@ def test_predict_reads_arguments_file_and_input(monkeypatch, tmp_path):
     (tmp_path / "texts").write_bytes("\ufeffein Satz\r\nnoch größer\r\n".encode())
     monkeypatch.setattr(sys, "stdin", io.StringIO("from\ninput\n"))
     assert read_texts(["one", "-"], tmp_path / "texts") == ["one", "from", "input", "ein Satz", "noch größer"]
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # as the C locale has it
+def test_input_that_is_not_text_is_refused_in_words(capsys, monkeypatch, errors):
+    given = io.BytesIO("größer".encode("latin-1"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="utf-8", errors=errors))
+    status, _, err = run(capsys, "predict", "nobody", "-")
+    assert status == 2 and err.startswith("error: Can't read the standard input: 'utf-8' codec can't decode byte")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from json import dumps
 from pathlib import Path
@@ -242,7 +243,12 @@ def read_texts(texts: list[str], file: Path | None) -> list[str]:
             raise InputError(
                 "A text is empty.", "Give words to answer; an empty line of a --file is answered as it is."
             )
-        found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
+        if text == "-" and isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="strict")  # the C locale lets any byte through, which no tokenizer takes
+        try:
+            found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
+        except UnicodeDecodeError as error:
+            raise InputError(f"Can't read the standard input: {error}.") from None
     if file is not None:
         try:
             found += file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")

@@ -179,11 +179,6 @@ def show_data(
     from .. import api
     from . import show
 
-    options = data_options()
-    values = to_data(options, settings).get("data", {})
-    try:
-        spec = DataSpec.model_validate({"train": file, **values})
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    result = api.data(spec, tokenizer=tokenizer, task=task)
+    spec = spec_of(data_options(), settings, student={"model": "any"}, data={"train": file})
+    result = api.data(spec.data, tokenizer=tokenizer, task=task)
     return Outcome(result, lambda: show.data(result))

@@ -103,10 +103,10 @@ def stop_sweep(sweep_id: str) -> dict[str, Any]:
 
 def remove_sweeps(sweep_ids: Sequence[str]) -> dict[str, Any]:
     """Delete sweeps' folders; all are looked up before any is deleted. Runs and models stay."""
-    found = [store.open(each) for each in sweep_ids]
-    for each in found:
+    found = {each.id: each for each in map(store.open, sweep_ids)}  # several names may be one sweep's
+    for each in found.values():
         each.delete()
-    return {"removed": [each.id for each in found]}
+    return {"removed": list(found)}
 
 
 def create_sweep(spec: SweepSpec) -> Sweep:
