@@ -246,6 +246,8 @@ def install(folder: Path, found: tuple[str, str], wanted: list[Path], held: IO[s
             f"Installing failed: {pip.reason()} The whole log is in {folder / LOG}. "
             "If the network was away, start again when it is back; what was fetched is kept."
         )
+    if pip.command != [str(python), "-m", "pip"]:  # for what is installed later: extras, the package; they can wait
+        pip.install("pip")
     stamp = {"python": found[0], **{file.name: fingerprint(file) for file in wanted}}
     partial = folder / (STAMP + ".part")
     partial.write_text(json.dumps(stamp), encoding="utf-8")

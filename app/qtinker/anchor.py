@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from . import catalog, registry
 from .errors import QTinkerError
+from .home import expanded
 from .spec import DataSpec, RunSpec
 
 
@@ -44,5 +43,5 @@ def model(name: str) -> str:
 
 def file(text: str) -> str:
     """A path that is there, absolute; anything else as it is."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     return str(path.resolve()) if path.exists() else text

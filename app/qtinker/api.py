@@ -3,13 +3,12 @@
     import qtinker
     report = qtinker.distill(teacher="my-teacher", student="bert-tiny", data="reviews.csv", method="patient", lr=1e-4)
 
-Settings are named as the command line's options are. Each function returns plain data, ready for JSON, and raises
-`qtinker.errors.QTinkerError` with words for the user. Free of torch until a verb needs it.
+Settings are named as the command line's options are; --no-control is control=False. Each function returns plain data,
+ready for JSON, and raises `qtinker.errors.QTinkerError` with words for the user. Free of torch until a verb needs it.
 """
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -24,7 +23,7 @@ from .compare import store as _sweeps
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
 from .home import cache_dir
-from .options import SettingOption, distill_options, finetune_options, to_data
+from .options import SettingOption, distill_options, finetune_options, option_of, to_data
 from .spec import DataSpec, RunSpec
 
 OnEvent = Callable[[dict[str, Any]], None] | None
@@ -102,15 +101,9 @@ def _given(
         if settings or fixed:
             raise InputError("Both a spec and settings were given.", "Put the settings into the spec.")
         return as_spec(spec)
-    names = {flag.lstrip("-").replace("-", "_"): each for each in options for flag in "/".join(each.flags).split("/")}
     values: dict[str, Any] = {}
     for name, value in settings.items():
-        if name not in names:
-            close = difflib.get_close_matches(name, list(names), n=3)
-            raise InputError(
-                f"There is no setting {name!r}.", f"Did you mean {' or '.join(close)}?" if close else "See --help."
-            )
-        each = names[name]
+        each = option_of(name, options)
         path = isinstance(value, Path)
         values[each.parameter] = (
             [value] if each.repeatable and isinstance(value, str) else str(value) if path else value
@@ -167,11 +160,11 @@ def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = Fal
 
 def remove_runs(run_ids: Sequence[str]) -> dict[str, Any]:
     """Delete runs' folders; all are looked up before any is deleted. Models that they made stay."""
-    found = [_runs.open(run_id) for run_id in run_ids]
-    for each in found:
+    found = {each.id: each for each in map(_runs.open, run_ids)}  # several names may be one run's
+    for each in found.values():
         _jobs.withdraw(each.id)
         each.delete()
-    return {"removed": [each.id for each in found]}
+    return {"removed": list(found)}
 
 
 def clean() -> dict[str, Any]:
@@ -221,11 +214,14 @@ def verify(names: Sequence[str] | None = None) -> dict[str, Any]:
 
 def remove(names: Sequence[str]) -> dict[str, Any]:
     """Delete models from the registry; all are looked up before any is deleted."""
+    found: dict[str, None] = {}  # several names may be one model's
     for name in names:
-        if _registry.find(name) is None:
+        entry = _registry.find(name)
+        if entry is None:
             _registry.resolve(name)
             raise InputError(f"{name} is not in the registry.", "See what is here: python3 app models")
-    return {"removed": [_registry.remove(name).full_name for name in names]}
+        found[entry.full_name] = None
+    return {"removed": [_registry.remove(name).full_name for name in found]}
 
 
 def download(

@@ -23,6 +23,14 @@ def home() -> Path:
     return Path.home() / "qtinker"
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with the home of `~` or `~user` in it; as it is where that user has none here."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def models_dir() -> Path:
     """The registry folder, `bert_models/`."""
     return home() / "bert_models"

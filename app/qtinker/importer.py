@@ -16,7 +16,7 @@ from typing import Any
 
 from . import convert, hugging_face, model_folder, registry, staging, tokenizer_files, unpack
 from .errors import CheckpointError, InputError
-from .home import models_dir
+from .home import expanded, models_dir
 from .model_card import model_card
 from .tf_checkpoint import find_prefix
 
@@ -40,7 +40,7 @@ def import_model(
         InputError: nothing there that could be imported, or the name is taken.
         CheckpointError: the model is damaged, unsafe or not supported; the registry stays as it was.
     """
-    path, tell = Path(path).expanduser(), progress or _silent
+    path, tell = expanded(path), progress or _silent
     if not path.exists() and not path.with_name(path.name + ".index").exists():
         raise InputError(f"There is no file or folder {path}.")
     if _is_zip(path):

@@ -5,6 +5,7 @@ Nothing is declared here: flags, help, ranges, defaults and choices all come fro
 
 from __future__ import annotations
 
+import difflib
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -204,6 +205,26 @@ def finetune_options() -> list[SettingOption]:
         *layers, *part_options("data"), *part_options("task"), *part_options("training"),
         *run_options("name", "quantize"),
     ]  # fmt: skip
+
+
+def option_of(name: str, options: list[SettingOption], *others: str) -> SettingOption:
+    """The option that a setting of the Python functions is named after; a switch has one name, off is False.
+
+    Args:
+        others: further names to suggest.
+
+    Raises:
+        InputError: there is none; the fix names what may have been meant.
+    """
+    names = {flag.split("/")[0].lstrip("-").replace("-", "_"): each for each in options for flag in each.flags}
+    if name in names:
+        return names[name]
+    on, close = name.removeprefix("no_"), difflib.get_close_matches(name, [*names, *others], n=3)
+    if on != name and on in names and names[on].type is bool:
+        raise InputError(f"There is no setting {name!r}.", f"Write {on}=False.")
+    raise InputError(
+        f"There is no setting {name!r}.", f"Did you mean {' or '.join(close)}?" if close else "See --help."
+    )
 
 
 def to_data(options: list[SettingOption], values: dict[str, Any]) -> dict[str, Any]:

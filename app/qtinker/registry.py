@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from . import model_folder, staging
 from .errors import CheckpointError, InputError, QTinkerError
-from .home import models_dir
+from .home import expanded, models_dir
 from .kinds import task_of
 from .model_folder import META, read_meta, write_meta
 from .registry_page import PAGE, render
@@ -111,7 +111,7 @@ def resolve(name_or_path: str | Path) -> Path:
                     f"Fetch or make it again, or remove it with: python3 app models remove {entry.full_name}",
                 )
             return entry.path
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.is_dir():
         if not model_folder.is_model_folder(path):
             raise CheckpointError(f"{path} is not a model folder: {model_folder.CONFIG} is missing.")

@@ -318,10 +318,10 @@ class RunSpec(Whole):
                              "pairs such as 1:2, or the method 'logit'")  # fmt: skip
         return pairs[:-1] if isinstance(self.method, PatientMethod) else pairs
 
-    def to_yaml(self, *, full: bool = False) -> str:
-        """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""
+    def to_yaml(self, *, full: bool = False, in_ascii: bool = False) -> str:
+        """YAML that `load` reads back to an equal spec: defaults too if `full`, in escaped characters if `in_ascii`."""
         data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not full)
         data = {"version": self.version, **data}
         if self.teacher is not None:
             data["method"] = {"name": self.method.name, **data.get("method", {})}
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=not in_ascii)

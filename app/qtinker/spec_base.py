@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Container
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -50,14 +51,16 @@ class Whole(Part):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a spec from YAML.
+        """Read a spec from YAML, in UTF-8 or, as PowerShell on Windows writes `> FILE`, in UTF-16 with its mark.
 
         Raises:
             InputError: the file can't be read or is no YAML.
             SpecError: the content has problems.
         """
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+            content = Path(path).read_bytes()
+            utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            data = yaml.safe_load(content.decode("utf-16" if utf16 else "utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
         except yaml.YAMLError as error:

@@ -165,9 +165,15 @@ def test_without_ensurepip_another_pip_is_found(checkout: Path, tmp_path: Path):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "ensurepip.py").write_text("raise ImportError('no ensurepip here')")
+    wheel(checkout.parent / "wheels", "pip", "99.0", "")
     done = start(checkout, PYTHONPATH=str(hidden))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["value"] == 1
+    python = bootstrap.python_of(checkout / ".venv")  # what is installed later needs one in the environment
+    own = subprocess.run(
+        [python, "-c", "import pip; print(pip.__file__)"], capture_output=True, text=True, cwd=checkout
+    )
+    assert str(checkout / ".venv") in own.stdout, own.stderr
 
 
 def test_an_active_environment_is_used(checkout: Path, tmp_path: Path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from qtinker import cli
@@ -61,6 +63,40 @@ def test_print_spec_is_what_run_reads(capsys, tmp_path):
     assert RunSpec.parse(json.loads(again)["spec"]) == spec
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])  # utf-16: `> FILE` in Windows' PowerShell
+@pytest.mark.parametrize(
+    ("verb", "again"), [(DISTILL, ["run"]), (["compare", "--data", "x.csv"], ["compare", "--spec"])]
+)
+def test_a_spec_survives_a_file_that_is_not_utf_8(capsys, monkeypatch, tmp_path, encoding, verb, again):
+    file = tmp_path / "spec.yaml"
+    with file.open("w", encoding=encoding) as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        assert cli.main([*verb, "--label-column", "größe 好", "--print-spec"]) == 0
+    status, told, err = run(capsys, *again, str(file), "--print-spec", "--json")
+    assert status == 0, err
+    assert json.loads(told)["spec"]["data"]["label_column"] == "größe 好"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept"), [("cp1252", b"gr\\u00f6\\u00dfer \\u597d"), ("utf-8", "größer 好".encode())]
+)
+def test_json_is_utf_8_in_every_pipe(monkeypatch, encoding, kept):
+    from qtinker import api
+
+    monkeypatch.setattr(api, "models", lambda: {"models": ["größer 好"], "catalog": []})
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding=encoding))
+    assert cli.main(["models", "--json"]) == 0
+    assert kept in pipe.getvalue() and json.loads(pipe.getvalue().decode("utf-8"))["models"] == ["größer 好"]
+
+
+def test_a_password_file_may_begin_with_a_byte_order_mark(tmp_path):
+    from qtinker.cli.page import credentials
+
+    (tmp_path / "password").write_bytes("\ufeffgeheim ö\r\n".encode())
+    assert credentials("me", tmp_path / "password") == ("me", "geheim ö")
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -81,6 +117,9 @@ def test_print_spec_is_what_run_reads(capsys, tmp_path):
         (["runs", "show", "nothing"], "error: There is no run 'nothing'"),
         (["runs", "resume", "nothing"], "error: There is no run 'nothing'"),
         (["data", "absent.csv"], "error: "),
+        (["data", "x.csv", "--max-length", "2"], "error: --max-length: Input should be greater than or equal to 8"),
+        (["import", "~nobody-here/model"], "error: There is no file or folder ~nobody-here/model."),
+        (["finetune", "~nobody-here/model", "--data", "x.csv"], "error: MODEL: There is no model '~nobody-here/model'"),
         (["predict", "nobody"], "error: Give at least one text."),
         (["predict", "nobody", " "], "error: A text is empty."),
         (["quantize", "nobody", "--scheme", "int2"], "error: Invalid value for '--scheme'"),
@@ -178,13 +217,57 @@ def test_a_closed_pipe_is_no_traceback():
 
 
 def test_predict_reads_arguments_file_and_input(monkeypatch, tmp_path):
-    import io
-
     from qtinker.cli.measuring import read_texts
 
     (tmp_path / "texts").write_bytes("\ufeffein Satz\r\nnoch größer\r\n".encode())
     monkeypatch.setattr(sys, "stdin", io.StringIO("from\ninput\n"))
     assert read_texts(["one", "-"], tmp_path / "texts") == ["one", "from", "input", "ein Satz", "noch größer"]
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # as the C locale has it
+def test_input_that_is_not_text_is_refused_in_words(capsys, monkeypatch, errors):
+    given = io.BytesIO("größer".encode("latin-1"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="utf-8", errors=errors))
+    status, _, err = run(capsys, "predict", "nobody", "-")
+    assert status == 2 and err.startswith("error: Can't read the standard input: 'utf-8' codec can't decode byte")
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "found"),
+    [("predict", "--output", {"predictions": [{"text": "fine", "label": "good", "score": 0.9}]}),
+     ("evaluate", "--html", {"models": [], "data": {}, "environment": {}, "warnings": []})],
+)  # fmt: skip
+def test_a_result_is_not_lost_with_its_file(capsys, monkeypatch, tmp_path, verb, option, found):
+    from qtinker import api
+    from qtinker.cli import measuring, show
+
+    file = tmp_path / "found.csv"
+
+    def work(*_, **__):
+        assert not file.exists()  # trying it left nothing behind
+        tries.append(verb)
+        file.mkdir()
+        return found
+
+    tries: list[str] = []
+    monkeypatch.setattr(api, verb, work)
+    monkeypatch.setattr(show, "evaluation", lambda result: print("the table"))
+    page = SimpleNamespace(comparison_page=lambda *_: "")  # the real one is slow to import
+    monkeypatch.setitem(sys.modules, "qtinker.ui.report_views", page)
+    command = [verb, "mine", *(["fine"] if verb == "predict" else ["--data", "sample"]), option, str(file)]
+    for more, shown in (
+        (["--json"], json.dumps(found)),
+        ([], "good\t0.900\tfine" if verb == "predict" else "the table"),
+    ):
+        status, out, err = run(capsys, *command, *more)
+        assert (status, out.strip()) == (1, shown) and f"warning: Can't write {file}" in err
+        assert run(capsys, *command, *more)[0] == 2 and len(tries) == 1, "a folder is no file, which is seen beforehand"
+        file.rmdir()
+        tries.clear()
+    file.write_text("kept")
+    measuring.check_writable(file)
+    assert file.read_text() == "kept"
+    assert run(capsys, *command[:-1], str(tmp_path / "none" / "a.csv"))[0] == 2
 
 
 def test_removing_asks_first(capsys, monkeypatch, qtinker_home):

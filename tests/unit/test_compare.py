@@ -98,6 +98,11 @@ def test_the_verbs_take_json(verb, capsys):
 # --- who stops early -------------------------------------------------------------------------------------------------
 
 
+def test_a_sweep_named_twice_is_removed_once():
+    made = store.create(SweepSpec.parse({"kind": "compare", "data": {"train": "sample"}}))
+    assert api.remove_sweeps([made.id, "last"]) == {"removed": [made.id]} and not made.folder.exists()
+
+
 def stand(name: str, score: float | None, parameters: int = 10, operations: float = 10.0) -> halving.Standing:
     return halving.Standing(name, score, parameters, operations)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 from qtinker.cli import main
@@ -54,6 +55,24 @@ def test_an_extra_that_wants_another_torch_is_not_installed(tmp_path, monkeypatc
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     wheel(tmp_path, needs="torch<2")
     with pytest.raises(QTinkerError, match=rf"pip could not install {NAME}: .*depends on torch<2"):
+        extras.install("onnx")
+
+
+@pytest.mark.parametrize("bring", [True, False])
+def test_a_pip_comes_first_where_there_is_none(monkeypatch, bring):
+    monkeypatch.setitem(extras.EXTRAS, "onnx", (NAME,))
+    here: list[str] = []
+
+    def run(command, **_):
+        here.extend({"ensurepip": ["pip"] if bring else [], "pip": [NAME] if "pip" in here else []}[command[2]])
+        return SimpleNamespace(stdout="", stderr="", returncode=0)
+
+    monkeypatch.setattr(extras, "has", lambda module: module in here)
+    monkeypatch.setattr(extras.subprocess, "run", run)
+    if bring:
+        assert extras.install("onnx") == [NAME]
+        return
+    with pytest.raises(QTinkerError, match=r"There is no pip in .* Install pip into it"):
         extras.install("onnx")
 
 

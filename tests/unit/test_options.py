@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import qtinker
 from qtinker.errors import InputError, SpecError
 from qtinker.options import distill_options, finetune_options, in_options, method_options, to_data
 from qtinker.presets import presets
@@ -77,6 +78,21 @@ def test_an_option_of_another_method_is_refused():
         to_data(distill_options(), {"method__beta": 3.0})
     with pytest.raises(InputError, match="no setting of the method logit; it belongs to patient and feature"):
         to_data(distill_options(), {"method__layer_mapping": "skip"})
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "fix"),
+    [
+        (qtinker.distill, "no_control", "Write control=False."),
+        (qtinker.finetune, "no_max_steps", "Did you mean max_steps?"),
+        (qtinker.compare, "no_download", "Write download=False."),
+        (qtinker.compress, "custom_pair", "Did you mean custom_pairs?"),
+    ],
+)
+def test_a_switch_is_one_setting_which_is_not_turned_around(verb, name, fix):
+    with pytest.raises(InputError, match=f"^There is no setting '{name}'.") as told:
+        verb(data="x.csv", **{name: True})
+    assert told.value.fix == fix
 
 
 def test_problems_are_named_by_option():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from qtinker import registry, staging
+from qtinker import api, registry, staging
 from qtinker.errors import CheckpointError, InputError, QTinkerError
 from qtinker.home import models_dir
 from safetensors.numpy import save_file
@@ -311,6 +311,11 @@ def test_remove():
     assert "hub/x" not in page
     with pytest.raises(InputError, match=r"not here|no model"):
         registry.remove("x")
+
+
+def test_a_model_named_twice_is_removed_once():
+    add("distilled", "mine")
+    assert api.remove(["mine", "distilled/mine"]) == {"removed": ["distilled/mine"]}
 
 
 def test_removing_a_link_leaves_what_it_points_to(tmp_path):

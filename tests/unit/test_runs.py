@@ -8,7 +8,7 @@ import os
 
 import psutil
 import pytest
-from qtinker import run_writer, runs
+from qtinker import api, run_writer, runs
 from qtinker.errors import InputError
 from qtinker.run_writer import EventWriter, StateWriter
 from qtinker.spec import RunSpec
@@ -128,6 +128,12 @@ def test_an_empty_folder_is_broken_and_can_be_deleted():
     assert (run.events(), run.log_tail(), run.report()) == (([], 0), "", None)
     run.delete()
     assert runs.list_runs() == []
+
+
+def test_a_run_named_twice_is_removed_once():
+    kept, made = runs.create(SPEC), runs.create(SPEC)
+    removed = api.remove_runs([made.id, made.id.rsplit("-", 1)[1], "last"])
+    assert removed == {"removed": [made.id]} and [run.id for run in runs.list_runs()] == [kept.id]
 
 
 def test_delete_is_refused_while_running():

@@ -20,7 +20,18 @@ from qtinker.ui.downloads import models_csv, stream_zip, zip_length
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "../../etc/passwd", "data/../../x.csv", "~/.bashrc", "\0", "C:\\Windows\\win.ini", "", 7, None],
+    [
+        "/etc/passwd",
+        "../../etc/passwd",
+        "data/../../x.csv",
+        "~/.bashrc",
+        "~nobody-here/x.csv",
+        "\0",
+        "C:\\Windows\\win.ini",
+        "",
+        7,
+        None,
+    ],
 )
 def test_no_data_outside_the_home(path, qtinker_home):
     (qtinker_home.parent / "x.csv").write_text("text,label\na,b\n")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,6 +72,12 @@ def test_the_command_shown_amounts_to_the_same_spec(more):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert RunSpec.parse(json.loads(done.stdout.splitlines()[-1])["spec"]) == spec
+
+
+def test_the_command_shown_on_windows_has_its_quotes(monkeypatch):
+    monkeypatch.setattr(form, "os", SimpleNamespace(name="nt"))
+    spec = RunSpec.parse(SPEC | {"data": {"train": "C:\\my data\\a.csv"}})
+    assert '--data "C:\\my data\\a.csv" ' in form.command_line(spec) + " "
 
 
 def test_every_field_of_the_form_has_words():

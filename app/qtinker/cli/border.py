@@ -6,6 +6,7 @@ error; without, it is shown for people. Nothing below this module prints an erro
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not together.is_main():
                 return outcome.status if outcome is not None else EXIT_DONE
             if as_json and outcome is not None:
-                stdout.write(to_json(outcome.data) + "\n")
+                stdout.write(to_json(outcome.data, stdout) + "\n")
             elif outcome is not None:
                 outcome.show()
             stdout.flush()
@@ -122,8 +123,16 @@ def failure(status: int, kind: str, message: str, fix: str = "", **more: Any) ->
     )
 
 
-def to_json(data: Any) -> str:
-    """One line of JSON; a figure that is no number (NaN, infinite) becomes null, what JSON has no form for its text."""
+def takes_unicode(stream: TextIO) -> bool:
+    """Whether what a stream writes is UTF-8; in a pipe of Windows it is so only from Python 3.15 on."""
+    return codecs.lookup(stream.encoding or "utf-8").name == "utf-8"
+
+
+def to_json(data: Any, stream: TextIO) -> str:
+    """One line of JSON for a stream, in ASCII unless that is UTF-8.
+
+    A figure that is no number (NaN, infinite) becomes null, what JSON has no form for its text.
+    """
 
     def finite(value: Any) -> Any:
         if isinstance(value, dict):
@@ -132,7 +141,7 @@ def to_json(data: Any) -> str:
             return [finite(each) for each in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    return json.dumps(finite(data), ensure_ascii=False, default=str)
+    return json.dumps(finite(data), ensure_ascii=not takes_unicode(stream), default=str)
 
 
 def usage_message(error: TyperException) -> str:

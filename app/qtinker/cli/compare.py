@@ -14,7 +14,7 @@ from ..errors import InputError, SpecError
 from ..options import in_options, to_data
 from .border import Json, Outcome, to_json
 from .models import ask
-from .training import with_options
+from .training import print_spec, with_options
 
 PrintSpec = typer.Option("--print-spec", help="Print the sweep as YAML (for: --spec FILE) and start nothing.")
 SpecFile = typer.Option("--spec", help="Take everything from this YAML file, as --print-spec makes it.")
@@ -100,8 +100,7 @@ def _spec(verb: str, settings: dict[str, Any], file: Path | None, more: dict[str
 
 def _run(spec: SweepSpec, print_spec_only: bool, as_json: bool) -> Outcome:
     if print_spec_only:
-        text = spec.to_yaml()
-        return Outcome({"spec": spec.model_dump(mode="json"), "yaml": text}, lambda: print(text, end=""))
+        return print_spec(spec)
     from .. import api, console
 
     verb = api.compare if spec.kind == "compare" else api.compress
@@ -114,7 +113,7 @@ def _tell(event: dict[str, Any]) -> None:
     """How far the sweep is, for other programs: a JSON object a line."""
     if event["kind"] == "sweep":
         line = {"progress": event["progress"], "step": event["message"], "sweep": event["sweep"]}
-        print(to_json(line), file=sys.stderr, flush=True)
+        print(to_json(line, sys.stderr), file=sys.stderr, flush=True)
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from json import dumps
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from ..errors import InputError
+from ..errors import EXIT_FAILED, InputError
 from ..export.formats import FORMATS
 from ..spec import Scheme
 from .border import Json, Outcome
@@ -97,14 +98,20 @@ def evaluate(
     from .. import api, console
     from . import show
 
+    if html is not None:
+        check_writable(html)
     steps = console.Steps([number / len(models) for number in range(len(models))], as_json=json)
     result = api.evaluate(
         models, data=data, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column,
         max_examples=max_examples, batch_size=batch_size, device=device, threads=threads, progress=steps,
     )  # fmt: skip
-    if html is not None:
-        write_page(result, html)
-    return Outcome(result, lambda: show.evaluation(result))
+    outcome = Outcome(result, lambda: show.evaluation(result))
+    try:
+        if html is not None:
+            write_page(result, html)
+    except InputError as error:
+        return unwritten(outcome, error)
+    return outcome
 
 
 def predict(
@@ -137,8 +144,8 @@ def predict(
 
     if output is not None and output.suffix not in (".jsonl", ".csv"):
         raise InputError(f"--output {output}: the answers are written as JSONL or CSV.", "End it in .jsonl or .csv.")
-    if output is not None and not output.resolve().parent.is_dir():  # before the answers, which would be lost
-        raise InputError(f"There is no folder {output.resolve().parent}.", "Make it, or name another file.")
+    if output is not None:
+        check_writable(output)
     asked: list[Any] | None = None
     if data is None:
         asked = read_texts(texts or [], file)
@@ -150,10 +157,41 @@ def predict(
             model, asked, data=data, text_column=text_column, text_pair_column=text_pair_column,
             batch_size=batch_size, device=device, threads=threads,
         )  # fmt: skip
+    outcome = Outcome(result, lambda: show.predictions(result["predictions"]))
     if output is None:
-        return Outcome(result, lambda: show.predictions(result["predictions"]))
-    write_answers(result["predictions"], output)
+        return outcome
+    try:
+        write_answers(result["predictions"], output)
+    except InputError as error:
+        return unwritten(outcome, error)
     return Outcome(result, lambda: print(f"{len(result['predictions']):,} answers are in {output}."))
+
+
+def check_writable(file: Path) -> None:
+    """Find out before the work whether its result can be written; what the file holds stays, and no new one is left.
+
+    Raises:
+        InputError: it can't, or there is no folder for it.
+    """
+    if file.exists() and not file.is_file() and not file.is_dir():
+        return  # a pipe, whose reader would take this for the end, or a device
+    place = file.resolve()
+    if not place.parent.is_dir():
+        raise InputError(f"There is no folder {place.parent}.", "Make it, or name another file.")
+    new = not place.exists()
+    try:
+        place.open("a").close()
+        if new:
+            place.unlink()
+    except OSError as error:
+        raise InputError(f"Can't write {file}: {error}.", "Close it, or name another file.") from None
+
+
+def unwritten(outcome: Outcome, error: InputError) -> Outcome:
+    """What was found out, shown although its file could not be written in the end: a warning, a failure's status."""
+    print(f"warning: {error}", file=sys.stderr, flush=True)
+    outcome.status = EXIT_FAILED
+    return outcome
 
 
 def write_answers(rows: list[dict[str, Any]], file: Path) -> None:
@@ -205,7 +243,12 @@ def read_texts(texts: list[str], file: Path | None) -> list[str]:
             raise InputError(
                 "A text is empty.", "Give words to answer; an empty line of a --file is answered as it is."
             )
-        found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
+        if text == "-" and isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="strict")  # the C locale lets any byte through, which no tokenizer takes
+        try:
+            found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
+        except UnicodeDecodeError as error:
+            raise InputError(f"Can't read the standard input: {error}.") from None
     if file is not None:
         try:
             found += file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")

@@ -64,7 +64,7 @@ def credentials(user: str | None, password_file: Path | None) -> tuple[str, str]
     password = os.environ.pop(PASSWORD, "")
     if password_file is not None:
         try:
-            password = password_file.read_text(encoding="utf-8").strip()
+            password = password_file.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"Can't read {password_file}: {error}.") from None
     if not user and not password:

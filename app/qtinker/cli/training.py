@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -11,11 +12,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from ..compare.spec import SweepSpec
 from ..errors import InputError, SpecError
 from ..kinds import KINDS
 from ..options import SettingOption, distill_options, finetune_options, in_options, part_options, to_data
 from ..spec import DataSpec, RunSpec
-from .border import Json, Outcome
+from .border import Json, Outcome, takes_unicode
 
 PrintSpec = typer.Option("--print-spec", help="Print the run as YAML (for: run SPEC.yaml) and start nothing.")
 
@@ -83,10 +85,10 @@ def spec_of(options: list[SettingOption], settings: dict[str, Any], **fixed: Any
         raise in_options(error, options) from None
 
 
-def print_spec(spec: RunSpec) -> Outcome:
-    """The spec as YAML for people, as data for programs."""
-    text = spec.to_yaml()
-    return Outcome({"spec": spec.model_dump(mode="json"), "yaml": text}, lambda: print(text, end=""))
+def print_spec(spec: RunSpec | SweepSpec) -> Outcome:
+    """The spec as YAML for people (escaped where the output is not UTF-8, which `load` reads), as data for programs."""
+    data = {"spec": spec.model_dump(mode="json"), "yaml": spec.to_yaml()}
+    return Outcome(data, lambda: print(spec.to_yaml(in_ascii=not takes_unicode(sys.stdout)), end=""))
 
 
 def execute(spec: RunSpec, options: Sequence[SettingOption] = ()) -> Outcome:
@@ -177,11 +179,6 @@ def show_data(
     from .. import api
     from . import show
 
-    options = data_options()
-    values = to_data(options, settings).get("data", {})
-    try:
-        spec = DataSpec.model_validate({"train": file, **values})
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    result = api.data(spec, tokenizer=tokenizer, task=task)
+    spec = spec_of(data_options(), settings, student={"model": "any"}, data={"train": file})
+    result = api.data(spec.data, tokenizer=tokenizer, task=task)
     return Outcome(result, lambda: show.data(result))

@@ -153,10 +153,10 @@ class SweepSpec(Whole):
             return list(dict.fromkeys(self.schemes))
         return ["int8-dynamic", *(["int8-weight-only", "int4-weight-only"] if self.kind == "compress" else [])]
 
-    def to_yaml(self, *, full: bool = False) -> str:
-        """YAML that `load` reads back to an equal spec; `full` writes the defaults too."""
+    def to_yaml(self, *, full: bool = False, in_ascii: bool = False) -> str:
+        """YAML that `load` reads back to an equal spec: defaults too if `full`, in escaped characters if `in_ascii`."""
         data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not full)
-        return yaml.safe_dump({"version": 1, "kind": self.kind, **data}, sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump({"version": 1, "kind": self.kind, **data}, sort_keys=False, allow_unicode=not in_ascii)
 
 
 def check_student(text: str) -> None:

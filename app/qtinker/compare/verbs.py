@@ -7,14 +7,13 @@ qtinker.compress(teacher="my-teacher", data="reviews.csv", max_size="20MB", min_
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import anchor
 from ..errors import InputError
-from ..options import SettingOption, option, part_options, to_data
+from ..options import SettingOption, option, option_of, part_options, to_data
 from . import store
 from .spec import SweepSpec, TargetSpec
 from .store import Sweep
@@ -104,10 +103,10 @@ def stop_sweep(sweep_id: str) -> dict[str, Any]:
 
 def remove_sweeps(sweep_ids: Sequence[str]) -> dict[str, Any]:
     """Delete sweeps' folders; all are looked up before any is deleted. Runs and models stay."""
-    found = [store.open(each) for each in sweep_ids]
-    for each in found:
+    found = {each.id: each for each in map(store.open, sweep_ids)}  # several names may be one sweep's
+    for each in found.values():
         each.delete()
-    return {"removed": [each.id for each in found]}
+    return {"removed": list(found)}
 
 
 def create_sweep(spec: SweepSpec) -> Sweep:
@@ -174,15 +173,9 @@ def given(kind: str, settings: dict[str, Any], spec: SweepLike | None = None) ->
             return spec
         return SweepSpec.parse(spec) if isinstance(spec, dict) else SweepSpec.load(spec)
     options = sweep_options(kind)
-    names = {flag.lstrip("-").replace("-", "_"): each for each in options for flag in "/".join(each.flags).split("/")}
     custom = settings.pop("custom_pairs", None)
     values: dict[str, Any] = {}
     for name, value in settings.items():
-        if name not in names:
-            close = difflib.get_close_matches(name, [*names, "custom_pairs"], n=3)
-            raise InputError(
-                f"There is no setting {name!r}.", f"Did you mean {' or '.join(close)}?" if close else "See --help."
-            )
-        values[names[name].parameter] = str(value) if isinstance(value, Path) else value
+        values[option_of(name, options, "custom_pairs").parameter] = str(value) if isinstance(value, Path) else value
     data = to_data(options, values) | {"kind": kind}
     return SweepSpec.parse(data | ({"custom_pairs": custom} if custom else {}))

@@ -72,13 +72,18 @@ def install(extra: str, *, most_words: int = 400) -> list[str]:
 
     Raises:
         InputError: there is no such extra.
-        QTinkerError: pip could not, with its last words.
+        QTinkerError: pip could not, with its last words; or there is no pip.
     """
     if extra not in EXTRAS:
         raise InputError(f"There is no extra {extra!r}.", f"Choose of: {', '.join(EXTRAS)}.")
     missing = [PACKAGES.get(module, module) for module in EXTRAS[extra] if not has(module)]
     if not missing:
         return []
+    if not has("pip"):  # as in the environments that uv makes
+        subprocess.run([sys.executable, "-m", "ensurepip"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        importlib.invalidate_caches()
+        if not has("pip"):
+            raise QTinkerError(f"There is no pip in {sys.prefix}.", "Install pip into it, and try again.")
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("".join(f"{name}=={metadata.version(name)}\n" for name in KEPT), encoding="utf-8")

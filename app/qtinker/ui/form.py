@@ -6,7 +6,9 @@ stand in for the words, by the key `field.<path>.title` and `.help`).
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -163,7 +165,7 @@ def _is_optional_number(path: str) -> bool:
 
 
 def command_line(spec: RunSpec) -> str:
-    """The command that does the same as the form."""
+    """The command that does the same as the form, for the user's shell."""
     options: list[SettingOption] = distill_options() if spec.teacher else finetune_options()
     data = spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     data.setdefault("method", {})["name"] = spec.method.name
@@ -184,4 +186,4 @@ def command_line(spec: RunSpec) -> str:
             parts += [flags[0], str(shown(option.field, place))]
     if spec.teacher is None and spec.student.model:
         parts.insert(3, spec.student.model)
-    return shlex.join(parts)
+    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)

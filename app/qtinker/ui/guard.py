@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import catalog, registry, runs
 from ..errors import InputError, QTinkerError
-from ..home import cache_dir, home
+from ..home import cache_dir, expanded, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
 SHEET_ENDINGS = (".xlsx", ".xls", ".ods")
@@ -100,7 +100,7 @@ def data_source(value: Any) -> str:
     fix = f"Upload the file, or put it into {data_dir()}."
     if len(text) > 1000 or "\0" in text:
         raise InputError("That is no path to a data file.", fix)
-    path = Path(text).expanduser()
+    path = expanded(text)
     try:
         choices = [path] if path.is_absolute() else [data_dir() / path, home() / path]
         real = next((choice.resolve() for choice in choices if choice.is_file()), None)
