@@ -1,12 +1,14 @@
-"""The page's tasks: what is read of them and said of one that takes long."""
+"""The page's tasks: what is read of them, what is said of one that takes long, what outlives a cleaning."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import psutil
 import pytest
+from qtinker import api, home
 from qtinker.errors import InputError
 from qtinker.ui import api_endpoints, tasks
 
@@ -42,3 +44,24 @@ def test_a_task_that_takes_too_long_for_a_program_is_not_called_stopped(monkeypa
     with pytest.raises(InputError, match="evaluate still goes on after 1 h") as caught:
         api_endpoints._finished(folder.name)
     assert "left going on" in caught.value.fix and tasks.read(folder.name).going_on
+
+
+def put(path, *, days=0.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(1000))
+    for each in (path, path.parent):
+        os.utime(each, (time.time() - 86_400 * days,) * 2)
+    return path
+
+
+def test_cleaning_spares_what_others_still_want():
+    cache = home.cache_dir()
+    cached = [put(cache / "tokens" / "a" / "ids.npy"), put(cache / "measured.json")]
+    left = [put(cache / place, days=2) for place in ("downloads/old/x.part", "uploads/old/x.zip", "tasks/old/stdout")]
+    wanted = [put(cache / place) for place in
+              ("downloads/new/x.part", "uploads/new/x.zip", "tasks/new/stdout", "downloads/old.lock")]  # fmt: skip
+    busy = task("import", going_on=True)
+    assert api.clean()["bytes"] == 0 and all(file.exists() for file in cached + left + wanted)
+    (busy / "process.json").write_text(json.dumps({"pid": 2**22 + 1, "created": 1.0}))
+    assert api.clean()["bytes"] == 1000 * len(cached + left)
+    assert not any(file.exists() for file in cached + left) and all(file.exists() for file in wanted)
