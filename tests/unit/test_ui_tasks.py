@@ -1,4 +1,4 @@
-"""The page's tasks: what is read of them, what is said of one that takes long, what outlives a cleaning."""
+"""The page's tasks: what is read of them, what is said of one that takes long, what outlives a page and a cleaning."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import time
 
 import psutil
 import pytest
-from qtinker import api, home
+import uvicorn
+from qtinker import api, home, jobs, runs
 from qtinker.errors import InputError
-from qtinker.ui import api_endpoints, tasks
+from qtinker.ui import api_endpoints, server, tasks
 
 
 def task(name="data", *, going_on=False, **ended):
@@ -65,3 +66,23 @@ def test_cleaning_spares_what_others_still_want():
     (busy / "process.json").write_text(json.dumps({"pid": 2**22 + 1, "created": 1.0}))
     assert api.clean()["bytes"] == 1000 * len(cached + left)
     assert not any(file.exists() for file in cached + left) and all(file.exists() for file in wanted)
+
+
+def test_a_page_that_ends_stops_the_work_only_if_no_other_is_open(monkeypatch):
+    stopped = []
+    monkeypatch.setattr(server, "application", lambda **how: None)
+    monkeypatch.setattr(server, "keep_queue", lambda ended: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: sockets[0].close())
+    monkeypatch.setattr(tasks, "stop_all", lambda: stopped.append("tasks"))
+    monkeypatch.setattr(jobs, "stop_all", lambda: stopped.append("runs") or [])
+    other = psutil.Process(os.getppid())
+    note = server.servers_dir() / f"{other.pid}.json"
+    note.parent.mkdir(parents=True)
+    runs.write_json(note, {"pid": other.pid, "created": other.create_time()})
+    server.serve(port=0)
+    assert not stopped and list(server.servers_dir().iterdir()) == [note]
+    runs.write_json(
+        note, {"pid": other.pid, "created": other.create_time() - 60}
+    )  # another had this number: it crashed
+    server.serve(port=0)
+    assert stopped == ["tasks", "runs"] and not any(server.servers_dir().iterdir())
