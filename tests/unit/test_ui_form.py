@@ -115,7 +115,7 @@ def test_cuts_offered_hold_the_layers_that_feature_imitates():
 
 def test_a_new_teacher_keeps_the_layers_that_it_has_and_replaces_others(qtinker_home):
     def chosen(teacher, layers, before=()):
-        *_, cards, text, _ = Logic([], Texts()).teacher_chosen(teacher, None, True, layers, list(before))
+        *_, cards, text, _ = Logic([], Texts()).teacher_chosen(teacher, None, layers, list(before))
         return cards.value, text
 
     assert chosen("bert-base-uncased", "0,2,4") == (None, "0,2,4"), "own layers, which are no card"
@@ -131,7 +131,7 @@ def test_a_teacher_takes_back_only_a_student_that_it_does_not_suit(qtinker_home)
     def students(student):
         import gradio as gr
 
-        update = Logic([], Texts()).teacher_chosen("bert-base-uncased", student, True, "", [])[3]
+        update = Logic([], Texts()).teacher_chosen("bert-base-uncased", student, "", [])[2]
         return update, isinstance(update, gr.Radio) and "value" in update._constructor_args[0]
 
     update, sets = students("bert-mini")
@@ -300,3 +300,17 @@ def test_a_run_without_a_teacher_is_not_offered_to_be_copied(qtinker_home, kind,
     run = runs.create(RunSpec.parse(SPEC), kind=kind)
     _, *_, again, _ = runs_page._draw(run.id, [], {}, Texts())
     assert again.visible is offered
+
+
+def test_only_a_person_who_picks_a_teacher_changes_whether_it_is_finetuned(qtinker_home):
+    """Filling in the page changes the teacher too: what a run to copy says of finetuning must stand."""
+    from qtinker.ui import app
+
+    page = app.build()
+    ids = {number: getattr(block, "elem_id", None) for number, block in page.blocks.items()}
+    events = [
+        event for call in page.fns.values() for number, event in call.targets
+        if ids.get(number) == "f-teacher-model" and any(each.elem_id == "f-teacher-finetune" for each in call.outputs)
+    ]  # fmt: skip
+    assert events == ["input"]
+    assert Logic([], Texts()).teacher_picked("bert-base-uncased") is True

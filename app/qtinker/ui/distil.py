@@ -297,15 +297,18 @@ def _bind(
 
     asked, check = [at[path] for path in logic.asked], safe(t, quiet=True)(logic.check)
     cuts = gr.State([])
-    follow = ("teacher.finetune", "student.model", "look.layers", "student.layers")
+    follow = ("student.model", "look.layers", "student.layers")
     shown = [about_teacher, fetchers[0].button, *[at[path] for path in follow], cuts]
     filled = [*shown[:2], fetchers[1].button]
     at["teacher.model"].change(
         safe(t)(logic.teacher_chosen),
-        [*[at[path] for path in ("teacher.model", "student.model", "teacher.finetune", "student.layers")], cuts],
+        [*[at[path] for path in ("teacher.model", "student.model", "student.layers")], cuts],
         shown,
         **shell.quiet | IN_TURN,
     ).then(None, js=REVEAL, api_visibility="private").then(check, asked, checked, **shell.quiet)
+    at["teacher.model"].input(
+        safe(t)(logic.teacher_picked), [at["teacher.model"]], [at["teacher.finetune"]], queue=False, **shell.quiet
+    )
     gr.on(
         [at["student.model"].change, at["look.student"].change], safe(t)(logic.student_chosen),
         [at["student.model"], at["look.student"]], [fetchers[1].button], queue=False, **shell.quiet,

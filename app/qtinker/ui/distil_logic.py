@@ -93,10 +93,13 @@ class Logic:
         ]  # fmt: skip
         return [gr.Dropdown(choices=names), *about, self.student_chosen(student, kind) if student else gr.skip()]
 
-    def teacher_chosen(
-        self, name: str | None, student: str | None, finetune: bool, layers: str | None, before: list[str]
-    ) -> list[Any]:
-        """A teacher: what it is, whether its head must be trained first, and the students that suit it.
+    def teacher_picked(self, name: str | None) -> Any:
+        """Whether a teacher's head must be trained first: where a person chose it, not where a run's settings came."""
+        model = choices.find(name)
+        return not model.trained if model else gr.skip()
+
+    def teacher_chosen(self, name: str | None, student: str | None, layers: str | None, before: list[str]) -> list[Any]:
+        """A teacher: what it is, and the students that suit it.
 
         No student may mean that the one that the address names is still on its way to its field, which is left alone.
         A cut of the teacher `before`, and layers that this one does not have, give way to the first of its own cuts.
@@ -104,13 +107,12 @@ class Logic:
         t, model = self.t, choices.find(name)
         students = choices.student_choices(model, t)
         offered = student is None or any(student == value for _, value in students)
-        train_first = finetune if model is None else not model.trained
         cards = choices.layer_choices(model, t)
         cuts = [value for _, value in cards]
         if layers and cuts and layers not in cuts and (layers in before or not choices.has_layers(model, layers)):
             layers = cuts[0]
         return [
-            distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
+            distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)),
             gr.Radio(choices=students) if offered else gr.Radio(choices=students, value=None),
             gr.Radio(choices=cards, value=layers if layers in cuts else None), layers, cuts,
         ]  # fmt: skip
