@@ -55,6 +55,7 @@ def example_agrees(folder, source, tolerance=0.02):
 def test_torch_export_is_the_same_function_and_its_example_runs():
     source = make_source()
     path = export(source, "torch-export", fresh=False)
+    assert model_folder.read_meta(path)["export"]["source_path"] == str(source)
     assert engine_of(path) == "torch.export" and apart(path, source) < 1e-5
     example_agrees(path, source)
     report = evaluate([source, path], tiny.examples(8), calls=2, throughput_examples=4, isolate=False)

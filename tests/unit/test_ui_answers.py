@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import task_data
@@ -9,7 +11,8 @@ import tiny
 import torch
 from qtinker import checkpoint, data
 from qtinker.data import Examples
-from qtinker.errors import InputError
+from qtinker.errors import InputError, QTinkerError
+from qtinker.predict import Predictor
 from qtinker.ui import answerer, differences
 
 ASKED = {
@@ -37,6 +40,21 @@ def test_a_sentence_is_answered_by_a_model_of_any_task(tmp_path, kind):
     wanted = {"regression": "value", "multi-label": "labels", "token-classification": "entities",
               "masked-lm": "filled", "question-answering": "answer"}  # fmt: skip
     assert wanted[kind] in answer
+
+
+def test_a_model_that_took_anothers_place_answers(tmp_path):
+    def asked():
+        return answerer.predict({"models": [["one", folder]], "text": "the movie was very good"})["answers"][0]["value"]
+
+    folder = kept(tmp_path, "regression")
+    first, opened = asked(), answerer.predictor(folder)
+    assert answerer.predictor(folder) is opened
+    shutil.rmtree(folder)
+    with pytest.raises(QTinkerError):
+        asked()
+    kept(tmp_path, "regression", seed=1)
+    second = asked()
+    assert second != first and second == Predictor(folder).predict(["the movie was very good"])[0]["value"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in task_data.KINDS if kind != "masked-lm"])

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
-from qtinker import catalog
+from qtinker import catalog, runs
 from qtinker.quantize.schemes import SCHEMES
 from qtinker.runtime import extras
 from qtinker.spec import RunSpec
-from qtinker.ui import choices, form, quantize_page
+from qtinker.ui import choices, form, guide, quantize_page, runs_page
 from qtinker.ui.distil_logic import Logic
 from qtinker.ui.texts import Texts
 
@@ -119,7 +122,7 @@ def test_cuts_offered_hold_the_layers_that_feature_imitates():
 
 def test_a_new_teacher_keeps_the_layers_that_it_has_and_replaces_others(qtinker_home):
     def chosen(teacher, layers, before=()):
-        *_, cards, text, _ = Logic([], Texts()).teacher_chosen(teacher, None, True, layers, list(before))
+        *_, cards, text, _ = Logic([], Texts()).teacher_chosen(teacher, None, layers, list(before))
         return cards.value, text
 
     assert chosen("bert-base-uncased", "0,2,4") == (None, "0,2,4"), "own layers, which are no card"
@@ -135,7 +138,7 @@ def test_a_teacher_takes_back_only_a_student_that_it_does_not_suit(qtinker_home)
     def students(student):
         import gradio as gr
 
-        update = Logic([], Texts()).teacher_chosen("bert-base-uncased", student, True, "", [])[3]
+        update = Logic([], Texts()).teacher_chosen("bert-base-uncased", student, "", [])[2]
         return update, isinstance(update, gr.Radio) and "value" in update._constructor_args[0]
 
     update, sets = students("bert-mini")
@@ -228,3 +231,93 @@ def test_the_practice_model_fills_in_the_page_but_not_the_data_chosen_meanwhile(
     data, train, epochs, shape, *_ = Logic(paths, Texts()).practice_values()
     assert (epochs, shape) == (8, "L-2_H-64_A-2")
     assert data == train == {"__type__": "update"}  # left as they are
+
+
+PATHS = [
+    "look.data", "data.train", "data.eval", "teacher.model", "teacher.finetune", "look.student", "student.model",
+    "look.layers", "student.layers", "student.architecture", "method.name", "control", "quantize",
+]  # fmt: skip
+
+
+def filled(query: dict[str, str], language: str = "en") -> tuple[dict[str, Any], str]:
+    """The page's values for an address, and the note of what was not taken over."""
+
+    def value(update: Any) -> Any:
+        return update._constructor_args[0].get("value") if hasattr(update, "_constructor_args") else update
+
+    *values, _, _, _, lost = Logic(PATHS, Texts(language)).fill(query)
+    return dict(zip(PATHS, map(value, values), strict=False)), lost.value if lost.visible else ""
+
+
+def copied(**parts: Any) -> tuple[dict[str, Any], str, list[str]]:
+    """The page for a run to duplicate, its note, and the fields with which it could not start."""
+    spec = RunSpec.parse({"data": {"train": "sample"}, **parts})
+    values, lost = filled({"from": runs.create(spec).id})
+    logic = Logic(PATHS, Texts())
+    again, problems = logic._spec(tuple(values[path] for path in logic.asked))
+    if not lost:
+        assert again == spec
+    return values, lost, [each.field for each in problems]
+
+
+def test_the_guides_advice_to_cut_the_teacher_fills_in_the_page(qtinker_home):
+    html = guide.advice_html("balanced", "some", "labels", "zh", Texts())
+    address = unescape(re.search(r'id="qt-use-advice" href="\?([^"]+)"', html)[1])
+    values, lost = filled(dict(parse_qsl(address)))
+    assert (values["teacher.model"], values["look.student"]) == ("bert-chinese", "layers")
+    assert values["student.layers"] == values["look.layers"] == "0,2,4,6,8,10" and not lost
+    assert filled({"teacher": "bert-base-uncased", "student": "bert-small"})[0]["look.student"] == "model"
+
+
+def test_a_run_that_the_page_has_place_for_is_copied_whole(qtinker_home):
+    for student in ({"model": "bert-small"}, {"layers": [0, 2, 4]}):
+        _, lost, problems = copied(
+            teacher={"model": "bert-base-uncased"}, student=student, quantize=[{"scheme": "mixed"}]
+        )  # fmt: skip
+        assert not lost and not problems
+
+
+@pytest.mark.parametrize(
+    ("parts", "fields", "said"),
+    [
+        ({"teacher": {"model": "/models/mine"}, "student": {"model": "bert-mini"}}, ["teacher.model"],
+         "Its teacher /models/mine can&#x27;t be chosen here"),
+        ({"student": {"model": "bert-mini"}}, ["teacher.model"], "It has no teacher"),
+        ({"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-large-uncased"}}, ["student.model"],
+         "Its student bert-large-uncased is not offered"),
+        ({"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-large-uncased", "layers": [1, 2]}},
+         ["student.layers"], "Its student is cut from bert-large-uncased"),
+        ({"teacher": {"model": "bert-base-uncased", "finetune": True},
+          "student": {"model": "bert-base-uncased", "layers": [1, 2]}},
+         ["student.layers"], "Its student is cut from bert-base-uncased"),
+        ({"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-mini"},
+          "quantize": [{"scheme": "mixed", "max_loss": 2}]}, [], "may lose 2 points"),
+        ({"teacher": {"model": "bert-base-uncased"}, "student": {"model": "bert-mini"},
+          "data": {"train": "sample", "eval": "held.csv"}}, [], "left out, which stands alone here: held.csv"),
+    ],
+)  # fmt: skip
+def test_what_a_copy_of_a_run_lacks_is_left_empty_and_told(qtinker_home, parts, fields, said):
+    values, lost, problems = copied(**parts)
+    assert said in lost and lost.count("qt-note") == 1 and problems == fields
+    assert not any(values[field] for field in fields)
+
+
+@pytest.mark.parametrize(("kind", "offered"), [("finetune", False), ("distill", True)])
+def test_a_run_without_a_teacher_is_not_offered_to_be_copied(qtinker_home, kind, offered):
+    run = runs.create(RunSpec.parse(SPEC), kind=kind)
+    _, *_, again, _ = runs_page._draw(run.id, [], {}, Texts())
+    assert again.visible is offered
+
+
+def test_only_a_person_who_picks_a_teacher_changes_whether_it_is_finetuned(qtinker_home):
+    """Filling in the page changes the teacher too: what a run to copy says of finetuning must stand."""
+    from qtinker.ui import app
+
+    page = app.build()
+    ids = {number: getattr(block, "elem_id", None) for number, block in page.blocks.items()}
+    events = [
+        event for call in page.fns.values() for number, event in call.targets
+        if ids.get(number) == "f-teacher-model" and any(each.elem_id == "f-teacher-finetune" for each in call.outputs)
+    ]  # fmt: skip
+    assert events == ["input"]
+    assert Logic([], Texts()).teacher_picked("bert-base-uncased") is True

@@ -1,19 +1,19 @@
-"""What the Models page says of a model: how its folder is used without QTinker."""
+"""What the pages say of a model: how its folder is used without QTinker, and which versions of it are here."""
 
 from __future__ import annotations
 
 import pytest
 import task_data
 from qtinker import checkpoint, registry
-from qtinker.ui import models_page
+from qtinker.ui import models_page, quantize_page
 from qtinker.ui.texts import Texts
 
 
-def put(name: str, kind: str = "regression") -> None:
+def put(name: str, kind: str = "regression", group: str = "distilled", **meta: object) -> None:
     made = task_data.model_for(kind)
-    with registry.staged("distilled", name) as folder:
+    with registry.staged(group, name) as folder:
         checkpoint.save(made.model, made.tokenizer, folder,
-                        meta={"name": name, "kind": "distilled", "task": {"type": kind, "labels": []}})  # fmt: skip
+                        meta={"name": name, "kind": group, "task": {"type": kind, "labels": []}, **meta})  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "head"), [("regression", "SequenceClassification"), ("masked-lm", "MaskedLM")])
@@ -34,3 +34,19 @@ def test_an_export_is_run_by_its_own_example():
     title, lines = models_page._use(registry.find("mine"))
     assert title == "models.run_example" and lines == f'cd "{folder.as_posix()}"\npython example.py "a text" "another"'
     assert Texts("en")(title).startswith("Answer texts")
+
+
+def test_a_model_has_only_its_own_versions_beside_it(qtinker_home):
+    """Two groups may have models of one name; the home may have moved since the versions were made."""
+    for group in ("distilled", "finetuned"):
+        put("same", group=group)
+    name = {"source": {"model": "same"}}
+    path = {"source_path": str(registry.resolve("distilled/same"))}
+    put("a", group="quantized", quantization={"scheme": "int8-dynamic", **path}, **name)
+    put("b", group="exported", export={"format": "onnx", **path}, **name)
+    put("c", group="quantized", quantization={"source_path": "D:\\old\\bert_models\\finetuned\\same"}, **name)
+    put("d", group="exported", export={"format": "onnx"}, **name)  # made before paths were recorded
+    found = {
+        group: {each.name for each in quantize_page.variants(f"{group}/same")} for group in ("distilled", "finetuned")
+    }
+    assert found == {"distilled": {"a", "b", "d"}, "finetuned": {"c", "d"}}

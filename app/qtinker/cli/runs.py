@@ -80,7 +80,7 @@ def remove(
 def clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False, json: Annotated[bool, Json] = False
 ) -> Outcome:
-    """Free space: saved states of runs that are done, and everything kept in cache/ (it is made again)."""
+    """Free space: saved states of runs that are done, and what nothing needs of cache/ (it is made again)."""
     from .. import api
 
     if not yes:

@@ -77,7 +77,8 @@ def make(
         notes = write(runtime.model, runtime.tokenizer, folder, **more)
         write_companions(runtime, folder, example=example)
         new_meta = {key: meta[key] for key in PROVENANCE if meta.get(key) is not None}
-        record = {"format": form.name, "source": source_name, "bytes": weights_bytes(folder), **notes}
+        record = {"format": form.name, "source": source_name, "source_path": str(path), "bytes": weights_bytes(folder),
+                  **notes}  # fmt: skip
         new_meta |= {"name": name, "kind": "exported", "task": runtime.task, "source": {"model": source_name},
                      "parameters": runtime.parameters, "export": record}  # fmt: skip
         model_folder.write_meta(folder, new_meta)

@@ -19,21 +19,30 @@ from typing import Any
 
 IDLE_SECONDS = 600.0
 OPEN_MODELS = 6
-_open: OrderedDict[str, Any] = OrderedDict()
+_open: OrderedDict[str, tuple[Any, Any]] = OrderedDict()  # by folder: its files when it was opened, and the model
 Request = dict[str, Any]
 
 
 def predictor(folder: str) -> Any:
-    """The model in the folder, opened once."""
+    """The model in the folder, opened once, and anew when another model has come there since."""
     from ..predict import Predictor
 
-    found = _open.pop(folder, None)
-    if found is None:
+    files = files_of(folder)
+    before, found = _open.pop(folder, (None, None))
+    if found is None or before != files:
         found = Predictor(folder)
-    _open[folder] = found
+    _open[folder] = files, found
     while len(_open) > OPEN_MODELS:
         _open.popitem(last=False)
     return found
+
+
+def files_of(folder: str) -> list[tuple[str, int, int]]:
+    """Name, time and size of each file in a folder: what tells one model in it from the next."""
+    if not Path(folder).is_dir():
+        return []
+    found = [(path.name, path.stat()) for path in Path(folder).iterdir()]
+    return sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
 
 def predict(request: Request) -> dict[str, Any]:

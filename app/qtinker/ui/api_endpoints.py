@@ -161,6 +161,11 @@ def predict(model: str, text: str, pair: str = "") -> dict:
 
 def _finished(task_id: str) -> dict[str, Any]:
     task = tasks.wait(task_id, WAIT_SECONDS)
+    if task.going_on:
+        raise InputError(
+            f"{task.label or task.verb} still goes on after {WAIT_SECONDS / 3600:g} h.",
+            "It is left going on; the page shows what it makes.",
+        )
     if task.status != "done" or task.result is None:
         raise InputError(task.error or f"{task.label or task.verb} was stopped.", task.fix)
     return task.result

@@ -59,6 +59,7 @@ def build(shell: Shell) -> None:
     notes: dict[str, gr.HTML] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=8, min_width=320):
+            lost = gr.HTML(visible=False, elem_id="qt-lost")
             with gr.Column(elem_classes="qt-card"):
                 upload, preview, further = _data(fields, t)
                 notes["data"] = gr.HTML(elem_id="qt-note-data")
@@ -89,6 +90,7 @@ def build(shell: Shell) -> None:
         further=further,
         preview=preview,
         about_teacher=about_teacher,
+        lost=lost,
         notes=notes,
         groups=groups,
         verdict=verdict,
@@ -243,6 +245,7 @@ def _bind(
     further: dict[str, Any],
     preview: Any,
     about_teacher: Any,
+    lost: Any,
     notes: dict[str, Any],
     groups: dict[str, Any],
     verdict: Any,
@@ -294,15 +297,18 @@ def _bind(
 
     asked, check = [at[path] for path in logic.asked], safe(t, quiet=True)(logic.check)
     cuts = gr.State([])
-    follow = ("teacher.finetune", "student.model", "look.layers", "student.layers")
+    follow = ("student.model", "look.layers", "student.layers")
     shown = [about_teacher, fetchers[0].button, *[at[path] for path in follow], cuts]
     filled = [*shown[:2], fetchers[1].button]
     at["teacher.model"].change(
         safe(t)(logic.teacher_chosen),
-        [*[at[path] for path in ("teacher.model", "student.model", "teacher.finetune", "student.layers")], cuts],
+        [*[at[path] for path in ("teacher.model", "student.model", "student.layers")], cuts],
         shown,
         **shell.quiet | IN_TURN,
     ).then(None, js=REVEAL, api_visibility="private").then(check, asked, checked, **shell.quiet)
+    at["teacher.model"].input(
+        safe(t)(logic.teacher_picked), [at["teacher.model"]], [at["teacher.finetune"]], queue=False, **shell.quiet
+    )
     gr.on(
         [at["student.model"].change, at["look.student"].change], safe(t)(logic.student_chosen),
         [at["student.model"], at["look.student"]], [fetchers[1].button], queue=False, **shell.quiet,
@@ -319,11 +325,11 @@ def _bind(
 
     # Loading fills in the lists, then what the address asks for: a run to repeat, or a guide's advice.
     kept = gr.Textbox(visible=False)
-    shell.loaded(safe(t)(logic.load), [kept], [*everything, *filled], (None, [], [], REVEAL),
+    shell.loaded(safe(t)(logic.load), [kept], [*everything, *filled, lost], (None, [], [], REVEAL),
                  (check, asked, checked), (looks, data_inputs, looked), js="() => qt.kept()")  # fmt: skip
     gr.on([each.change for each in everything], None, everything, None,
           js=f"(...values) => qt.keep({json.dumps(fields.paths)}, values)", api_visibility="private")  # fmt: skip
-    practice.bind([], safe(t)(logic.practice_values), [], [*everything, *filled])
+    practice.bind([], safe(t)(logic.practice_values), [], [*everything, *filled, lost])
     models = [at["teacher.model"], at["student.model"], at["look.student"]]
     shell.opened("distil", safe(t, quiet=True)(logic.refresh), models,
                  [at["teacher.model"], at["student.model"], *filled], **IN_TURN)  # fmt: skip

@@ -12,7 +12,7 @@ import gradio as gr
 from .. import jobs, runs
 from ..data.sample_phrases import TOPICS
 from ..errors import Problem, QTinkerError, RunFailed, SpecError
-from ..spec import METHODS, RunSpec
+from ..spec import METHODS, QuantizeSpec, RunSpec
 from . import answers, choices, distil_views, form, guard, page, tasks
 from .format import duration, esc, number, percent, short_number, size
 from .handlers import words_of
@@ -93,10 +93,13 @@ class Logic:
         ]  # fmt: skip
         return [gr.Dropdown(choices=names), *about, self.student_chosen(student, kind) if student else gr.skip()]
 
-    def teacher_chosen(
-        self, name: str | None, student: str | None, finetune: bool, layers: str | None, before: list[str]
-    ) -> list[Any]:
-        """A teacher: what it is, whether its head must be trained first, and the students that suit it.
+    def teacher_picked(self, name: str | None) -> Any:
+        """Whether a teacher's head must be trained first: where a person chose it, not where a run's settings came."""
+        model = choices.find(name)
+        return not model.trained if model else gr.skip()
+
+    def teacher_chosen(self, name: str | None, student: str | None, layers: str | None, before: list[str]) -> list[Any]:
+        """A teacher: what it is, and the students that suit it.
 
         No student may mean that the one that the address names is still on its way to its field, which is left alone.
         A cut of the teacher `before`, and layers that this one does not have, give way to the first of its own cuts.
@@ -104,13 +107,12 @@ class Logic:
         t, model = self.t, choices.find(name)
         students = choices.student_choices(model, t)
         offered = student is None or any(student == value for _, value in students)
-        train_first = finetune if model is None else not model.trained
         cards = choices.layer_choices(model, t)
         cuts = [value for _, value in cards]
         if layers and cuts and layers not in cuts and (layers in before or not choices.has_layers(model, layers)):
             layers = cuts[0]
         return [
-            distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)), train_first,
+            distil_views.teacher_html(model, t), gr.Button(visible=bool(model and not model.here)),
             gr.Radio(choices=students) if offered else gr.Radio(choices=students, value=None),
             gr.Radio(choices=cards, value=layers if layers in cuts else None), layers, cuts,
         ]  # fmt: skip
@@ -146,18 +148,23 @@ class Logic:
         return self.fill({"practice": "1"})
 
     def fill(self, query: dict[str, str], kept: dict[str, Any] | None = None) -> list[Any]:
-        """Values of all fields for an address's query, or those that were `kept`."""
+        """Values of all fields for an address's query, or those that were `kept`; what follows from them, and a note of
+        what of a run could not be taken over."""
         values: dict[str, Any] = {}
+        spec: RunSpec | None = None
         if kept:
             query, values = {}, {path: kept[path] for path in self.paths if path in kept}
         elif wanted := query.get("from"):
-            values = self.values_of(runs.open(wanted).spec())
+            spec = runs.open(wanted).spec()
+            values = self.values_of(spec)
         elif query.get("practice"):
             values = PRACTICE | {"teacher.model": "practice-bert"}
         names = choices.teacher_choices(self.t)
         known = {value for _, value in names}
         teacher = values.get("teacher.model") or query.get("teacher")
-        if teacher not in known:
+        if teacher not in known and spec:
+            teacher = None
+        elif teacher not in known:
             here = [value for _, value in names if (found := choices.find(value)) and found.here]
             usual = "bert-base-uncased" if "bert-base-uncased" in known else None
             teacher = min(here, key=_strangeness) if here else usual
@@ -173,18 +180,47 @@ class Logic:
         student = values.get("student.model") or query.get("student")
         values.setdefault("control", True)
         offered = [value for _, value in students]
+        if query.get("student") == "layers" and "layers" not in offered:  # the Guide's word for a cut of the teacher
+            values.setdefault("look.student", "layers")
         here = [
             value for value in offered if (found := choices.find(value)) and found.here and found.kind == "pretrained"
         ]
         usual = "bert-mini" if "bert-mini" in offered else None
-        values["student.model"] = student if student in offered else here[0] if here else usual
+        lost = self._lost(spec, values, offered) if spec else {}
+        other = None if "student.model" in lost else here[0] if here else usual
+        values["student.model"] = student if student in offered else other
         values.setdefault("look.student", "model" if values["student.model"] else "layers")
-        if not values.get("student.layers"):
+        if "student.layers" in lost:
+            values["student.layers"] = ""
+        elif not values.get("student.layers"):
             cuts = choices.layer_choices(model, self.t)
             values["student.layers"] = values["look.layers"] = cuts[0][1] if cuts else ""
         return [*[self._update(path, values, names, students, model) for path in self.paths],
                 distil_views.teacher_html(model, self.t), gr.Button(visible=bool(model and not model.here)),
-                self.student_chosen(values["student.model"], values["look.student"])]  # fmt: skip
+                self.student_chosen(values["student.model"], values["look.student"]),
+                gr.HTML(page.note(" ".join(lost.values()), "warn", head=self.t("distil.lost")), visible=bool(lost)),
+                ]  # fmt: skip
+
+    def _lost(self, spec: RunSpec, values: dict[str, Any], offered: list[str]) -> dict[str, str]:
+        """What of a run the page has no place for, in words by field: otherwise a copy would be another run unnoticed.
+
+        Args:
+            values: the form's values for its spec, the teacher None where it can't be chosen.
+        """
+        t, student, found = self.t, spec.student.model, {}
+        if spec.teacher is None:
+            found["teacher.model"] = t("distil.lost_no_teacher")
+        elif values["teacher.model"] is None:
+            found["teacher.model"] = t("distil.lost_teacher", name=spec.teacher.model)
+        if values["look.student"] == "model" and student and values["student.model"] not in offered:
+            found["student.model"] = t("distil.lost_student", name=student)
+        elif values["look.student"] == "layers" and student:  # also of the teacher's own name, which is finetuned first
+            found["student.layers"] = t("distil.lost_layers", name=student)
+        if spec.data.train == "sample" and (more := [*filter(None, [spec.data.eval]), *(spec.data.unlabelled or [])]):
+            found["data.train"] = t("distil.lost_data", names=", ".join(more))
+        if losses := [each.max_loss for each in spec.quantize if each != QuantizeSpec(scheme=each.scheme)]:
+            found["quantize"] = t("distil.lost_max_loss", n=f"{losses[0]:g}")
+        return found
 
     def _update(self, path: str, values: dict[str, Any], names: Any, students: Any, model: Any) -> Any:
         value = values.get(path)

@@ -109,9 +109,7 @@ def advice_html(goal: str, amount: str, labels: str, language: str, t: Texts) ->
         if gain := choices.speed_up(teacher, student):
             facts.append((t("distil.speed_up"), choices.gain_words(gain, t)))
     reasons = "".join(f"<li>{esc(t(f'guide.why_{reason}'))}</li>" for reason in advice.reasons)
-    query = {"tab": "distil", "teacher": advice.teacher, "preset": advice.preset}
-    if student:
-        query["student"] = advice.student
+    query = {"tab": "distil", "teacher": advice.teacher, "preset": advice.preset, "student": advice.student}
     address = "?" + urlencode(query)
     return (
         page.title(t("guide.answer")) + f'<div style="margin:12px 0">{page.facts(facts)}</div>'

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..export.formats import FORMATS, find_format
 from ..quantize.schemes import SCHEMES, choose_engine, offered
 from ..quantize.schemes import find as find_scheme
+from ..registry import RegistryEntry, models_dir
 from ..runtime import extras
 from . import choices, extras_card, guard, page, tasks
 from .app import Shell
@@ -242,14 +243,22 @@ def variants(name: str | None) -> list[choices.Model]:
     found = choices.find(name)
     if found is None or found.entry is None:
         return []
-    names = {found.name, found.entry.full_name, found.entry.name, str(found.entry.path)}
-    result = []
-    for each in choices.models():
-        source = each.entry.meta.get("source") if each.entry else None
-        of = {str(value) for value in source.values()} if isinstance(source, dict) else {str(source)}
-        if each.kind in ("quantized", "exported") and of & names:
-            result.append(each)
-    return result
+    return [
+        each for each in choices.models()
+        if each.entry and each.kind in ("quantized", "exported") and _made_from(each.entry.meta, found.entry)
+    ]  # fmt: skip
+
+
+def _made_from(meta: dict[str, Any], entry: RegistryEntry) -> bool:
+    """Whether a version was made from a model: by the folder that it recorded, else by the name, which models of other
+    groups may have too. The home may have moved since."""
+    records = [meta.get("quantization"), meta.get("export")]
+    for record in records:
+        if isinstance(record, dict) and isinstance(path := record.get("source_path"), str):
+            return f"/{path}".replace("\\", "/").endswith(f"/{models_dir().name}/{entry.full_name}")
+    source = meta.get("source")
+    of = {str(value) for value in source.values()} if isinstance(source, dict) else {str(source)}
+    return bool(of & {entry.full_name, entry.name, str(entry.path)})
 
 
 def beside_html(name: str | None, t: Texts) -> str:

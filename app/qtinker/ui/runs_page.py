@@ -173,7 +173,8 @@ def _draw(chosen: str, over: list[str], before: Seen, t: Texts) -> list[Any]:
     status = state["status"]
     many = len(jobs.queued()) > 1 if status == "queued" else False
     shown = (
-        status in ("queued", "running"), status in runs.RESUMABLE, many, many, status != "broken",
+        status in ("queued", "running"), status in runs.RESUMABLE, many, many,
+        status != "broken" and state["kind"] != "finetune",  # the form is one of a teacher and a student
         status not in runs.ACTIVE,
     )  # fmt: skip
     words = t("runs.withdraw") if status == "queued" else t("runs.stop")

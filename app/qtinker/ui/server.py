@@ -19,11 +19,15 @@ import sys
 import threading
 import time
 import webbrowser
+from pathlib import Path
 from typing import Any
 
+import psutil
+
+from .. import runs
 from ..errors import InputError, MissingExtra, QTinkerError
-from ..home import home
-from . import guard
+from ..home import home, runs_dir
+from . import answers, guard
 
 FIRST_PORT, PORTS = 7860, 100
 # What other programs set for themselves and would turn against us: everything served, pickles executed, sharing.
@@ -145,6 +149,7 @@ def serve(
     ended = threading.Event()
     keeper = threading.Thread(target=keep_queue, args=(ended,), name="queue", daemon=True)
     keeper.start()
+    own = sign_on()
     # Uvicorn raises the signal that ended it once more, for whoever was there before: that must not end us yet.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -153,7 +158,38 @@ def serve(
         for number, handler in before.items():
             signal.signal(number, handler)
         ended.set()
-        stop_everything()
+        own.unlink(missing_ok=True)
+        if others_serve():
+            answers.stop()
+            print("Another page is open for the same folder: what goes on there is left going on.",
+                  file=sys.stderr, flush=True)  # fmt: skip
+        else:
+            stop_everything()
+
+
+def sign_on() -> Path:
+    """Note that this process serves the home: the last that does so ends what goes on."""
+    me = psutil.Process()
+    note = servers_dir() / f"{me.pid}.json"
+    servers_dir().mkdir(parents=True, exist_ok=True)
+    runs.write_json(note, {"pid": me.pid, "created": me.create_time()})
+    return note
+
+
+def others_serve() -> bool:
+    """Whether another process serves the home; the notes of those that crashed are dropped."""
+    for note in servers_dir().glob("*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            process = runs.read_json(note)
+            if process.get("pid") != os.getpid() and runs.is_alive(process.get("pid"), process.get("created")):
+                return True
+            note.unlink()
+    return False
+
+
+def servers_dir() -> Path:
+    """A note for each process that serves the home; not in the cache, which may be deleted at any time."""
+    return runs_dir() / ".servers"
 
 
 def keep_queue(ended: threading.Event) -> None:
@@ -181,9 +217,9 @@ def drop_old_uploads() -> None:
 
 
 def stop_everything() -> None:
-    """End what this page started: runs save and can be resumed, tasks can be started again."""
+    """End what the page's home works on: runs save and can be resumed, tasks can be started again."""
     from .. import jobs
-    from . import answers, tasks
+    from . import tasks
 
     answers.stop()
     with contextlib.suppress(QTinkerError, OSError):

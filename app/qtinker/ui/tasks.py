@@ -28,6 +28,7 @@ from ..home import cache_dir
 from ..runs import is_alive
 
 _ID = re.compile(r"^[a-z]+-\d{8}-\d{6}-[0-9a-f]{6}$")
+_LINE_END = re.compile(r"[\r\n]")  # str.splitlines would also cut inside JSON, at U+2028 for one
 KEPT_SECONDS = 14 * 86_400
 _APP = Path(__file__).resolve().parents[2]
 _started: list[subprocess.Popen[bytes]] = []
@@ -242,7 +243,7 @@ def _tail(path: Path, limit: int = 64_000) -> str:
 
 
 def _last_json(text: str) -> dict[str, Any] | None:
-    for line in reversed(text.splitlines()):
+    for line in reversed(_LINE_END.split(text)):
         if line.startswith("{"):
             with contextlib.suppress(ValueError):
                 content = json.loads(line)
@@ -253,7 +254,7 @@ def _last_json(text: str) -> dict[str, Any] | None:
 
 def _words(errors: str) -> str:
     """The line that says what was wrong: the last that is neither JSON nor part of a traceback."""
-    for line in reversed(errors.splitlines()):
+    for line in reversed(_LINE_END.split(errors)):
         line = line.strip()
         if line and not line.startswith(("{", "Traceback", "File ")):
             return re.sub(r"^(error|qtinker): *", "", line, flags=re.IGNORECASE)
