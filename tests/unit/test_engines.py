@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import task_data
 import tiny
 import torch
+import transformers
 from qtinker import checkpoint, home, model_folder, registry
 from qtinker.errors import InputError, MissingExtra
 from qtinker.evaluate import evaluate
@@ -108,6 +111,30 @@ def test_int8_in_onnx_touches_the_embeddings_and_not_the_head(source):
     record = model_folder.read_meta(path)["quantization"]
     assert record["engine"] == "onnxruntime" and record["reason"] == "as asked"
     assert Predictor(path).predict(["good"])[0]["label"] in tiny.LABELS
+
+
+@needs_onnx
+def test_int8_in_onnx_leaves_heads_of_words_and_places_float():
+    """Their weights are turned round by the exporter, and have numbers for names."""
+    import onnx
+
+    for kind, outputs in (("token-classification", 3), ("question-answering", 2)):
+        source = task_data.kept(home.models_dir() / "finetuned" / kind, kind)
+        graph = onnx.load(quantize(source, "int8-dynamic", engine="onnxruntime", fresh=False) / "model.onnx").graph
+        kinds = {tuple(entry.dims): entry.data_type for entry in graph.initializer if entry.dims[-1:] == [outputs]}
+        assert kinds[(32, outputs)] == onnx.TensorProto.FLOAT
+        assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 6
+
+
+@needs_openvino
+def test_gpt2_is_exported_to_openvino():
+    config = transformers.GPT2Config(
+        vocab_size=25, n_embd=32, n_layer=1, n_head=2, n_positions=64, num_labels=2, pad_token_id=0,
+        bos_token_id=1, eos_token_id=1,
+    )  # fmt: skip
+    loaded = dataclasses.replace(tiny.bert(1, 32), model=transformers.GPT2ForSequenceClassification(config).eval())
+    source = make_source(loaded, "gpt")
+    assert close(export(source, "openvino", fresh=False), source, 0.05)
 
 
 @needs_openvino

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from qtinker import checkpoint, home, registry
+from qtinker import checkpoint, home, measure, registry
 from qtinker.data import Examples
 from qtinker.errors import CheckpointError, InputError, QTinkerError
 from qtinker.evaluate import _compare_speed, evaluate, label_order
@@ -136,6 +136,25 @@ def test_speed_and_memory_are_measured_in_a_process_of_its_own():
     assert model.threads == 1 and report.environment["threads"] == 1 and report.environment["cpu"]
     here = evaluate(["one"], tiny.examples(12), **QUICK).models[0]
     assert here.metrics == model.metrics and here.peak_memory_bytes is None
+
+
+def test_a_file_of_the_users_is_not_taken_for_a_library(tmp_path, monkeypatch):
+    """A child looked for modules in the current folder first."""
+    (tmp_path / "random.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    path = keep("one", tiny.bert(1, 16))
+    assert measure_in_child(Job(str(path), calls=0), tiny.examples(2)).logits.shape == (2, 2)
+
+
+def test_a_slow_model_is_timed_on_long_texts_too(monkeypatch):
+    """Time may be over before the last batch; from short to long, the long ones were left out."""
+    given = []
+    monkeypatch.setattr(measure, "_timed", lambda runtime, batches: given.append(batches) or [1.0] * len(batches))
+    keep("one", tiny.bert(1, 16))
+    texts = [" ".join(["good"] * (1 + number % 25)) for number in range(64)]
+    evaluate(["one"], Examples(texts), calls=1, throughput_examples=64, batch_size=8, isolate=False)
+    lengths = [batch["input_ids"].shape[1] for batch in given[-1]]
+    assert len(lengths) == 8 and lengths != sorted(lengths) and max(lengths) > 2 * min(lengths)
 
 
 def test_a_child_hands_back_what_went_wrong(tmp_path):

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import transformers
 from qtinker import checkpoint, home, model_folder, registry
 from qtinker.errors import CheckpointError, InputError, MissingExtra, QTinkerError
 from qtinker.evaluate import evaluate
 from qtinker.export import FORMATS, export
-from qtinker.export.gguf_format import tensor_name
+from qtinker.export.gguf_format import normalization, tensor_name
 from qtinker.predict import Predictor
 from qtinker.quantize import quantize
-from qtinker.runtime import engine_of, extras, weights_bytes
+from qtinker.quantize.layers import part_of
+from qtinker.runtime import engine_of, extras, pytorch, weights_bytes
 
 
 def needs(*modules):
@@ -61,6 +63,37 @@ def test_torch_export_is_the_same_function_and_its_example_runs():
     report = evaluate([source, path], tiny.examples(8), calls=2, throughput_examples=4, isolate=False)
     assert [model.engine for model in report.models] == ["torch", "torch.export"]
     assert report.models[1].bytes == (path / "model.pt2").stat().st_size and report.models[1].agreement == 1.0
+
+
+def test_what_is_stored_in_16_bits_is_exported_in_32_where_16_are_faster(monkeypatch):
+    """The file of a bfloat16 model held operators that no engine has, or answers that were rounded twice."""
+    monkeypatch.setattr(pytorch, "computes_faster", lambda dtype, device: True)
+    loaded = tiny.bert(1, 32)
+    loaded.model.to(torch.bfloat16)
+    source = make_source(loaded)
+    assert Predictor(source).runtime.model.dtype == torch.bfloat16
+    path = export(source, "torch-export", fresh=False)
+    assert model_folder.read_meta(path)["export"]["check"]["logit_error"] < 1e-5
+    assert {tensor.dtype for tensor in torch.export.load(path / "model.pt2").state_dict.values()} == {torch.float32}
+    packed = quantize(source, "int8-weight-only", engine="compressed-tensors", fresh=False)
+    assert model_folder.read_meta(packed)["quantization"]["check"]["agreement"] > 0.9
+
+
+def test_mobilebert_is_refused_by_torch_export():
+    config = transformers.MobileBertConfig(
+        vocab_size=25, hidden_size=32, embedding_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, intra_bottleneck_size=16, max_position_embeddings=64,
+    )  # fmt: skip
+    loaded = replace(tiny.bert(1, 32), model=transformers.MobileBertForSequenceClassification(config).eval())
+    with pytest.raises(InputError, match=r"MobileBERT, which reads each token with its neighbours.*onnx or openvino"):
+        export(make_source(loaded), "torch-export")
+
+
+def test_modules_of_heads_are_told_from_those_of_encoders():
+    """ALBERT's, DistilBERT's and RoBERTa's heads for hidden words, and the usual ones."""
+    for name in ("model.predictions.dense.weight", "vocab_transform.weight", "lm_head.dense.weight", "qa_outputs.bias"):
+        assert part_of(name) == "head"
+    assert part_of("albert.encoder.dense.weight") == "encoder" and part_of("wte.weight") == "embeddings"
 
 
 def test_a_quantized_model_that_grows_is_told_with_what_keeps_it_small():
@@ -117,6 +150,17 @@ def test_names_of_tensors_in_gguf():
         tensor_name("bert.pooler.dense.weight") == "cls.weight" and tensor_name("classifier.bias") == "cls.output.bias"
     )
     assert tensor_name("bert.embeddings.position_ids") is None and tensor_name("cls.predictions.bias") is None
+
+
+def test_llama_cpp_is_told_how_words_are_normalised():
+    """It lower-cases and strips accents unless it is told: a cased model would read other words."""
+    cased, uncased = ({"type": "BertNormalizer", "lowercase": lower, "strip_accents": None} for lower in (False, True))
+    assert normalization(cased) == {"lowercase": False, "strip_accents": False} == normalization(None)
+    assert normalization(uncased) == {"lowercase": True, "strip_accents": True}
+    assert normalization({**uncased, "strip_accents": False}) == {"lowercase": True, "strip_accents": False}
+    parts = [{"type": "NFD"}, {"type": "Lowercase"}, {"type": "StripAccents"}]
+    assert normalization({"type": "Sequence", "normalizers": parts}) == {"lowercase": True, "strip_accents": True}
+    assert normalization({"type": "Lowercase"}) == {"lowercase": True, "strip_accents": False}
 
 
 @needs("gguf", "llama_cpp")
