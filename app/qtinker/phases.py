@@ -118,8 +118,10 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
     })  # fmt: skip
     loaded = checkpoint.load(source, task=work.task, seed=training.seed)
     encoded = work.encode_labelled(loaded)
+    held = work.encode(loaded, work.dataset.eval)  # chooses the best epoch
     key = content_key(
-        weights_key(source), encoded.key, encoded.labels, work.task.to_meta(), work.task.weights,
+        weights_key(source), encoded.key, encoded.labels, held.key, held.labels, work.dataset.eval.answers,
+        work.task.to_meta(), work.task.weights,
         training.model_dump(exclude={"threads", "device", "save_every"}),
     )  # fmt: skip
     for entry in registry.list_models():
