@@ -47,23 +47,38 @@ def ask(work: Work, teaching: Teacher | Teachers, student: Loaded) -> Generator[
         return arrays, sum(teacher_cache.size(member, encoded, own) for member, encoded, own in each)
 
     assert spec.teacher is not None
-    arrays, bytes_needed = wanted(states=False)
+    arrays, _ = wanted(states=False)
     if spec.teacher.cache_gb:
         more, bytes_more = wanted(states=True)
         if bytes_more <= 1e9 * spec.teacher.cache_gb:
-            arrays, bytes_needed = more, bytes_more
+            arrays = more
         elif more != arrays:
             work.say(
                 f"The teacher's states of every token would take {teacher_cache.in_words(bytes_more)}, more than the "
                 f"{spec.teacher.cache_gb:g} GB allowed: they are computed in each step."
             )
     names = arrays[0]
-    if not names or bytes_needed > CACHE_SHARE * shutil.disk_usage(home()).free:
+    if not names:
+        return []
+    weights = [weights_key(member.loaded.path) for member in teaching.members if member.loaded.path is not None]
+    asked = list(zip(teaching.members, texts, arrays, weights, strict=True))
+
+    def room() -> tuple[int, int]:
+        """Bytes that are not in the cache yet, and bytes that are free."""
+        new = sum(teacher_cache.lacking(member, encoded, each, weights=own) for member, encoded, each, own in asked)
+        return new, shutil.disk_usage(home()).free
+
+    new, free = together.from_main(room)
+    if new > CACHE_SHARE * free:
+        work.say(
+            f"The teacher's answers would take {teacher_cache.in_words(new)}, more than {CACHE_SHARE:.0%} of the "
+            f"{teacher_cache.in_words(free)} free in {home()}: it is asked anew in each epoch.",
+            level="warning",
+        )
         return []
     with together.main_first():
-        for member, encoded, each in zip(teaching.members, texts, arrays, strict=True):
-            assert member.loaded.path is not None
+        for member, encoded, each, own in asked:
             member.cache = yield from teacher_cache.fill(
-                member, encoded, each, weights=weights_key(member.loaded.path), should_stop=work.should_stop
+                member, encoded, each, weights=own, should_stop=work.should_stop
             )
     return sorted(names) if all(member.cache for member in teaching.members) else []

@@ -61,7 +61,7 @@ def preflight(spec: RunSpec) -> Findings:
     data, kind = _data(spec, teacher, found)
     if spec.teacher and teacher:
         _teacher_head(spec, teacher, kind, found)
-        _further_teachers(spec, teacher, found)
+        _further_teachers(spec, teacher, kind, found)
     if teacher and student:
         _pair(spec, teacher, student, kind, found)
     for shape in filter(None, (teacher, student)):
@@ -130,12 +130,15 @@ def _student(spec: RunSpec, teacher: Shape | None, found: Findings) -> Shape | N
 
 def _teacher_head(spec: RunSpec, teacher: Shape, kind: str | None, found: Findings) -> None:
     assert spec.teacher is not None
-    guesses = (
-        (kind or spec.task.type) == "masked-lm" and teacher.task is not None and teacher.task["type"] == "masked-lm"
-    )
-    if not teacher.trained and not guesses and not spec.teacher.finetune:
+    if not teacher.trained and not _guesses(spec, teacher, kind) and not spec.teacher.finetune:
         _add(found, "teacher.model", f"{teacher.name} has no trained head: it would teach noise.",
              f"{finetuning(spec, spec.teacher.model)} (or add --finetune-teacher).")  # fmt: skip
+
+
+def _guesses(spec: RunSpec, teacher: Shape, kind: str | None) -> bool:
+    """Whether the task is to guess hidden words, and a pretrained teacher has the head for it."""
+    head = teacher.task["type"] if teacher.task is not None else None
+    return (kind or spec.task.type) == "masked-lm" and head == "masked-lm"
 
 
 def finetuning(spec: RunSpec, model: str) -> str:
@@ -144,20 +147,25 @@ def finetuning(spec: RunSpec, model: str) -> str:
     return f"Train it first: python3 app finetune {model} --data {spec.data.train}{task}"
 
 
-def _further_teachers(spec: RunSpec, teacher: Shape, found: Findings) -> None:
-    """Each must be trained, for the labels of the first where that one is."""
+def _further_teachers(spec: RunSpec, teacher: Shape, kind: str | None, found: Findings) -> None:
+    """Each must be trained, for the labels of the first where that one is; to guess words, with its vocabulary."""
     assert spec.teacher is not None
     for name in spec.teacher.also or []:
         shape = _model(name, "teacher.also", found)
         if shape is None:
             continue
-        if not shape.trained:
+        if not shape.trained and not _guesses(spec, shape, kind):
             _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
                  finetuning(spec, name))  # fmt: skip
         _positions(spec, shape, found)
         if shape.trained and teacher.trained and order_of(shape.labels, teacher.labels) is None:
             _add(found, "teacher.also", f"{name} was trained for other labels than {spec.teacher.model}.",
                  "Take teachers of one task.")  # fmt: skip
+        keys = teacher.vocabulary_key, shape.vocabulary_key
+        if (kind or spec.task.type) == "masked-lm" and None not in keys and keys[0] != keys[1]:
+            _add(found, "teacher.also", f"{KINDS['masked-lm'].words} is answered with tokens of the vocabulary, and "
+                 f"{teacher.name} and {shape.name} have different ones.",
+                 "Take teachers of one vocabulary.")  # fmt: skip
 
 
 def _pair(spec: RunSpec, teacher: Shape, student: Shape, kind: str | None, found: Findings) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import chance, checkpoint, model_folder, pipeline, registry, seen
+from . import chance, checkpoint, model_folder, pipeline, registry, seen, together
 from .asking import ask
 from .check import finetuning
 from .checkpoint import Loaded
@@ -19,7 +19,7 @@ from .data import encode
 from .distill.processes import Processes
 from .distill.students import build_student
 from .distill.train import train
-from .errors import InputError, RunStopped, SchemeUnfit
+from .errors import InputError, QTinkerError, RunStopped, SchemeUnfit
 from .judging import answers_where_it_is, judged
 from .keeping import content_key, data_name, keep, made_before, student_name, summary, weights_key
 from .kinds import KINDS
@@ -29,6 +29,7 @@ from .reading import load_data, longest, tell_losses, the_task
 from .report import ModelReport
 from .runtime.base import load_tokenizer
 from .spec import RunSpec, StudentSpec, TrainingSpec
+from .vocabulary.make import trim_alike
 from .work import Work
 
 Event = dict[str, Any]
@@ -118,8 +119,10 @@ def finetune_teacher(work: Work) -> dict[str, Any]:
     })  # fmt: skip
     loaded = checkpoint.load(source, task=work.task, seed=training.seed)
     encoded = work.encode_labelled(loaded)
+    held = work.encode(loaded, work.dataset.eval)  # chooses the best epoch
     key = content_key(
-        weights_key(source), encoded.key, encoded.labels, work.task.to_meta(), work.task.weights,
+        weights_key(source), encoded.key, encoded.labels, held.key, held.labels, work.dataset.eval.answers,
+        work.task.to_meta(), work.task.weights,
         training.model_dump(exclude={"threads", "device", "save_every"}),
     )  # fmt: skip
     for entry in registry.list_models():
@@ -227,17 +230,55 @@ def control_start(work: Work) -> StudentSpec:
     spec = work.spec
     if spec.student.layers is None or spec.student.model:
         return spec.student
-    source = model_folder.read_meta(work.teacher_path).get("source") or {}
-    name = source.get("model")
-    if isinstance(name, str) and (registry.find(name) is not None or Path(name).is_dir()):
-        work.say(f"The control begins as the same layers of {name}, which the teacher was finetuned from.")
-        return spec.student.model_copy(update={"model": name})
-    work.say(
-        "The control starts from the finetuned teacher's layers, as the student does: what the teacher was finetuned "
-        "from is not here.",
-        level="warning",
-    )
-    return spec.student
+    name, trimmed = finetuned_from(work.teacher_path)
+    if name is None:
+        work.say(
+            "The control starts from the finetuned teacher's layers, as the student does: what the teacher was "
+            "finetuned from is not here.",
+            level="warning",
+        )
+        return spec.student
+    start = together.from_main(lambda: with_vocabulary_of_teacher(work, name)) if trimmed else name
+    if start is None:
+        work.say(
+            f"The control starts from the finetuned teacher's layers, as the student does: {name}, which the teacher "
+            "was finetuned from, can't be trimmed to its vocabulary.",
+            level="warning",
+        )
+        return spec.student
+    work.say(f"The control begins as the same layers of {name}, which the teacher was finetuned from.")
+    return spec.student.model_copy(update={"model": start})
+
+
+def finetuned_from(path: Path) -> tuple[str | None, bool]:
+    """The name of the model that another one was finetuned from (None: it is not here), and whether it was trimmed
+    after that: the source of a trimmed model is the finetuned one with its whole vocabulary."""
+    trimmed, seen_before = False, set()
+    while True:
+        seen_before.add(path)
+        meta = model_folder.read_meta(path)
+        name = (meta.get("source") or {}).get("model")
+        if not isinstance(name, str):
+            return None, trimmed
+        try:
+            path = registry.resolve(name)
+        except QTinkerError:
+            return None, trimmed
+        if not meta.get("trimmed"):
+            return name, trimmed
+        trimmed = True
+        if path in seen_before:  # a bare name of what is gone, which the trimmed one has now
+            return None, trimmed
+
+
+def with_vocabulary_of_teacher(work: Work, name: str) -> str | None:
+    """A folder with a model whose vocabulary is cut to the trimmed teacher's; None where it can't be."""
+    folder = work.states("control-start")
+    try:
+        trim_alike(registry.resolve(name), work.teacher_path, folder)
+    except QTinkerError:
+        return None
+    return str(folder)
 
 
 # --- after training ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from filelock import FileLock
 from qtinker.checkpoint import Loaded
 from qtinker.data import Examples
 from qtinker.distill import augment
@@ -108,6 +109,30 @@ def test_parts_that_are_made_are_not_made_again(guesser: Loaded, monkeypatch: py
     again, _ = made(examples, guesser, how)
     assert [file.stat().st_mtime_ns == before for file, before in zip(again, times, strict=True)] == [True, False, True]
     assert sorted(file.name for file in files[0].parent.iterdir()) == [".lock", *(file.name for file in files)]
+
+
+def test_who_waits_for_another_run_says_so_and_can_be_stopped(guesser: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quick(FileLock):
+        def acquire(self, timeout: float | None = None, **more: Any) -> Any:
+            assert timeout == 1
+            return super().acquire(timeout=0, **more)
+
+    examples, how = Examples(["cat"]), Variation(variants=2, share=1.0, candidates=1)
+    files, _ = made(examples, guesser, how)
+    monkeypatch.setattr(augment, "FileLock", Quick)
+    answers = iter([False, False, True])
+    with FileLock(files[0].parent / ".lock"):
+        steps = augment.variants(
+            examples, guesser, how, weights=["w"], max_length=32, should_stop=lambda: next(answers)
+        )  # fmt: skip
+        event = next(steps)
+        assert (event["kind"], event["text"]) == (
+            "message", "Another run is making the same variants: waiting for it."
+        )  # fmt: skip
+        with pytest.raises(RunStopped, match="while another run was making"):
+            next(steps)
+    assert list(made(examples, guesser, how)[1].texts) == ["dog"], "the lock is free again"
+    FileLock(files[0].parent / ".lock").acquire(timeout=0).lock.release()
 
 
 def test_running_text_and_models_without_mask_are_refused(guesser: Loaded) -> None:

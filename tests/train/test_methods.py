@@ -169,8 +169,23 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing(tmp_path):
         ends.append(tiny.weights(student.model))
         assert result.steps == 3
     assert [text.split("micro-batches of ")[1].split(" ")[0] for text in said] == ["4", "2"]
-    assert "Out of memory at step 1" in said[0]
+    assert "Out of memory at step 1" in said[0] and said[0].endswith("the result is the same.")
     same(*ends, tolerance=2e-6)
+
+
+def test_out_of_memory_changes_what_dist_compares(tmp_path):
+    three = ("a", "b", "c")
+    student, task = tiny.bert(1, 32, seed=2, labels=three), tiny.task(three)
+
+    def refuse(_module, _args, kwargs):
+        if len(kwargs["input_ids"]) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    student.model.register_forward_pre_hook(refuse, with_kwargs=True)
+    teacher = Teacher(tiny.bert(1, 32, seed=1, labels=three), student=student, task=task)
+    _, events = go(student, tmp_path, method=LogitMethod(soft_loss="dist"), teacher=teacher, task=task)
+    (said,) = [event["text"] for event in events if event.get("level") == "warning"]
+    assert said.endswith("micro-batches of 4 examples; dist compares no more at a time, so the result changes.")
 
 
 def test_out_of_memory_with_one_example_fails_with_words(tmp_path):

@@ -148,3 +148,22 @@ def test_state_folder_keeps_the_last_whole_state(tmp_path):
         states.save({"student": {"w": torch.full((2,), float(step))}}, {"step": step})
         tensors, counters = states.load()
         assert counters["step"] == step and tensors["student"]["w"].tolist() == [step, step]
+
+
+def test_a_loaded_state_lets_go_of_its_file(tmp_path):
+    """Windows deletes no file that is mapped."""
+    StateFolder(tmp_path).save({"student": {"w": torch.full((50_000,), 7.0)}}, {"step": 1})
+    tensors, _ = StateFolder(tmp_path).load()
+    file = next(tmp_path.glob("*/state.safetensors"))
+    with file.open("rb+") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(bytes(1000))
+    assert (tensors["student"]["w"] == 7).all()
+
+
+def test_a_folder_that_could_not_be_deleted_is_written_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    states = StateFolder(tmp_path)
+    for step in (1, 2, 3, 4):
+        states.save({"student": {"w": torch.full((2,), float(step))}}, {"step": step})
+        assert states.load()[1]["step"] == step and states.load()[0]["student"]["w"].tolist() == [step, step]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import task_data
 import tiny
 import torch
-from qtinker import checkpoint, data
+from qtinker import asking, checkpoint, data
 from qtinker.data import Examples, collate, encode
 from qtinker.distill import methods, teacher_cache
 from qtinker.distill.layers import Needs
@@ -15,7 +20,7 @@ from qtinker.distill.teacher import Teacher
 from qtinker.distill.train import train
 from qtinker.errors import RunStopped
 from qtinker.home import cache_dir
-from qtinker.spec import DataSpec, TrainingSpec
+from qtinker.spec import DataSpec, RunSpec, TrainingSpec
 from qtinker.spec_methods import FeatureMethod, LogitMethod, PatientMethod, RelationsMethod, TripleMethod
 
 pytestmark = pytest.mark.train
@@ -111,6 +116,86 @@ def test_a_cache_that_cant_be_written_is_done_without(teacher):
     cache_dir().write_text("a file in the way", encoding="utf-8")
     cache, events = filled(teacher, tiny.encoded(8))
     assert cache is None and events[-1]["level"] == "warning" and "asked anew" in events[-1]["text"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows takes the bytes of a file when it is made longer")
+@pytest.mark.parametrize("able", [True, False])
+def test_the_disk_gives_the_room_before_the_teacher_is_asked(teacher, able, monkeypatch):
+    """Else a disk that fills up later would kill the process where it writes into a mapped file."""
+    if not able:  # macOS
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    taken = []
+
+    def ask(*arguments):
+        taken.extend(file.stat() for file in (cache_dir() / "teacher").glob("*/part-*/*.npy"))
+        return type(teacher).ask(teacher, *arguments)
+
+    monkeypatch.setattr(teacher, "ask", ask)
+    data = tiny.encoded(200)
+    cache, _ = filled(teacher, data)
+    assert len(taken) >= len(NAMES) and all(512 * each.st_blocks >= each.st_size for each in taken[: len(NAMES)])
+    batch = collate(data, np.arange(8), pad_token_id=0)
+    expected = Teacher.outputs(teacher, np.arange(8), batch, Needs(cls_layers=(2,))).cls_states[2].numpy()
+    assert np.allclose(cache.take("cls-2", np.arange(8)), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows takes the bytes of a file when it is made longer")
+def test_a_full_disk_is_done_without(teacher, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    cache, events = filled(teacher, tiny.encoded(8))
+    assert cache is None and not teacher.calls and "(No space left on device)" in events[-1]["text"]
+    assert not list((cache_dir() / "teacher").rglob("*.npy")), "what was reserved is given back"
+
+
+def test_room_is_asked_for_once_and_what_is_kept_needs_none(qtinker_home, tmp_path, monkeypatch):
+    loaded, student = tiny.bert(2, seed=1), tiny.bert(1)
+    checkpoint.save(loaded.model, loaded.tokenizer, tmp_path / "big", meta={"name": "big", "kind": "finetuned"})
+    loaded.path, said, data = tmp_path / "big", [], tiny.encoded(24)
+    spec = RunSpec.parse({"teacher": {"model": "big"}, "student": {"model": "small"}, "data": {"train": "x.csv"},
+                          "training": {"device": "cpu", "precision": "fp32"}})  # fmt: skip
+    work = SimpleNamespace(
+        spec=spec, task=TASK, encode=lambda loaded: data, should_stop=lambda: False,
+        say=lambda text, level: said.append((level, text)),
+    )  # fmt: skip
+    free = [0]
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free[0]))
+
+    def kept():
+        steps = asking.ask(work, Teacher(loaded, student=student, task=TASK), student)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    size = 24 * 2 * 4  # two logits of 4 bytes an example
+    free[0] = 5 * size - 1
+    assert kept() == [] and said == [(
+        "warning", f"The teacher's answers would take 0.1 MB, more than 20% of the 0.1 MB free in {qtinker_home}: it "
+        "is asked anew in each epoch.",
+    )]  # fmt: skip
+    free[0] = 5 * size
+    assert kept() == ["logits"]
+    free[0] -= size  # the cache has taken it
+    assert kept() == ["logits"] and len(said) == 1
+    # another process does as the main one found, whatever it sees itself
+    shutil.rmtree(cache_dir() / "teacher")
+    monkeypatch.setattr(asking.together, "from_main", lambda found: (size, 5 * size))
+    free[0] = 0
+    assert kept() == ["logits"]
+
+
+def test_what_a_stopped_attempt_reserved_needs_no_room_again(teacher, monkeypatch):
+    monkeypatch.setattr(teacher_cache, "BATCH", 4)
+    data, asked = tiny.encoded(24), iter([False, True])
+    with pytest.raises(RunStopped):
+        filled(teacher, data, should_stop=lambda: next(asked))
+    assert teacher_cache.lacking(teacher, data, NAMES, weights=["abc"]) == 0
+    more = teacher_cache.lacking(teacher, data, [*NAMES, "cls-1"], weights=["abc"])
+    assert more == teacher_cache.size(teacher, data, [*NAMES, "cls-1"]), "other arrays are asked for anew"
 
 
 METHODS = [

@@ -95,6 +95,17 @@ def test_a_student_learns_from_both(tmp_path):
     assert ends[0] != ends[1]
 
 
+def test_teachers_that_guess_words_share_the_vocabulary_not_its_padding():
+    words = TASKS["masked-lm"]()
+    other = tiny.bert(1, 32, words=tiny.WORDS[::-1])
+    with pytest.raises(InputError, match="answered with tokens of the vocabulary, and tiny-bert-1 and tiny-bert-1"):
+        Teacher(other, student=tiny.bert(1, 32), task=words, encoded=tiny.encoded(4, loaded=other))
+    # the second one's output layer has a place more than the vocabulary: it is left out
+    answers = [torch.tensor([[[math.log(3), 0.0]]]), torch.tensor([[[7.0, 7.0, 9.0]]])]
+    mean = average(answers, [0.5, 0.5], task=words).softmax(-1)
+    assert mean[0, 0].tolist() == pytest.approx([5 / 8, 3 / 8])
+
+
 def test_weights_must_fit():
     student = tiny.bert(1, 32)
     member = Teacher(tiny.bert(1, 32, seed=1), student=student, task=tiny.task())

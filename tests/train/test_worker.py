@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import tiny
-from qtinker import api, checkpoint, jobs, phases, pipeline, registry, runs, worker
+from qtinker import api, checkpoint, jobs, keeping, phases, pipeline, registry, runs, worker
 from qtinker.errors import InputError, QTinkerError, RunFailed, RunStopped, SpecError
 from qtinker.quantize.schemes import SCHEMES
 from qtinker.spec import METHODS, RunSpec
+from qtinker.work import Work
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.train
@@ -195,6 +197,29 @@ def test_a_teacher_is_finetuned_once_for_equal_settings(home, models):
     assert second["training"]["finetune-teacher"] == {"path": first["teacher"], "reused": True}
     third = api.run(spec(models, teacher={"model": "big", "finetune": True, "epochs": 1, "learning_rate": 1e-4}))
     assert third["teacher"] != first["teacher"]
+
+
+def test_a_teacher_whose_best_epoch_other_data_chose_is_another(home, models, monkeypatch):
+    """Other labels of the same texts, too."""
+
+    class Known(Exception):
+        pass
+
+    def noted(*parts):
+        raise Known(keeping.content_key(*parts))
+
+    monkeypatch.setattr(phases, "content_key", noted)
+    first, other, again = (tiny.examples(8, seed=seed) for seed in (1, 2, 1))
+    swapped = dataclasses.replace(first, labels=1 - first.labels)
+    keys = []
+    for held in (first, other, swapped, again):
+        wanted = spec(models, teacher={"model": "big", "finetune": True})
+        work = Work(run=None, spec=wanted, record=None, emit=lambda event: None, should_stop=lambda: False)
+        work.dataset, work.task = SimpleNamespace(train=tiny.examples(16), eval=held), tiny.task()
+        with pytest.raises(Known) as key:
+            phases.finetune_teacher(work)
+        keys.append(str(key.value))
+    assert len(set(keys[:3])) == 3 and keys[0] == keys[3]
 
 
 def test_a_control_cut_from_the_teacher_starts_without_its_training(home, models):

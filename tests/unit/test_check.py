@@ -99,6 +99,25 @@ def test_variants_need_a_masked_language_model_and_a_teacher(data, pair):
     assert "there is none" in found(alone)["data.augment_model"]
 
 
+def test_pretrained_teachers_guess_hidden_words_with_one_vocabulary(tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"a good film of number {number}" for number in range(60)))
+    for name, words in (("one", WORDS), ("two", WORDS), ("other", [*WORDS, "plot"])):
+        folder = make(name, words=words, architectures=["BertForMaskedLM"])
+        save_file({"cls.predictions.bias": np.zeros(len(words), np.float32)}, folder / "model.safetensors")
+    make("bare")
+
+    def asked(*also):
+        wanted = spec(texts, teacher={"model": "one", "also": list(also)}, student={"model": None, "layers": [0, 1]},
+                      task={"type": "masked-lm"})  # fmt: skip
+        return found(wanted)
+
+    assert asked("two") == {}
+    assert asked("other")["teacher.also"].startswith("masked language modelling is answered with tokens")
+    assert "one and other have different ones" in asked("two", "other")["teacher.also"]
+    assert asked("bare")["teacher.also"].startswith("bare has no trained head")
+
+
 def test_new_pairs_need_a_teacher_and_take_time_where_there_are_pairs(data, pair, tmp_path):
     alone = RunSpec.parse({"student": {"model": "small"}, "data": {"train": str(data), "new_pairs": 2}})
     assert "there is none" in found(alone)["data.new_pairs"]

@@ -77,6 +77,18 @@ def test_standardized_logits_by_hand():
     assert losses.standardized(tensor([[4, 4, 4]])).tolist() == [[0, 0, 0]]
 
 
+def test_equal_logits_have_a_gradient_that_is_a_number():
+    teacher = losses.standardized(tensor([[1, 2, 6], [1, 2, 6]]))
+    student = tensor([[4.1, 4.1, 4.1], [1, 2, 5]]).requires_grad_()
+    losses.soft_target_kl(losses.standardized(student), teacher).backward()
+    # zeros are (1/3, 1/3, 1/3): the mean over two rows of these less the teacher's, as at a deviation of 1
+    expected = (1 / 3 - softmax(teacher[0].numpy())) / 2
+    assert student.grad[0].numpy() == pytest.approx(expected, abs=1e-6)
+    alone = tensor([[1, 2, 5]]).requires_grad_()  # the row beside it changes nothing
+    losses.soft_target_kl(losses.standardized(alone), teacher[:1]).backward()
+    assert (2 * student.grad[1]).numpy() == pytest.approx(alone.grad[0].numpy(), abs=1e-7)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_dist_by_numpy(temperature):
     student, teacher = RANDOM.normal(size=(6, 4)) * 2, RANDOM.normal(size=(6, 4)) * 2

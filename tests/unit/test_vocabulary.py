@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny
 import torch
 import transformers
-from qtinker import api, checkpoint, home, model_folder, registry
+from qtinker import api, checkpoint, home, model_folder, phases, registry
 from qtinker.cli import main
 from qtinker.data import Examples
+from qtinker.distill.students import build_student
 from qtinker.errors import InputError
 from qtinker.predict import Predictor
 from qtinker.quantize import SCHEMES, quantize
 from qtinker.quantize.schemes import CPU_ENGINES
+from qtinker.spec import RunSpec
 from qtinker.tokenizer_files import write_tokenizer
 from qtinker.vocabulary import tokens, trim
 from qtinker.vocabulary.make import find_needs
@@ -86,7 +89,8 @@ def test_covered_texts_give_the_same_bits():
     rows = Examples([*tiny.examples(20).texts, "an unbelievable movie"])
     assert np.array_equal(Predictor(source).logits(rows), Predictor(path).logits(rows))
     meta = model_folder.read_meta(path)
-    assert meta["kind"] == "finetuned" and meta["source"] == {"model": "teacher"} and meta["licence"] == "MIT"
+    assert meta["kind"] == "finetuned" and meta["licence"] == "MIT"
+    assert meta["source"] == {"model": "finetuned/teacher"}, "a bare name may be another group's, too"
     record = meta["trimmed"]
     assert record["check"]["equal"] and record["check"]["rows"] == 21
     size = record["tokens"]
@@ -98,6 +102,51 @@ def test_covered_texts_give_the_same_bits():
     loaded = transformers.AutoTokenizer.from_pretrained(path)
     assert loaded.tokenize("the unbelievable movie") == ["the", "un", "##believ", "##able", "movie"]
     assert "bit for bit" in (path / "README.md").read_text(encoding="utf-8")
+
+
+def kept_as(group, name, *, seed, words=WORDS, **meta):
+    loaded = tiny.bert(2, 16, seed=seed, words=words)
+    with registry.staged(group, name) as folder:
+        checkpoint.save(loaded.model, loaded.tokenizer, folder, meta={"name": name, "kind": "pretrained", **meta})
+    return home.models_dir() / group / name
+
+
+def test_the_control_of_a_trimmed_teacher_starts_from_what_was_finetuned(tmp_path):
+    """Its layers, and its embeddings of the tokens that the teacher has kept."""
+    base = kept_as("hub", "base", seed=1)
+    teacher = kept_as("finetuned", "teacher", seed=2, task=tiny.task().to_meta(), source={"model": "hub/base"})
+    trimmed = trim(trim(teacher, data=tiny.examples(20), fresh=False), text=None, keep=["good movie"], fresh=False)
+    said = []
+    spec = RunSpec.parse({"teacher": {"model": "teacher"}, "student": {"layers": [1]}, "data": {"train": "x.csv"}})
+    work = SimpleNamespace(
+        spec=spec, teacher_path=trimmed, states=lambda phase: tmp_path / phase,
+        say=lambda text, level="info": said.append(text),
+    )  # fmt: skip
+    student = build_student(phases.control_start(work), None, task=tiny.task(), seed=1)
+    assert said == ["The control begins as the same layers of hub/base, which the teacher was finetuned from."]
+    new, old = (tiny.weights(each.model) for each in (student, checkpoint.load(base)))
+    name = "encoder.layer.{}.output.dense.weight"
+    assert torch.equal(new["bert." + name.format(0)], old[next(key for key in old if key.endswith(name.format(1)))])
+    tokens_kept = transformers.AutoTokenizer.from_pretrained(trimmed).get_vocab()
+    assert student.tokenizer.get_vocab() == tokens_kept and len(tokens_kept) < len(WORDS)
+    rows, whole = (next(w for key, w in each.items() if key.endswith("word_embeddings.weight")) for each in (new, old))
+    number = tiny.tokenizer(WORDS).get_vocab()
+    assert all(torch.equal(rows[at], whole[number[token]]) for token, at in tokens_kept.items())
+
+    registry.remove("hub/base")
+    kept_as("hub", "base", seed=1, words=tiny.WORDS[:4])
+    assert phases.control_start(work) == spec.student
+    assert said[-1].endswith("hub/base, which the teacher was finetuned from, can't be trimmed to its vocabulary.")
+    registry.remove("hub/base")
+    assert phases.control_start(work) == spec.student and said[-1].endswith("was finetuned from is not here.")
+
+
+def test_a_source_of_a_bare_name_in_two_groups_counts_as_not_here():
+    for group in ("hub", "finetuned"):
+        kept_as(group, "base", seed=1)
+    assert phases.finetuned_from(kept_as("finetuned", "old", seed=2, source={"model": "base"})) == (None, False)
+    itself = kept_as("distilled", "cut", seed=2, source={"model": "cut"}, trimmed={"tokens": 9})
+    assert phases.finetuned_from(itself) == (None, True), "what it was trimmed from is gone"
 
 
 @pytest.mark.parametrize("kind", ["DistilBert", "MobileBert"])

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ..checkpoint import Loaded, model_inputs
 from ..data import Examples, tokenizer_key
@@ -90,7 +90,19 @@ def variants(
     folder = cache_dir() / "variants" / _key(examples, model, how, weights, maker.max_length)
     folder.mkdir(parents=True, exist_ok=True)
     files, said, begun = [], 0.0, time.monotonic()
-    with FileLock(folder / ".lock"):
+    lock, waiting = FileLock(folder / ".lock"), False
+    while True:
+        try:
+            held = lock.acquire(timeout=1)
+            break
+        except Timeout:  # another run makes the same
+            if should_stop():
+                raise RunStopped("Stopped while another run was making the same variants.") from None
+            if not waiting:
+                waiting = True
+                text = "Another run is making the same variants: waiting for it."
+                yield {"time": time.time(), "kind": "message", "phase": phase, "level": "info", "text": text}
+    with held:
         for start in range(0, len(examples), PART):
             file = folder / f"part-{start // PART:06d}.arrow"
             files.append(file)

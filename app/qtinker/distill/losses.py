@@ -46,14 +46,16 @@ def standardized(logits: Tensor) -> Tensor:
     """Each row's logits with mean 0 and standard deviation 1 over the classes: `(z - mean(z)) / std(z)`.
 
     Sun, Ren, Li, Wang, Cao: Logit Standardization in Knowledge Distillation, 2024 (arXiv:2403.01427), equation 11. For
-    two classes only the sign of the difference would be left: there are none but (1, -1) and (-1, 1).
+    two classes only the sign of the difference would be left: there are none but (1, -1) and (-1, 1). A row of equal
+    logits becomes zeros, and is moved as if its deviation were 1.
 
     Args:
         logits: (N, C), C of three and more.
     """
     logits = logits.float()
     centred = logits - logits.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True).sqrt() + 1e-7)
+    equal = logits.amax(-1, keepdim=True) == logits.amin(-1, keepdim=True)  # no deviation: a root at 0 has no gradient
+    return centred / (centred.square().mean(-1, keepdim=True).masked_fill(equal, 1.0).sqrt() + 1e-7)
 
 
 def dist_relations(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:

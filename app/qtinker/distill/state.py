@@ -107,7 +107,7 @@ class StateFolder:
         slot = "b" if previous and previous["slot"] == "a" else "a"
         place = self.folder / slot
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         flat = {f"{group}/{name}": t.detach() for group, ts in groups.items() for name, t in ts.items()}
         _write_tensors(place / "state.safetensors", flat)
         model_folder.write_text(place / "state.json", json.dumps(counters))
@@ -136,7 +136,7 @@ class StateFolder:
         groups: dict[str, dict[str, Tensor]] = {}
         for key, tensor in flat.items():
             group, name = key.split("/", 1)
-            groups.setdefault(group, {})[name] = tensor
+            groups.setdefault(group, {})[name] = tensor.clone()  # Windows deletes no file that is mapped
         return groups, counters
 
     def save_best(self, model: nn.Module, step: int) -> str:

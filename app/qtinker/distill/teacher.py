@@ -33,7 +33,8 @@ class Teacher:
             answered token by token.
 
     Raises:
-        InputError: the labels are others, or `encoded` is needed and missing.
+        InputError: the labels are others, `encoded` is needed and missing, or the task is answered with tokens of the
+            vocabulary and the tokenizers differ.
     """
 
     def __init__(
@@ -42,6 +43,12 @@ class Teacher:
     ) -> None:  # fmt: skip
         self.loaded, self.task = loaded, task
         self.same_tokens = tokenizer_key(loaded.tokenizer) == tokenizer_key(student.tokenizer)
+        if not self.same_tokens and task.rewrites:
+            raise InputError(
+                f"The task {task.type} is answered with tokens of the vocabulary, and {loaded.name} and "
+                f"{student.name} have different ones.",
+                "Take teachers and a student of one vocabulary.",
+            )
         if not self.same_tokens and encoded is None:
             raise InputError(
                 f"{loaded.name} and {student.name} have different vocabularies, and the texts were tokenized for the "
@@ -50,7 +57,7 @@ class Teacher:
             )
         self.encoded = None if self.same_tokens else encoded
         self.aligned: Aligned | None = None
-        if self.encoded is not None and task.per_token and not task.rewrites:
+        if self.encoded is not None and task.per_token:
             if read_by_student is None:
                 raise InputError(
                     f"{loaded.name} and {student.name} have different vocabularies, and the texts were tokenized for "

@@ -9,10 +9,12 @@ deleted at any time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -116,6 +118,14 @@ def size(teacher: Teacher, encoded: Encoded, names: Sequence[str]) -> int:
     return sum(_dtype(teacher, name).itemsize * counts[of_tokens(name)] * _width(teacher, name) for name in names)
 
 
+def lacking(teacher: Teacher, encoded: Encoded, names: Sequence[str], *, weights: Sequence[str]) -> int:
+    """Bytes of the arrays that are not on the disk yet; what a stopped attempt reserved is there."""
+    folder = _folder(teacher, encoded, weights)
+    missing = [name for name in names if not (folder / f"{name}.npy").is_file()]
+    part = _part(folder, missing)
+    return size(teacher, encoded, [name for name in missing if not (part / f"{name}.npy").is_file()])
+
+
 def fill(
     teacher: Teacher,
     encoded: Encoded,
@@ -139,9 +149,7 @@ def fill(
     Raises:
         RunStopped: `should_stop` said so.
     """
-    content = [_FORMAT, list(weights), encoded.key, teacher.precision, teacher.device.type]
-    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-    folder = cache_dir() / "teacher" / key
+    folder = _folder(teacher, encoded, weights)
     rows, first = distinct(encoded)
     starts = np.concatenate([[0], np.cumsum(encoded.lengths[first])]).astype(np.int64)
 
@@ -183,6 +191,16 @@ def fill(
     return TeacherCache(rows, {name: array for name, array in arrays.items() if array is not None}, starts)
 
 
+def _folder(teacher: Teacher, encoded: Encoded, weights: Sequence[str]) -> Path:
+    content = [_FORMAT, list(weights), encoded.key, teacher.precision, teacher.device.type]
+    return cache_dir() / "teacher" / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _part(folder: Path, names: Sequence[str]) -> Path:
+    """Where arrays are until they are whole."""
+    return folder / f"part-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:12]}"
+
+
 def distinct(encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
     """Which examples have the same tokens: for each its group's number [N], and each group's first example [G]."""
     digests = np.zeros(len(encoded), "V16")  # in one array: objects would cost ten times as much
@@ -211,7 +229,7 @@ def _ask(
     """Compute arrays batch by batch, longest texts first; what a killed attempt finished is taken over."""
     lengths, names = encoded.lengths[first], list(shapes)
     order = np.argsort(-lengths, kind="stable")
-    part = folder / f"part-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:12]}"
+    part = _part(folder, names)
     part.mkdir(exist_ok=True)
     files = {name: part / f"{name}.npy" for name in names}
     done = _progress(part, files, shapes)
@@ -220,6 +238,12 @@ def _ask(
         name: np.lib.format.open_memmap(file, mode=mode, dtype=_dtype(teacher, name), shape=shapes[name])
         for name, file in files.items()
     }
+    try:
+        for file in files.values():
+            _reserve(file)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     needs, room = needs_of(names), TOKENS.get(teacher.device.type, TOKENS["cpu"])
     batch_size, said, saved, start, begun = BATCH, 0.0, time.monotonic(), time.monotonic(), done
     while done < len(first):
@@ -264,6 +288,27 @@ def _ask(
         model_folder.write_text(folder / f"{name}.json", json.dumps(meta))
     (part / "done.json").unlink(missing_ok=True)
     part.rmdir()
+
+
+def _reserve(file: Path) -> None:
+    """Take an array's bytes from the disk at once: a mapped file whose disk is found full later kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if os.name != "posix":  # Windows has taken them already
+        return
+    with file.open("rb+", buffering=0) as opened:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # file systems that can't
+                    raise
+        at = 0  # macOS has no such call: what is written has its place
+        while block := os.pread(opened.fileno(), 1 << 20, at):
+            at += os.pwrite(opened.fileno(), block, at)
 
 
 def ranges(starts: np.ndarray, places: np.ndarray) -> np.ndarray:

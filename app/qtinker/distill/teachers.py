@@ -79,9 +79,13 @@ def average(answers: Sequence[Any], weights: Sequence[float], *, task: Any) -> T
     """One answer of several, as the task averages them.
 
     Args:
-        answers: one tensor for each teacher, all of one shape, in the task's order of labels.
+        answers: one tensor for each teacher, all of one shape, in the task's order of labels; of words of a vocabulary
+            as many as the narrowest output layer has, since each may be padded beyond the vocabulary.
         weights: one for each, with the sum 1.
     """
+    if task.rewrites:
+        size = min(answer.shape[-1] for answer in answers)
+        answers = [answer[..., :size] for answer in answers]
     stacked = torch.stack([answer.float() for answer in answers])
     shares = torch.tensor(weights, device=stacked.device).view(-1, *[1] * (stacked.ndim - 1))
     averaged: Tensor = task.average(stacked, shares)

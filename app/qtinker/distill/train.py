@@ -398,10 +398,13 @@ class _Training:
         if self.progress.micro_batch == 1:
             raise troubles.too_big(self.progress.step + 1, "with one example at a time")
         self.progress.micro_batch = -(-self.progress.micro_batch // 2)
+        spec = getattr(self.method, "spec", None)
+        compares = spec is not None and spec.soft_loss == "dist"
+        change = "dist compares no more at a time, so the result changes" if compares else "the result is the same"
         return self._event(
             "message", level="warning",
             text=f"Out of memory at step {self.progress.step + 1}: going on with micro-batches of "
-            f"{self.progress.micro_batch} examples; the result is the same.",
+            f"{self.progress.micro_batch} examples; {change}.",
         )  # fmt: skip
 
     def _check(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, home, model_folder, registry
-from ..data import Examples
+from ..data import Examples, tokenizer_key
 from ..errors import InputError, QTinkerError
 from ..measure import Job, measure_in_child
 from ..model_card import model_card
@@ -83,7 +83,10 @@ def make(
         new_meta = {
             key: meta[key] for key in ("kind", "task", *PROVENANCE) if meta.get(key) is not None
         }  # fmt: skip
-        new_meta = {"kind": "imported", **new_meta, "name": name, "source": {"model": source_name}, "trimmed": record}
+        new_meta = {
+            "kind": "imported", **new_meta, "name": name, "trimmed": record,
+            "source": {"model": str(path) if entry is None else entry.full_name},
+        }  # fmt: skip
         model_folder.write_meta(folder, new_meta)
         progress("Comparing tokens and answers with those of its source")
         same_tokens(backend, tokens.wordpiece(load_tokenizer(folder), name), texts(), needs.kept)
@@ -94,6 +97,31 @@ def make(
         model_folder.write_meta(folder, new_meta)
     progress(f"Kept as {name}")
     return home.models_dir() / group / name
+
+
+def trim_alike(source: Path, like: Path, folder: Path) -> None:
+    """Write a copy of a model with the vocabulary of another one, which was trimmed from the same.
+
+    Raises:
+        InputError: the other's tokens are not some of its own, in its order.
+        CheckpointError: the model can't be rewritten.
+    """
+    meta, tokenizer = model_folder.read_meta(source), load_tokenizer(source)
+    name = str(meta.get("name") or source.name)
+    backend = tokens.wordpiece(tokenizer, name)
+    wanted = load_tokenizer(like)
+    own, ordered = backend.get_vocab(), sorted(wanted.get_vocab().items(), key=lambda item: item[1])
+    kept = [own.get(token, -1) for token, _ in ordered]
+    if -1 in kept or kept != sorted(set(kept)):
+        raise InputError(f"{name} has not the tokens of {like.name}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    rewrite.write_tokenizer(tokenizer, folder, kept)
+    rewrite.write_config(source, folder, kept)
+    rewrite.write_weights(source, folder, kept)
+    if tokenizer_key(load_tokenizer(folder)) != tokenizer_key(wanted):
+        raise InputError(f"{name} cuts texts otherwise than {like.name}.")
+    carried = {key: meta[key] for key in ("kind", "task", *PROVENANCE) if meta.get(key) is not None}
+    model_folder.write_meta(folder, {**carried, "name": name})
 
 
 def find_needs(
