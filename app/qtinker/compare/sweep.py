@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import filelock
 import psutil
 
 from .. import jobs, worker
@@ -42,18 +41,13 @@ def execute(sweep: Sweep, *, emit: Callable[[Event], None] | None = None) -> dic
     """
     for name in worker.UNWANTED:
         os.environ.pop(name, None)
-    lock = filelock.FileLock(sweep.lock, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise InputError(f"Sweep {sweep.id} is going on already, in another process.") from None
-    try:
-        with worker.Signals() as signals:
-            return SweepWork(sweep, emit or (lambda event: None), signals).whole()
-    finally:
-        lock.release()
-        with suppress(QTinkerError):
-            jobs.advance()
+    with sweep.held():
+        try:
+            with worker.Signals() as signals:
+                return SweepWork(sweep, emit or (lambda event: None), signals).whole()
+        finally:
+            with suppress(QTinkerError):
+                jobs.advance()
 
 
 class SweepWork:
