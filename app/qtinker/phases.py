@@ -315,10 +315,10 @@ def warn_of_chance(work: Work, measured: list[ModelReport]) -> None:
     if base is None:
         return
     trained = "The student" if spec.teacher else "The model"
-    path = Path((done.get("distill") or done["finetune"])["path"])
-    roles = {path: trained, **({Path(work.teacher_path): "The teacher"} if spec.teacher else {})}
+    path = Path((done.get("distill") or done["finetune"])["path"]).resolve()
+    roles = {path: trained, **({work.teacher_path.resolve(): "The teacher"} if spec.teacher else {})}
     for each in measured:
-        score, who = each.metrics.get(task.metric), roles.get(Path(each.path))
+        score, who = each.metrics.get(task.metric), roles.get(Path(each.path).resolve())
         if who is None or score is None or not chance.at_chance(score, base, count, kind=task.type):
             continue
         text = chance.warning(who, score, base, task.metric)

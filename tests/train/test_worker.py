@@ -154,6 +154,18 @@ def test_finetune_and_quantize(home, models):
     assert after["encoder"] < 0.5 * before["encoder"] and after["embeddings"] < 0.5 * before["embeddings"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_models_behind_links_are_measured_and_warned_of(home, models, tmp_path):
+    """`bert_models/` on another disk, and a teacher that is a link itself: both roles are found, and told of."""
+    (home / "bert_models").rename(tmp_path / "elsewhere")
+    (home / "bert_models").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "hub" / "teacher").rename(tmp_path / "teacher")
+    (tmp_path / "elsewhere" / "hub" / "teacher").symlink_to(tmp_path / "teacher", target_is_directory=True)
+    report = api.distill(spec(models, training={"max_steps": 1, "learning_rate": 1e-9}))
+    assert report["metrics"].keys() == {"teacher", "student"} and report["retention"] is not None
+    assert any(text.startswith("The student (accuracy") for text in report["warnings"]), report["warnings"]
+
+
 def test_a_quantization_that_breaks_down_is_no_success(home, models, monkeypatch):
     def died(*_, **__):
         raise QTinkerError("The process ended with status -9.")
