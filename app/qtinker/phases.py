@@ -74,7 +74,7 @@ def prepare(work: Work) -> dict[str, Any]:
             if flattered := seen.warning(path.name, registry.read_meta(path), work.dataset.eval):
                 work.say(flattered, level="warning")
         group = "distilled" if spec.teacher else "finetuned"
-        if spec.name and (name := registry.unique_name(group, spec.name)) != spec.name:
+        if spec.name and (name := registry.unique_name(group, spec.name)) != registry.plain_name(spec.name):
             work.say(f"There is a model {spec.name} already: this one will be {name}.", level="warning")
     return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
             "train": len(work.dataset.train), "unlabelled": work.dataset.unlabelled, "variants": made,
@@ -251,7 +251,7 @@ def quantize(work: Work) -> dict[str, Any]:
         if work.should_stop():
             raise RunStopped("Stopped while quantizing.")
         name = f"{Path(path).name}-{each.scheme}"
-        known = made_before(work, "quantized", "quantized", name)
+        known = made_before(work, "quantized", "quantized", name, scheme=each.scheme)
         if known is None:
             name = registry.unique_name("quantized", name)
             try:
