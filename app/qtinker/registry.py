@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from . import model_folder, staging
-from .errors import CheckpointError, InputError, QTinkerError
+from .errors import CheckpointError, DiskFull, InputError, QTinkerError
 from .home import models_dir
 from .kinds import task_of
 from .model_folder import META, read_meta, write_meta
@@ -256,7 +256,8 @@ def staged(group: str, name: str, *, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         InputError: the group or name can't be used, or the name is taken.
-        QTinkerError: the disk is full or the folder can't be written.
+        DiskFull: the disk is full.
+        QTinkerError: the folder can't be written.
     """
     _check_name(group, name)
     root, final = models_dir(), models_dir() / group / name
@@ -280,9 +281,7 @@ def staged(group: str, name: str, *, replace: bool = False) -> Iterator[Path]:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise QTinkerError(
-                f"The disk that holds {root} is full: {name} was not kept.", "Free some space."
-            ) from error
+            raise DiskFull(f"The disk that holds {root} is full: {name} was not kept.", "Free some space.") from error
     _refresh_quietly()
 
 
