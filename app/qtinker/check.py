@@ -78,7 +78,8 @@ def preflight(spec: RunSpec) -> Findings:
     if student is not None and data is not None and (teacher is not None or spec.teacher is None):
         found.estimate = estimate(spec, student=student, teacher=teacher, examples=data, variants=variants)
         _room(found)
-    if spec.name and registry.unique_name("distilled" if spec.teacher else "finetuned", spec.name) != spec.name:
+    group = "distilled" if spec.teacher else "finetuned"
+    if spec.name and registry.unique_name(group, spec.name) != registry.plain_name(spec.name):
         _add(found, "name", f"there is a model {spec.name!r} already.", "This one will get a number.", level="warning")
     return found
 

@@ -53,6 +53,10 @@ class RunFailed(QTinkerError):
     """Training ended without a result worth keeping (NaN, out of memory at one example, ...)."""
 
 
+class DiskFull(RunFailed):
+    """There is no room left: whoever frees some can go on."""
+
+
 class RunStopped(QTinkerError):
     """The user stopped the run; what was done is saved and `fix` says how to go on."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .data import Examples
 from .shapes import Shape
-from .spec import RunSpec
+from .spec import DataSpec, RunSpec
 
 CHARACTERS_A_TOKEN = 4.2
 """Of English in BERT's vocabulary; CJK has about one a token."""
@@ -53,13 +53,9 @@ def estimate(
     """
     training, tokens = spec.training, token_count(examples, spec.data.max_length)
     labelled = int(examples.labelled.sum())
-    count = len(examples) + (spec.data.augment_variants * labelled if variants else 0)
-    if spec.teacher and examples.pairs is not None and examples.form == "texts":
-        count += spec.data.new_pairs * len(examples)
-    texts = count
-    if examples.form == "blocks":  # running text is cut into blocks of the longest length
-        share = token_count(examples, 10**9) / spec.data.max_length
-        count, tokens = max(1, round(count * share)), spec.data.max_length
+    texts, count = examples_read(spec.data, examples, variants=variants is not None, pairs=spec.teacher is not None)
+    if examples.form == "blocks":
+        tokens = spec.data.max_length
     steps = math.ceil(training.epochs * math.ceil(count / training.batch_size))
     steps = max(1, min(steps, training.max_steps or steps))
     seen = steps * training.batch_size * tokens
@@ -89,6 +85,22 @@ def estimate(
         teacher_parameters=teacher.parameters if teacher else None,
         speed_up=round(_operations(teacher, tokens) / _operations(student, tokens), 1) if teacher else None,
     )  # fmt: skip
+
+
+def examples_read(data: DataSpec, examples: Examples, *, variants: bool, pairs: bool = True) -> tuple[int, int]:
+    """How many texts a training takes, with those that are made of the given ones, and how many examples it reads:
+    running text is cut into blocks of the longest length.
+
+    Args:
+        variants: whether variants of labelled examples are made.
+        pairs: whether new pairs are.
+    """
+    count = len(examples) + (data.augment_variants * int(examples.labelled.sum()) if variants else 0)
+    if pairs and examples.pairs is not None and examples.form == "texts":
+        count += data.new_pairs * len(examples)
+    if examples.form != "blocks":
+        return count, count
+    return count, max(1, round(count * token_count(examples, 10**9) / data.max_length))
 
 
 def token_count(examples: Examples, max_length: int) -> int:

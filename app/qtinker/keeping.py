@@ -53,16 +53,17 @@ def _keep(
         meta["quantization_aware"] = bits
     with registry.staged(group, name) as folder:
         checkpoint.save(loaded.model.to("cpu"), loaded.tokenizer, folder, meta=meta)
-    if name != base:
-        work.say(f"There was a model {base} already: this one is {name}.", level="warning")
+    if name != (plain := registry.plain_name(base)):
+        work.say(f"There was a model {plain} already: this one is {name}.", level="warning")
     return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
 
 
-def made_before(work: Work, group: str, kind: str, base: str) -> Path | None:
-    """What an earlier attempt of this run kept just before it was killed."""
+def made_before(work: Work, group: str, kind: str, base: str, *, scheme: str | None = None) -> Path | None:
+    """What an earlier attempt of this run kept just before it was killed; `scheme` of a quantized one."""
     for entry in registry.list_models():
         mine = entry.group == group and entry.run == work.run.id and entry.kind == kind
-        if mine and entry.name.startswith(registry.unique_name(".none", base)) and not entry.broken:
+        same = (entry.quantization or {}).get("scheme") == scheme
+        if mine and same and entry.name.startswith(registry.plain_name(base)) and not entry.broken:
             return entry.path
     return None
 

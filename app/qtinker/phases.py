@@ -75,7 +75,7 @@ def prepare(work: Work) -> dict[str, Any]:
             if flattered := seen.warning(path.name, registry.read_meta(path), work.dataset.eval):
                 work.say(flattered, level="warning")
         group = "distilled" if spec.teacher else "finetuned"
-        if spec.name and (name := registry.unique_name(group, spec.name)) != spec.name:
+        if spec.name and (name := registry.unique_name(group, spec.name)) != registry.plain_name(spec.name):
             work.say(f"There is a model {spec.name} already: this one will be {name}.", level="warning")
     return {**done, "metric": work.task.metric, "task": work.task.to_meta(), "max_length": work.max_length,
             "train": len(work.dataset.train), "unlabelled": work.dataset.unlabelled, "variants": made,
@@ -292,7 +292,7 @@ def quantize(work: Work) -> dict[str, Any]:
         if work.should_stop():
             raise RunStopped("Stopped while quantizing.")
         name = f"{Path(path).name}-{each.scheme}"
-        known = made_before(work, "quantized", "quantized", name)
+        known = made_before(work, "quantized", "quantized", name, scheme=each.scheme)
         if known is None:
             name = registry.unique_name("quantized", name)
             try:
@@ -356,10 +356,10 @@ def warn_of_chance(work: Work, measured: list[ModelReport]) -> None:
     if base is None:
         return
     trained = "The student" if spec.teacher else "The model"
-    path = Path((done.get("distill") or done["finetune"])["path"])
-    roles = {path: trained, **({Path(work.teacher_path): "The teacher"} if spec.teacher else {})}
+    path = Path((done.get("distill") or done["finetune"])["path"]).resolve()
+    roles = {path: trained, **({work.teacher_path.resolve(): "The teacher"} if spec.teacher else {})}
     for each in measured:
-        score, who = each.metrics.get(task.metric), roles.get(Path(each.path))
+        score, who = each.metrics.get(task.metric), roles.get(Path(each.path).resolve())
         if who is None or score is None or not chance.at_chance(score, base, count, kind=task.type):
             continue
         text = chance.warning(who, score, base, task.metric)

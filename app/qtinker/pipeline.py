@@ -151,13 +151,13 @@ def make_report(run: Run, spec: RunSpec, record: Record, *, warnings: list[str])
     trained = done["distill"] if spec.teacher else done["finetune"]
     rows: list[dict[str, Any]] = done["evaluate"]["models"]
     metric = done["prepare"]["metric"]
-    by_path = {Path(row["path"]): row for row in rows}
+    by_path = {Path(row["path"]).resolve(): row for row in rows}  # either may be a link
     made = {"student": trained["path"]}
     if spec.teacher:
         made["teacher"] = done["prepare"].get("teacher") or done["finetune-teacher"]["path"]
     if "path" in done.get("control", {}):
         made["control"] = done["control"]["path"]
-    metrics = {role: by_path[Path(path)]["metrics"] for role, path in made.items()}
+    metrics = {role: by_path[Path(path).resolve()]["metrics"] for role, path in made.items()}
     report: dict[str, Any] = {
         "run": run.id,
         "status": "done",

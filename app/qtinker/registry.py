@@ -21,15 +21,15 @@ from typing import Any
 from filelock import FileLock
 
 from . import model_folder, staging
-from .errors import CheckpointError, InputError, QTinkerError
+from .errors import CheckpointError, DiskFull, InputError, QTinkerError
 from .home import expanded, models_dir
 from .kinds import task_of
 from .model_folder import META, read_meta, write_meta
 from .registry_page import PAGE, render
 
 __all__ = [
-    "GROUPS", "RegistryEntry", "find", "list_models", "read_meta", "refresh", "remove", "resolve", "staged",
-    "unique_name", "verify", "write_meta",
+    "GROUPS", "RegistryEntry", "find", "list_models", "plain_name", "read_meta", "refresh", "remove", "resolve",
+    "staged", "unique_name", "verify", "write_meta",
 ]  # fmt: skip
 
 GROUPS = (
@@ -38,6 +38,7 @@ GROUPS = (
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_-])?$")
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _DEPTH = 4
+_LONGEST, _END = 100, 40
 _log = logging.getLogger(__name__)
 
 
@@ -255,7 +256,8 @@ def staged(group: str, name: str, *, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         InputError: the group or name can't be used, or the name is taken.
-        QTinkerError: the disk is full or the folder can't be written.
+        DiskFull: the disk is full.
+        QTinkerError: the folder can't be written.
     """
     _check_name(group, name)
     root, final = models_dir(), models_dir() / group / name
@@ -279,17 +281,22 @@ def staged(group: str, name: str, *, replace: bool = False) -> Iterator[Path]:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise QTinkerError(
-                f"The disk that holds {root} is full: {name} was not kept.", "Free some space."
-            ) from error
+            raise DiskFull(f"The disk that holds {root} is full: {name} was not kept.", "Free some space.") from error
     _refresh_quietly()
+
+
+def plain_name(base: str) -> str:
+    """`base` made into a valid name. A long one is shortened in its middle: its end tells versions of a model apart."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", base).strip("._-") or "model"
+    if len(cleaned) > _LONGEST:
+        begin, end = cleaned[: _LONGEST - _END - 1], cleaned[-_END:]
+        cleaned = f"{begin.rstrip('._-')}-{end.lstrip('._-')}"
+    return f"model-{cleaned}" if cleaned.split(".")[0].lower() in _WINDOWS_DEVICES else cleaned
 
 
 def unique_name(group: str, base: str) -> str:
     """`base` made into a valid name that no model of the group has: itself, or with -2, -3, ... behind."""
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", base).strip("._-")[:100].rstrip("._-") or "model"
-    if cleaned.split(".")[0].lower() in _WINDOWS_DEVICES:
-        cleaned = f"model-{cleaned}"
+    cleaned = plain_name(base)
     folder = models_dir() / group
     taken = {child.name.lower() for child in folder.iterdir()} if folder.is_dir() else set()
     names = (cleaned, *(f"{cleaned}-{number}" for number in range(2, len(taken) + 3)))

@@ -6,6 +6,7 @@ else reads, and writes nothing but the stop flag. docs/architecture.md lists the
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from .errors import InputError, RunFailed
+from .errors import DiskFull, InputError, RunFailed
 from .home import runs_dir
 from .spec import RunSpec
 
@@ -249,7 +250,7 @@ def create(spec: RunSpec, *, kind: str | None = None) -> Run:
             continue
         except OSError as error:
             shutil.rmtree(made, ignore_errors=True)
-            raise RunFailed(
+            raise (DiskFull if error.errno == errno.ENOSPC else RunFailed)(
                 f"Can't make a run folder in {runs_dir()}: {error}.", "Free space there or set QTINKER_HOME."
             ) from None
         shutil.rmtree(made, ignore_errors=True)

@@ -22,7 +22,7 @@ import filelock
 import psutil
 
 from . import jobs, runs, together
-from .errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, InputError, QTinkerError, RunFailed, RunStopped
+from .errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, DiskFull, InputError, QTinkerError, RunFailed, RunStopped
 from .run_writer import EventWriter, StateWriter, is_full
 from .runs import Run
 
@@ -214,7 +214,7 @@ def explain(error: BaseException, *, run: Run) -> QTinkerError:
         return error
     resume = f"then go on with: python3 app runs resume {run.id}"
     if is_full(error):
-        return RunFailed(f"The disk is full ({error}).", f"Free some space, {resume}")
+        return DiskFull(f"The disk is full ({error}).", f"Free some space, {resume}")
     if together.is_lost(error):
         told = [f"its words are in {file}" for file in sorted(run.folder.glob("log-process-*.txt"))]
         return RunFailed(

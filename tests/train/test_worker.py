@@ -156,6 +156,31 @@ def test_finetune_and_quantize(home, models):
     assert after["encoder"] < 0.5 * before["encoder"] and after["embeddings"] < 0.5 * before["embeddings"]
 
 
+def test_a_long_name_with_spaces_is_no_other_models_and_keeps_each_scheme(home, models, tmp_path):
+    data = tmp_path / f"{'my reviews ' * 7}of the 2024.csv"
+    shutil.copy(models / "train.csv", data)
+    schemes = ["int8-dynamic", "int8-weight-only", "bf16"]
+    settings = {"data": {"train": str(data)}, "training": {"max_steps": 1}}
+    report = api.run(spec(models, teacher=None, quantize=[{"scheme": each} for each in schemes], **settings))
+    assert report["name"] == f"small-{'my-reviews-' * 7}of-the-2024"
+    assert [Path(each["path"]).name.split("of-the-2024-")[1] for each in report["quantized"]] == schemes
+    assert [registry.read_meta(each["path"])["quantization"]["scheme"] for each in report["quantized"]] == schemes
+    assert not [text for text in report["warnings"] if "There was a model" in text]
+    assert "There was a model" in str(api.run(spec(models, teacher=None, **settings))["warnings"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_models_behind_links_are_measured_and_warned_of(home, models, tmp_path):
+    """`bert_models/` on another disk, and a teacher that is a link itself: both roles are found, and told of."""
+    (home / "bert_models").rename(tmp_path / "elsewhere")
+    (home / "bert_models").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "hub" / "teacher").rename(tmp_path / "teacher")
+    (tmp_path / "elsewhere" / "hub" / "teacher").symlink_to(tmp_path / "teacher", target_is_directory=True)
+    report = api.distill(spec(models, training={"max_steps": 1, "learning_rate": 1e-9}))
+    assert report["metrics"].keys() == {"teacher", "student"} and report["retention"] is not None
+    assert any(text.startswith("The student (accuracy") for text in report["warnings"]), report["warnings"]
+
+
 def test_a_quantization_that_breaks_down_is_no_success(home, models, monkeypatch):
     def died(*_, **__):
         raise QTinkerError("The process ended with status -9.")

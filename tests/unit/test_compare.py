@@ -53,6 +53,16 @@ def test_quantities_as_people_write_them():
         45,
         7,
     ]
+    assert [quantities.seconds(text) for text in ("1h30", "1h 30", "2H5", "1d2h30", "1h5s")] == [
+        5400,
+        5400,
+        7500,
+        95_400,
+        3605,
+    ]
+    for text in ("90m30", "1 30", "30 1h", "1h30.5", "h30"):
+        with pytest.raises(ValueError, match="is no time: write it as 2h, 90m or 1h30m"):
+            quantities.seconds(text)
     assert [quantities.byte_count(text) for text in ("20MB", "1.5 kB", "1KiB", "7")] == [20_000_000, 1500, 1024, 7]
     assert [quantities.milliseconds(text) for text in ("5ms", "0.01s", "3")] == [5, 10, 3]
     assert [quantities.share(text) for text in ("97%", "0.97")] == [0.97, 0.97]
@@ -303,6 +313,16 @@ def test_sweeps_are_found_and_removed(qtinker_home, capsys):
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_more_time_for_a_sweep_that_goes_on_is_refused_and_changes_nothing(qtinker_home):
+    made = store.create(SweepSpec.parse(DATA | {"budget": 60}))
+    made.write(made.state() | {"phase": "done", "candidates": {"one": {"status": "out of time", "reason": "no time"}}})
+    files = [made.folder / name for name in ("sweep.yaml", "state.json")]
+    before = [file.read_bytes() for file in files]
+    with made.held(), pytest.raises(InputError, match=f"Sweep {made.id} is going on already"):
+        api.resume_sweep(made.id, budget="4h")
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_each_message_is_told_once_and_phases_only_where_they_take_steps():

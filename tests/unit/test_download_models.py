@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -339,6 +340,21 @@ def test_a_hub_model_by_listing_and_redirects(server, hub_files):
     transformers.AutoModelForSequenceClassification.from_pretrained(path)
     assert registry.verify("hub-tiny") == []
     assert not any("Authorization" in request.headers for request in server.requests)
+
+
+def test_the_cache_may_be_on_another_disk_than_the_models(server, hub_files, monkeypatch):
+    def rename(source, target):
+        if "cache" in Path(source).parts and "bert_models" in Path(target).parts:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return os_rename(source, target)
+
+    os_rename = os.rename
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(os, "replace", rename)
+    server.put_repo("someone/hub-tiny", hub_files, commit=COMMIT, lfs=("model.safetensors", "pytorch_model.bin"))
+    [path] = download(["hub-tiny"])
+    assert (path / "model.safetensors").read_bytes() == hub_files["model.safetensors"]
+    assert registry.verify("hub-tiny") == [] and leftovers() == []
 
 
 def test_a_hub_mirror_without_listing(server, hub_files):

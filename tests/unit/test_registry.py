@@ -338,6 +338,14 @@ def test_unique_name():
     assert registry.unique_name("distilled", "foo") == "foo"
     assert registry.unique_name("hub", "///") == "model"
     assert registry.unique_name("hub", "con") == "model-con"
+    assert registry.plain_name("foo") == "foo" and registry.plain_name("x" * 100) == "x" * 100
+
+
+def test_a_long_name_keeps_its_end():
+    schemes = ("int8-dynamic", "int8-weight-only", "int4-weight-only", "control")
+    names = [registry.unique_name("quantized", f"{'student-' * 12}x-{scheme}") for scheme in schemes]
+    assert all(len(name) <= 100 and name.startswith("student-student-") for name in names)
+    assert [name.split("-x-")[1] for name in names] == list(schemes)
 
 
 def test_the_page_shows_names_as_they_are_and_never_as_markup():

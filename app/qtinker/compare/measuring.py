@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..errors import QTinkerError
+from ..errors import DiskFull, QTinkerError
 from . import bounds, pairs, points
 
 
@@ -41,14 +42,26 @@ def measure(work: Any) -> None:
 def by_teacher(work: Any, names: list[str]) -> dict[str, dict[str, Path]]:
     """For each teacher's key the models to measure with it, by the names of their points."""
     found: dict[str, dict[str, Path]] = {}
+    keys = teacher_keys({name: work.entries[name] for name in names})
     for name in names:
         entry = work.entries[name]
-        entry["teacher_key"] = f"teacher-{pairs.name_of(pairs.short(entry['teacher']), 60)}"
+        entry["teacher_key"] = keys[name]
         models = found.setdefault(entry["teacher_key"], {})
         if entry["student"] != pairs.ITSELF or allowed(work, name, bounds.FLOAT, explicitly=True):
             models[name] = Path(entry["checkpoint"])
         models |= {f"{name}-{scheme}": Path(path) for scheme, path in entry.get("quantized", {}).items()}
     return found
+
+
+def teacher_keys(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """A name for the teacher of each candidate: its own, with a hash of its folder where two go by that name."""
+    plain = {name: f"teacher-{pairs.name_of(pairs.short(entry['teacher']), 60)}" for name, entry in entries.items()}
+    places = {name: str(Path(entry["teacher_path"]).resolve()) for name, entry in entries.items()}
+    several = {key for key in plain.values() if len({places[name] for name in entries if plain[name] == key}) > 1}
+    return {
+        name: f"{key}-{hashlib.sha256(places[name].encode()).hexdigest()[:6]}" if key in several else key
+        for name, key in plain.items()
+    }
 
 
 def allowed(work: Any, name: str, scheme: str, *, explicitly: bool = False) -> bool:
@@ -74,6 +87,8 @@ def quantized(work: Any, name: str, scheme: str) -> None:
                 Path(entry["checkpoint"]), scheme, examples=work.dataset.eval, progress=lambda text: work.check_stop()
             )
         )
+    except DiskFull:
+        raise
     except QTinkerError as error:
         reasons[scheme] = str(error)
         work.say(f"{name}: {error}", kind="message")

@@ -6,14 +6,15 @@ All models of one teacher are measured in one go, so that their times compare; w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import pipeline, registry
+from .. import model_folder, pipeline, registry
 from ..data import Examples
 from ..evaluate import environment, evaluate
+from ..keeping import weights_key
+from ..registry import RegistryEntry
 from ..runs import read_json, write_json
 
 CALLS, THROUGHPUT_EXAMPLES = 30, 128
@@ -25,12 +26,25 @@ def quantized(source: Path, scheme: str, *, examples: Examples, progress: Callab
     Raises:
         QTinkerError: the scheme can't be applied, or changes the model too much.
     """
-    name = f"{source.name}-{scheme}"
-    known = registry.find(f"quantized/{name}")
-    if known and not known.broken and (known.quantization or {}).get("source_path") == str(source):
-        return known.path
+    name = registry.plain_name(f"{source.name}-{scheme}")
+    for entry in registry.list_models():
+        if entry.group == "quantized" and entry.name.startswith(name) and made_of(entry, source, scheme):
+            return entry.path
     made = pipeline.quantize_model(source, scheme=scheme, check_rows=examples, fresh=False, progress=progress)
     return Path(made["path"])
+
+
+def made_of(entry: RegistryEntry, source: Path, scheme: str) -> bool:
+    """Whether a quantized model was made by the scheme of the weights that a folder has now: another model may have
+    had that folder before."""
+    record = entry.quantization or {}
+    place = str(record.get("source_path") or "")
+    if entry.broken or record.get("scheme") != scheme or Path(place).resolve() != source.resolve():
+        return False
+    if "source_key" in record:
+        return bool(record["source_key"] == weights_key(source))
+    since = model_folder.read_meta(source).get("created")  # records without a key: of before there was one
+    return isinstance(since, str) and entry.created is not None and since <= entry.created
 
 
 def measured(
@@ -75,9 +89,10 @@ def _figures(path: str, one: Any) -> dict[str, Any]:
 def surroundings(folder: Path, threads: int | None) -> dict[str, Any]:
     """What the figures depend on, as it was when the first model was measured."""
     record = folder / "environment.json"
-    if not record.is_file():
+    try:
+        found: dict[str, Any] = read_json(record)
+    except (OSError, ValueError):
         import torch
 
-        record.write_text(json.dumps(environment(threads or torch.get_num_threads())), encoding="utf-8")
-    found: dict[str, Any] = read_json(record)
+        write_json(record, found := environment(threads or torch.get_num_threads()))
     return found

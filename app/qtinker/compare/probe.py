@@ -14,24 +14,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data import Examples, collate, encode
-from ..errors import QTinkerError
+from ..errors import QTinkerError, RunStopped
 from ..home import models_dir
 from ..spec import StudentSpec
 from .bounds import FLOAT
 
 ROWS, TIMED_ROWS, CALLS = 64, 15, 4
+POLL_SECONDS = 0.5
 
 
 def latencies(
     students: dict[str, tuple[StudentSpec, Sequence[str]]], *, teacher: Path, examples: Examples, task: Any,
-    max_length: int, threads: int | None, seconds: float | None = None,
+    max_length: int, threads: int | None, seconds: float | None = None, stopping: Callable[[], bool] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
     """For each student and scheme (`float` too) `latency_ms` and `bytes`; a scheme that can't be applied is left out.
 
@@ -39,8 +40,10 @@ def latencies(
         students: by any name: how it is built, and the schemes to try.
         task: a `tasks.Task`: whose head the students get.
         seconds: no further student is begun after so many; its times stay unknown.
+        stopping: asked often: whether the user wants it to end.
 
     Raises:
+        RunStopped: `stopping` said so.
         QTinkerError: the process that measures died.
     """
     job = prepared(students, teacher=teacher, examples=examples, task=task, max_length=max_length, threads=threads)
@@ -55,15 +58,40 @@ def latencies(
         }
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "qtinker.compare.probe", str(folder)], env=environment, capture_output=True,
-            text=True, encoding="utf-8", errors="replace", check=False, stdin=subprocess.DEVNULL,
+        status, said = _ended(
+            [sys.executable, "-P", "-m", "qtinker.compare.probe", str(folder)], environment,
+            stopping or (lambda: False),
         )  # fmt: skip
-        if child.returncode or not (folder / "result.json").is_file():
-            last = " ".join(child.stderr.strip().splitlines()[-3:])[-400:]
+        if status or not (folder / "result.json").is_file():
+            last = " ".join(said.strip().splitlines()[-3:])[-400:]
             raise QTinkerError(f"Measuring the students' speed failed: {last}", "Leave out --max-latency.")
         found: dict[str, dict[str, dict[str, float]]] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return found
+
+
+def _ended(command: list[str], environment: dict[str, str], stopping: Callable[[], bool]) -> tuple[int, str]:
+    """Run the process that measures; its exit status and what it said on standard error.
+
+    Raises:
+        RunStopped: the user asked to stop; Ctrl-C in a terminal reaches the process too, and ends it.
+    """
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8", errors="replace",
+    ) as child:  # fmt: skip
+        try:
+            while True:
+                try:
+                    said = child.communicate(timeout=POLL_SECONDS)[1]
+                except subprocess.TimeoutExpired:
+                    said = None
+                if stopping() and (said is None or child.returncode):
+                    raise RunStopped("Stopped while timing students.")
+                if said is not None:
+                    return child.returncode, said
+        except BaseException:
+            child.kill()
+            raise
 
 
 def prepared(

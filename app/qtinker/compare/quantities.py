@@ -11,7 +11,7 @@ _MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1000.0, "us": 0.001}
 
 
 def seconds(value: Any) -> Any:
-    """Seconds from "2h", "90m", "1h30m" or a number; what is no text is passed on.
+    """Seconds from "2h", "90m", "1h30m", "1h30" or a number; what is no text is passed on.
 
     Raises:
         ValueError: it is no time.
@@ -19,8 +19,11 @@ def seconds(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
+    text = re.sub(r"(h\s*\d+)$", r"\1m", text)  # behind hours a bare number is minutes, as clocks are read
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text)
-    if not parts or re.sub(r"\d+(?:\.\d+)?\s*[a-z]*\s*", "", text) or any(unit not in _SECONDS for _, unit in parts):
+    bare = len(parts) > 1 and any(not unit for _, unit in parts)
+    left = re.sub(r"\d+(?:\.\d+)?\s*[a-z]*\s*", "", text)
+    if not parts or left or bare or any(unit not in _SECONDS for _, unit in parts):
         raise ValueError(f"{value!r} is no time: write it as 2h, 90m or 1h30m")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 

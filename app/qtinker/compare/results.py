@@ -23,6 +23,7 @@ def make(work: Any) -> Data:
     count = int(held.labelled.sum())
     teachers: dict[str, Data] = {}
     rows: list[Data] = []
+    called = _called([entry["teacher"] for entry in work.entries.values()])
     for name, entry in work.entries.items():
         if entry["status"] != "done":
             continue
@@ -30,14 +31,14 @@ def make(work: Any) -> Data:
         group = runs.read_json(work.sweep.measured / f"{key}.json")
         whole = _figures(group[key], metric)
         low = chance.at_chance(whole["score"], base, count, kind=task.type)
-        teachers.setdefault(key, {"id": key, "name": short(entry["teacher"]), "front": False, "chance": low, **whole})
+        teachers.setdefault(key, {"id": key, "name": called[entry["teacher"]], "front": False, "chance": low, **whole})
         for scheme in (None, *spec.wanted_schemes):
             point = name if scheme is None else f"{name}-{scheme}"
             if point not in group:
                 continue
             found = _figures(group[point], metric)
             rows.append({
-                "id": point, "candidate": name, "teacher": short(entry["teacher"]),
+                "id": point, "candidate": name, "teacher": called[entry["teacher"]],
                 "student": student_name(entry["student"]), "method": entry["method"], "scheme": scheme or "float",
                 **found,
                 "retention": None if low or whole["score"] <= 0 else found["score"] / whole["score"],
@@ -69,6 +70,12 @@ def make(work: Any) -> Data:
         result |= _against_target(rows, result["others"], spec.target, work.state.get("ruled_out") or [])
     result["findings"] = findings.findings(result)
     return result
+
+
+def _called(teachers: list[str]) -> dict[str, str]:
+    """What each teacher is called: in short, or in full where two would be called the same."""
+    alike = {name: {other for other in teachers if short(other) == short(name)} for name in teachers}
+    return {name: short(name) if len(alike[name]) == 1 else name for name in teachers}
 
 
 def _figures(found: Data, metric: str) -> Data:

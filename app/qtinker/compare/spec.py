@@ -81,8 +81,8 @@ class SweepSpec(Whole):
                                     gt=0, le=1000)
     teacher_learning_rate: float = setting(5e-5, "Teacher learning rate", "Of a teacher's finetuning.", gt=0, le=1)
     budget: float | None = setting(
-        None, "Budget", "Time for all trainings and measurements together: 2h, 90m. What can't be done in it is left "
-        "out, and the report says so.", gt=0,
+        None, "Budget", "Time for all trainings and measurements together: 2h, 90m, 1h30. What can't be done in it is "
+        "left out, and the report says so.", gt=0,
     )
     halving: bool = setting(True, "Stop early", "Stop candidates that are far behind at a quarter and at half of "
                             "their training (successive halving).")

@@ -11,8 +11,12 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from .. import runs
 from ..errors import InputError, RunFailed
@@ -43,6 +47,23 @@ class Sweep:
     def lock(self) -> Path:
         """Held by the process that executes the sweep."""
         return self.folder / ".lock"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock in the block.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        lock = filelock.FileLock(self.lock, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise InputError(f"Sweep {self.id} is going on already, in another process.") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def stop_file(self) -> Path:

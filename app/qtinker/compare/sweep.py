@@ -13,12 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import filelock
 import psutil
 
 from .. import jobs, worker
-from ..errors import DownloadError, InputError, QTinkerError, RunFailed, RunStopped
+from ..errors import DiskFull, DownloadError, InputError, QTinkerError, RunFailed, RunStopped
+from ..estimate import examples_read
 from ..kinds import KINDS
+from ..run_writer import is_full
 from . import pairs, planning
 from .pairs import Candidate
 from .store import Sweep
@@ -42,18 +43,13 @@ def execute(sweep: Sweep, *, emit: Callable[[Event], None] | None = None) -> dic
     """
     for name in worker.UNWANTED:
         os.environ.pop(name, None)
-    lock = filelock.FileLock(sweep.lock, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise InputError(f"Sweep {sweep.id} is going on already, in another process.") from None
-    try:
-        with worker.Signals() as signals:
-            return SweepWork(sweep, emit or (lambda event: None), signals).whole()
-    finally:
-        lock.release()
-        with suppress(QTinkerError):
-            jobs.advance()
+    with sweep.held():
+        try:
+            with worker.Signals() as signals:
+                return SweepWork(sweep, emit or (lambda event: None), signals).whole()
+        finally:
+            with suppress(QTinkerError):
+                jobs.advance()
 
 
 class SweepWork:
@@ -103,8 +99,12 @@ class SweepWork:
         explained = error if isinstance(error, QTinkerError) else RunFailed(
             f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}", resume
         )  # fmt: skip
-        self.save(status="failed", message=explained.message, current=None, ended=time.time(),
-                  error={"message": explained.message, "fix": explained.fix})  # fmt: skip
+        if isinstance(error, DiskFull) or is_full(error):
+            words = error.message if isinstance(error, DiskFull) else f"The disk is full ({error})."
+            explained = DiskFull(words, f"Free some space, then go on with: python3 app sweeps resume {self.sweep.id}")
+        with suppress(OSError):  # where there is no room even for that, it is told as interrupted
+            self.save(status="failed", message=explained.message, current=None, ended=time.time(),
+                      error={"message": explained.message, "fix": explained.fix})  # fmt: skip
         return explained
 
     def save(self, **changes: Any) -> None:
@@ -199,9 +199,13 @@ class SweepWork:
 
     @property
     def total_steps(self) -> int:
-        """Steps of each candidate's training."""
+        """Steps of each candidate's training: as the first that began told, until then from the examples; roughly
+        where others are read than are given (blocks of running text, variants)."""
+        if told := [entry["total_steps"] for entry in self.entries.values() if entry.get("total_steps")]:
+            return min(told)
         training = self.spec.training
-        a_pass = -(-len(self.dataset.train) // training.batch_size)
+        _, read = examples_read(self.spec.data, self.dataset.train, variants=bool(self.spec.data.augment_model))
+        a_pass = -(-read // training.batch_size)
         steps = max(1, math.ceil(training.epochs * a_pass - 1e-9))
         return min(steps, training.max_steps or steps)
 

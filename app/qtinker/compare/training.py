@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import api, runs, worker
-from ..errors import InputError, QTinkerError, RunStopped, SpecError
+from ..errors import DiskFull, InputError, QTinkerError, RunStopped, SpecError
 from . import halving, pairs, planning
 from .quantities import in_words
 from .sweep import OPEN
@@ -32,6 +32,7 @@ def train(work: Any) -> None:
         if share in [decision["share"] for decision in work.state["decisions"]]:
             continue
         names = [name for name in work.still_open() if share == 1 or tells(work, name, share)]
+        names.sort(key=lambda name: _itself(work, name))  # last: then it is the teacher that its students learned from
         for number, name in enumerate(names):
             if work.entries[name]["share"] >= share or work.entries[name]["status"] not in OPEN:
                 continue
@@ -110,10 +111,9 @@ def train_to(work: Any, name: str, share: float) -> None:
             entry |= {"share": share, "status": "trained", "checkpoint": str(path), "teacher_path": str(path)}
             return
         run = run_of(work, name)
-        watch = Watch(work, run, boundary=math.ceil(share * work.total_steps) if share < 1 else None)
-        report = None
-        if share == 1 or not watch.reached():
-            report = run.report() if run.state()["status"] == "done" else _execute(run, watch)
+        watch = Watch(work, run, share=share)
+        done = run.state()["status"] == "done"
+        report = run.report() if done else None if watch.reached() else _execute(run, watch)
     except RunStopped:
         entry["seconds"] += watch.seconds if watch else 0.0
         if watch is None or watch.asked is None or work.stopping():
@@ -122,11 +122,18 @@ def train_to(work: Any, name: str, share: float) -> None:
             work.close(name, "out of time", "The budget was over during its training.", score=watch.score())
             return
         report = None
+    except DiskFull:  # of no candidate's making: whoever frees space goes on with this one
+        entry["seconds"] += watch.seconds if watch else 0.0
+        raise
     except QTinkerError as error:
         failed(work, name, error)
         return
     entry["seconds"] += watch.seconds
+    if report is not None:  # perhaps before the rung: stopped early, or not evaluated on the way
+        watch.share = share = 1.0
     entry |= {"share": share, "score": watch.score(), "status": "paused" if report is None else "trained"}
+    if watch.total is not None:
+        entry["total_steps"] = watch.total
     if report is not None:
         entry |= _trained(work, report)
     work.save()
@@ -197,7 +204,7 @@ def failed(work: Any, name: str, error: QTinkerError) -> None:
 
 def halve(work: Any, share: float) -> None:
     """Stop who is far behind, and who can't be finished in the budget; write the decision down."""
-    names = [name for name in work.still_open() if not _itself(work, name)]
+    names = at_rung(work)
     standings = [
         halving.Standing(name, entry["score"], entry["parameters"], entry["operations"])
         for name in names
@@ -215,9 +222,14 @@ def halve(work: Any, share: float) -> None:
     work.save()
 
 
+def at_rung(work: Any) -> list[str]:
+    """Ids of the candidates that are compared at a rung: those whose training goes on."""
+    return [name for name in work.still_open() if work.entries[name]["share"] < 1 and not _itself(work, name)]
+
+
 def within_budget(work: Any, share: float) -> None:
     """Go on only with what can be finished, the best first."""
-    names = [name for name in work.still_open() if not _itself(work, name)]
+    names = at_rung(work)
     names.sort(key=lambda name: -(work.entries[name]["score"] or 0.0))
     left = [(name, seconds_left(work, name)) for name in names]
     kept = halving.affordable(left, FOR_TRAINING * work.spec.budget - work.spent)
@@ -237,20 +249,28 @@ def _itself(work: Any, name: str) -> bool:
 class Watch:
     """Listens to a run's events: pauses it at a boundary or when the time is over, and passes on what others see."""
 
-    def __init__(self, work: Any, run: runs.Run, *, boundary: int | None) -> None:
-        self.work, self.run = work, run
-        self.boundary = math.inf if boundary is None else boundary
+    def __init__(self, work: Any, run: runs.Run, *, share: float) -> None:
+        self.work, self.run, self.share = work, run, share
+        self.total: int | None = next((event["total_steps"] for event in reversed(self._told("step"))), None)
+        """Steps of the whole training, as the run says; None before it does."""
         self.asked: str | None = None
         self.seconds = 0.0
         self._phase, self._since = "", time.monotonic()
 
+    @property
+    def boundary(self) -> float:
+        """From which step on the run is paused."""
+        return math.inf if self.share >= 1 else math.ceil(self.share * (self.total or self.work.total_steps))
+
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
+        if event["kind"] == "step" and event["phase"] == "distill":
+            self.total = event["total_steps"]
         if self._phase in ("distill", "finetune"):
             self.seconds += now - self._since
         self._phase, self._since = event.get("phase") or self._phase, now
         reached = event["kind"] == "eval" and self._phase == "distill" and event["step"] >= self.boundary
-        if reached and event["step"] < self.work.total_steps:
+        if reached and event["step"] < (self.total or self.work.total_steps):
             self._ask("boundary")
         if event["kind"] == "step":
             if self.work.out_of_time(FOR_TRAINING):
@@ -266,16 +286,16 @@ class Watch:
             self.asked = why
             self.run.request_stop()
 
-    def _evaluations(self) -> list[Event]:
+    def _told(self, kind: str) -> list[Event]:
         events, _ = self.run.events()
-        return [event for event in events if event["kind"] == "eval" and event["phase"] == "distill"]
+        return [event for event in events if event["kind"] == kind and event["phase"] == "distill"]
 
     def reached(self) -> bool:
         """Whether the run was evaluated at the boundary before (a killed sweep may not have written that down)."""
-        return any(event["step"] >= self.boundary for event in self._evaluations())
+        return any(event["step"] >= self.boundary for event in self._told("eval"))
 
     def score(self) -> float | None:
         """The best metric up to the boundary: the same whether the run went on beyond it or not."""
-        found = self._evaluations()
+        found = self._told("eval")
         last = min((event["step"] for event in found if event["step"] >= self.boundary), default=math.inf)
         return max((event["metrics"][self.work.metric] for event in found if event["step"] <= last), default=None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import anchor
+from .. import anchor, model_folder
 from ..errors import InputError
 from ..options import SettingOption, option, option_of, part_options, to_data
 from . import store
@@ -88,7 +88,8 @@ def resume_sweep(sweep_id: str, *, budget: str | float | None = None, on_event: 
     if found.state()["status"] == "done" and budget is None:
         raise InputError(f"Sweep {found.id} is done.", f"See it with: python3 app sweeps show {found.id}")
     if budget is not None:
-        _enlarge(found, budget)
+        with found.held():
+            _enlarge(found, budget)
     return _execute(found, on_event)
 
 
@@ -155,7 +156,7 @@ def _enlarge(found: Sweep, budget: str | float) -> None:
             entry["status"] = "trained"
     if state["phase"] in ("measure", "done"):
         state["phase"] = "train"
-    (found.folder / "sweep.yaml").write_text(spec.to_yaml(full=True), encoding="utf-8")
+    model_folder.write_text(found.folder / "sweep.yaml", spec.to_yaml(full=True))
     found.write(state)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,8 @@ def install_files(entry: CatalogEntry, work: Path, out: Path, *, files: HubFiles
     """
     for name in files.received:
         if name != _PICKLE:
-            # Moved, not copied: the weights need not be on the disk twice.
-            (work / name).replace(out / name)
+            # Moved, not copied, where the cache is on the same disk: the weights need not be on it twice.
+            shutil.move(work / name, out / name)
     if _PICKLE in files.received:
         report("convert", _PICKLE, 0, None)
         pickled_weights.to_safetensors([work / _PICKLE], out / model_folder.WEIGHTS)

@@ -12,6 +12,7 @@ from .. import home, model_folder, registry
 from ..data import Examples
 from ..errors import InputError, SchemeUnfit
 from ..export.companions import how_to_run
+from ..keeping import weights_key
 from ..measure import quick_latency
 from ..model_card import model_card
 from ..predict import logits_of
@@ -130,7 +131,7 @@ class Attempt:
             readable(folder)
             record: dict[str, Any] = {
                 "scheme": scheme.name, "engine": choice.engine, "reason": choice.reason, "source": self.source_name,
-                "source_path": str(path),
+                "source_path": str(path), "source_key": weights_key(path),
                 "embeddings": bool(layers.embeddings), "layers": len(layers.all), "bits": scheme.bits,
                 "touches": scheme.touches, "keeps": scheme.keeps, **notes,
                 "bytes_before": bytes_by_part(path) | {"total": weights_bytes(path)},
