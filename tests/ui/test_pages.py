@@ -156,7 +156,7 @@ def test_another_teacher_and_a_reload_take_no_more_than_they_must(trained_server
         page.keyboard.press("Enter")
         page.wait_for_timeout(700)
     page.wait_for_selector("#f-student-model label.selected:has-text('bert-small')", state="detached")
-    page.wait_for_selector("#qt-note-student .bad")
+    page.wait_for_selector("#qt-note-student .info")
 
     page.click("#f-look-preset label:has-text('Patient')")
     page.wait_for_selector("#f-method-name label.selected:has-text('Patient')")
