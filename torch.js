@@ -18,12 +18,12 @@ const NAMES = `(${CARDS}.map(c => (c.name || '') + ' ' + (c.model || '')).join('
 // 580 of "580.95.05" (nvidia-smi) or of "32.0.15.8095" (Windows); 0 where nothing tells
 const MAJOR = `(v => { const w = v.match(/^[0-9]+[.][0-9]+[.]([0-9]+)[.]([0-9]+)$/); return w ? Math.floor(+(w[1] + w[2]).slice(-5) / 100) : parseInt(v) || 0 })`
 const DRIVER = `Math.max(0, ...${CARDS}.map(c => ${MAJOR}(String(c.driverVersion || ''))))`
-const BEFORE_TURING = `/\\b(gtx *([6-9]|10)[0-9][0-9]|gtx *titan|titan *(x|xp|v|z|black)\\b|tesla *[kmpv][0-9]|quadro *([kmp][0-9]|g[pv]100)|gt *[0-9]+|mx *[123][0-9][0-9]|v100|p100|p40|p4\\b|m60|m40|gm[0-9]+|gp[0-9]+|gv100)/i.test(${NAMES})`
+const BEFORE_TURING = `/\\b(gtx *([6-9]|10)[0-9][0-9]|gtx *titan|titan *(x|xp|v|z|black)\\b|tesla *[kmpv][0-9]|quadro *([kmp][0-9]|g[pv]100)|gt *[0-9]+|mx *[123][0-9][0-9]|geforce *[89][0-9][0-9](a|m|mx)?\\b|nvs *[0-9]+|v100|p100|p40|p4\\b|m60|m40|gm[0-9]+|gp[0-9]+|gv100)/i.test(${NAMES})`
 const BLACKWELL = `/\\b(rtx *50[0-9]0|rtx *pro *[0-9]+|blackwell|g?b[123]0[0-9]?)/i.test(${NAMES})`
 
 const NVIDIA = `(gpu === 'nvidia' && (platform === 'linux' || platform === 'win32' && arch === 'x64'))`
 const LEAST = `(platform === 'win32' ? 528 : 525)`
-const CU130 = `(${NVIDIA} && !${BEFORE_TURING} && (${DRIVER} >= 580 || ${DRIVER} === 0 && ${BLACKWELL}))`
+const CU130 = `(${NVIDIA} && (!${BEFORE_TURING} || ${BLACKWELL}) && (${DRIVER} >= 580 || ${DRIVER} === 0 && ${BLACKWELL}))`
 const CU126 = `(${NVIDIA} && !${BLACKWELL} && (${DRIVER} === 0 || ${DRIVER} >= ${LEAST}) && (${BEFORE_TURING} || ${DRIVER} < 580))`
 const ROCM = `(gpu === 'amd' && platform === 'linux' && arch === 'x64')`
 const APPLE = `(platform === 'darwin' && arch === 'arm64')`

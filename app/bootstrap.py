@@ -7,6 +7,7 @@ into it once; a stamp with the file's hash makes the next start immediate. The v
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import html
 import json
@@ -177,7 +178,12 @@ def make_venv(folder: Path) -> None:
         import venv
     except ImportError:
         raise SetupError(f"This Python has no module venv. {apt_sentence('python3-venv')}") from None
-    venv.EnvBuilder(with_pip=False, symlinks=os.name != "nt").create(folder)
+    try:
+        venv.EnvBuilder(with_pip=False, symlinks=os.name != "nt").create(folder)
+    except ValueError:
+        raise SetupError(
+            f"Python makes no environment in a folder with {os.pathsep!r} in its name: {folder}. Move QTinker."
+        ) from None
 
 
 def apt_sentence(package: str) -> str:
@@ -189,7 +195,10 @@ def apt_sentence(package: str) -> str:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[IO[str]]:
-    """Hold a file's lock, waiting for another start that holds it; it falls with the process (and its pip)."""
+    """Hold a file's lock, waiting for another start that holds it; it falls with the process (and its pip).
+
+    Where the file system has no locks, it says so and goes on without.
+    """
     with path.open("a+") as file:
         if os.name == "nt":
             import msvcrt
@@ -198,7 +207,10 @@ def lock(path: Path) -> Iterator[IO[str]]:
         else:
             import fcntl
 
-            wait_for(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            try:
+                wait_for(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            except OSError as error:
+                print(f"{path} can't be locked ({error.strerror}): start QTinker once at a time.", file=sys.stderr)
         try:
             yield file
         finally:
@@ -208,12 +220,18 @@ def lock(path: Path) -> Iterator[IO[str]]:
 
 
 def wait_for(acquire) -> None:
-    """Call until it stops raising OSError, telling the user once why nothing happens."""
+    """Call until nobody else holds it, telling the user once why nothing happens.
+
+    Raises:
+        OSError: it can't be held at all, as on a file system without locks.
+    """
     told = False
     while True:
         try:
             return acquire()
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):  # the last is Windows'
+                raise
             if not told:
                 print("Another start is installing; waiting for it.", file=sys.stderr, flush=True)
                 told = True

@@ -44,7 +44,7 @@ def baseline(task: Any, held: Examples, metric: str) -> float | None:
 
 
 def _commonest_labels(labels: np.ndarray, metric: str) -> float:
-    """The best that `tasks.MultiLabel.metrics` gives for so many of the commonest labels, said of every example.
+    """The best that `tasks.MultiLabel.metrics` gives for so many of the commonest labels (or none), said of every one.
 
     Each label adds to the sums of those before it, so all C numbers of labels take no longer than one.
 
@@ -57,7 +57,7 @@ def _commonest_labels(labels: np.ndarray, metric: str) -> float:
     if metric == "subset_accuracy":
         wanted = truth.sum(1)  # all right where these are the first ones
         first = truth[:, ::-1].argmax(1) == len(order) - wanted
-        scores = np.bincount(wanted[first & (wanted > 0)], minlength=len(order) + 1)[1:] / count
+        scores = np.bincount(wanted[first | (wanted == 0)], minlength=len(order) + 1) / count  # none too
     elif metric == "macro_f1":
         scores = np.cumsum(2 * right / (count + right)) / len(order)
     else:
@@ -89,7 +89,7 @@ def at_chance(score: float, base: float | None, count: int, *, kind: str = "clas
     if kind == "token-classification":
         return score <= base
     share = min(max(base, 0.0), 1.0)
-    spread = share * (1 - share) if share > 0 else 1.0  # of a correlation that is none: 1 / sqrt(count)
+    spread = 1.0 if kind == "regression" else share * (1 - share)  # of a correlation that is none: 1 / sqrt(count)
     return score <= base + 2 * math.sqrt(spread / max(count, 1))
 
 

@@ -83,9 +83,11 @@ def demo(*, seed: int = 42, on_event: Callable[[Event], None] | None = None) -> 
 
 
 def is_ours(entry: registry.RegistryEntry) -> bool:
-    """Whether a model was made by a demo: named as one, and no pretrained or imported one."""
-    made = ("finetuned", "distilled", "control", "quantized")
-    return entry.name.startswith(PREFIX) and entry.kind in made
+    """Whether a model was made by a demo: called as one of its models, and no pretrained or imported one."""
+    students = [f"{PREFIX}{method}" for method in SHOWN]
+    names = {f"{PREFIX}teacher", *students, *(f"{each}-control" for each in students)}
+    names |= {f"{each}-{scheme}" for each in students for scheme in SCHEMES}
+    return entry.name in names and entry.kind in ("finetuned", "distilled", "control", "quantized")
 
 
 def say(tell: Callable[[Event], None], text: str) -> None:

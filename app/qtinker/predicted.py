@@ -17,7 +17,9 @@ from .tasks.tokens import entities
 BEST = 5
 """Words shown for each mask."""
 _PIECES = re.compile(r"\S+")
-_INNER = re.compile(r"[@#]?\w[\w'’.&@-]*\w|[@#]?\w|[^\w\s]")
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Chinese characters: each a word, as BERT's tokenizers cut them and as data for words of Chinese are tagged."""
+_INNER = re.compile(rf"[{_HAN}]|[@#]?[^\W{_HAN}](?:[^\W{_HAN}]|['’.&@-])*[^\W{_HAN}]|[@#]?[^\W{_HAN}]|[^\w\s]")
 Answer = dict[str, Any]
 
 
@@ -100,7 +102,8 @@ def _words(runtime: Any, examples: Examples, *, batch_size: int) -> list[Answer]
 
 
 def words_of(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text are: punctuation apart, as in CoNLL data; @names and #tags whole."""
+    """Where the words of a text are: punctuation apart, as in CoNLL data; @names and #tags whole; Chinese characters
+    each by itself."""
     found = []
     for piece in _PIECES.finditer(text):
         for word in _INNER.finditer(_joined(piece.group())):

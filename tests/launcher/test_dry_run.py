@@ -45,6 +45,8 @@ MACHINES = [
     ("linux", "x64", nvidia("NVIDIA GeForce RTX 3090", "470.256.02"), "cpu"),
     ("linux", "x64", nvidia("NVIDIA GeForce RTX 5070 Ti", "570.86.10"), "cpu"),  # no cu126 for Blackwell
     ("linux", "x64", nvidia("NVIDIA GeForce GTX 1080 Ti", "580.95.05"), "cu126"),  # no cu130 for Pascal
+    ("linux", "x64", nvidia("NVIDIA GeForce 940MX", "580.95.05"), "cu126"),  # nor for Maxwell, GTX or not
+    ("linux", "x64", nvidia("NVIDIA GeForce GTX 1080 Ti, NVIDIA GeForce RTX 5090", "580.95.05"), "cu130"),  # the newer
     ("linux", "x64", nvidia("Tesla V100-SXM2-16GB", "580.95.05"), "cu126"),
     ("linux", "x64", nvidia("NVIDIA GeForce GTX 1660 Ti", "580.95.05"), "cu130"),  # Turing in spite of its name
     ("linux", "x64", nvidia("NVIDIA TITAN RTX", "580.95.05"), "cu130"),

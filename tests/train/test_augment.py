@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
 from filelock import FileLock
@@ -51,6 +52,26 @@ def test_every_whole_word_becomes_the_likeliest_other(guesser: Loaded) -> None:
     _, found = made(examples, guesser, Variation(variants=4, share=1.0, candidates=1))
     assert list(found.texts) == ["Dog cats dog, unseen.", "RAN dog a1"]
     assert not found.labelled.any() and found.labels.dtype == np.int64
+
+
+def test_spaces_that_a_tokenizer_counts_to_words_stay(guesser: Loaded) -> None:
+    """As DeBERTa's and ModernBERT's do, where " sat" is the word's place in the text."""
+    pieces = [("[PAD]", 0.0), ("[UNK]", 0.0), ("[MASK]", 0.0), *((f"\u2581{word}", -1.0) for word in WORDS)]
+    own = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=1))
+    own.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=own, pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]"
+    )
+    assert tokenizer("the cat", return_offsets_mapping=True)["offset_mapping"][1] == (3, 7)
+    config = guesser.model.config
+    config.vocab_size = len(pieces)
+    model = transformers.BertForMaskedLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.cls.predictions.bias[tokenizer.convert_tokens_to_ids("\u2581dog")] = 9.0
+    _, found = made(Examples(["the cat sat"]), Loaded(model, tokenizer, {}, None), Variation(1, 1.0, 1))
+    assert list(found.texts) == ["dog dog dog"]
 
 
 def test_candidates_are_drawn_from_the_likeliest(guesser: Loaded) -> None:

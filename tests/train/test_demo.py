@@ -58,5 +58,10 @@ def test_only_its_own_models_are_replaced():
     with registry.staged("hub", "demo-mine") as folder:
         (folder / "config.json").write_text('{"model_type": "bert"}')
         registry.write_meta(folder, {"name": "demo-mine", "kind": "imported"})
-    [entry] = registry.list_models()
-    assert not demo.is_ours(entry)
+    for name, kind in (("demo-for-client", "distilled"), ("demo-logit-phone", "quantized"), ("demo-logit", "distilled"),
+                       ("demo-logit-int8-dynamic", "quantized"), ("demo-logit-control", "control")):  # fmt: skip
+        with registry.staged("distilled", name) as folder:
+            (folder / "config.json").write_text('{"model_type": "bert"}')
+            registry.write_meta(folder, {"name": name, "kind": kind})
+    ours = {entry.name for entry in registry.list_models() if demo.is_ours(entry)}
+    assert ours == {"demo-logit", "demo-logit-int8-dynamic", "demo-logit-control"}

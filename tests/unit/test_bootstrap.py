@@ -265,3 +265,25 @@ def test_an_old_python_can_read_the_entry_and_is_told_in_one_sentence(version):
     assert done.returncode == 1
     assert done.stderr.startswith("error: QTinker needs Python 3.11 or newer, and this is Python 3.")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="flock is POSIX")
+def test_a_file_system_without_locks_is_told_and_survived(tmp_path: Path, monkeypatch, capsys):
+    """It was waited for for ever, as if another start held the lock."""
+    import errno
+    import fcntl
+
+    def none(*_given):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with bootstrap.lock(tmp_path / "lock"):
+        pass
+    assert "can't be locked (Function not implemented): start QTinker once at a time" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no folder may be called so")
+def test_a_folder_that_no_environment_can_lie_in_is_told(tmp_path: Path):
+    (tmp_path / "a:b").mkdir()
+    with pytest.raises(bootstrap.SetupError, match="no environment in a folder with ':' in its name"):
+        bootstrap.make_venv(tmp_path / "a:b")

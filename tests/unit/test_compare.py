@@ -184,6 +184,11 @@ def test_each_recommendation_follows_from_the_figures():
     assert weak == "a"
 
 
+def test_none_is_faster_only_where_that_holds_for_all():
+    slow = point("a", 0.86, 50, 2.2, teacher_figures={"bytes": 400, "latency_ms": 2.0})
+    assert "none is faster" in advice.slower([slow]) and not advice.slower([slow, point("b", 0.86, 50, 20.0)])
+
+
 def test_no_advice_for_what_is_no_better_than_the_commonest_answer():
     found = advice.advise([point("a", 0.86, 50), point("b", 0.85, 5)], "accuracy", baseline=0.855)
     assert {each["point"] for each in found} == {"a"}
@@ -391,7 +396,7 @@ def test_the_best_of_the_commonest_labels_is_that_of_all_tried_one_by_one(metric
         labels[::9] = np.nan
         task = tasks.MultiLabel(tuple("abcdefg"))
         order = np.argsort(-np.nansum(labels, axis=0), kind="stable")
-        each = [np.tile(np.isin(np.arange(7), order[:kept]), (60, 1)) for kept in range(1, 8)]
+        each = [np.tile(np.isin(np.arange(7), order[:kept]), (60, 1)) for kept in range(8)]
         best = max(task.metrics(answers, labels)[metric] for answers in each)
         assert chance.baseline(task, Examples(["x"] * 60, None, labels), metric) == pytest.approx(best, abs=1e-12)
 
@@ -413,7 +418,10 @@ def test_what_guessing_the_commonest_token_always_finds():
 
 def test_a_teacher_at_chance_is_told_from_one_that_has_learned():
     assert chance.at_chance(0.53, 0.51, 872) and not chance.at_chance(0.55, 0.51, 872)
-    assert chance.at_chance(0.15, 0.0, 100) and not chance.at_chance(0.25, 0.0, 100)
+    numbers = {"kind": "regression"}  # a correlation that is none
+    assert chance.at_chance(0.15, 0.0, 100, **numbers) and not chance.at_chance(0.25, 0.0, 100, **numbers)
+    exact = {"kind": "question-answering"}  # no context is an answer: one that is right was learned
+    assert chance.at_chance(0.0, 0.0, 100, **exact) and not chance.at_chance(0.05, 0.0, 100, **exact)
     assert chance.at_chance(1.0, 1.0, 50) and not chance.at_chance(0.5, None, 50)
     tags = {"kind": "token-classification"}
     assert chance.at_chance(0.0, 0.0, 100, **tags) and not chance.at_chance(0.02, 0.0, 100, **tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -234,3 +235,14 @@ def test_big_tables_are_kept_in_files_and_read_the_same(tmp_path, monkeypatch):
     column = data.TextColumn(texts)
     assert column.take([39, 0, 20]).take([2, 0])[:] == ["text 20", "text 38"] and column[-2] == "text 38"
     assert list(column.take(np.arange(40, -1, -1))) == texts.to_pylist()[::-1]
+
+
+def test_answers_in_a_table_without_lists(tmp_path):
+    rows = [
+        (f"what is {n}?", f"the {n} plot", json.dumps({"text": ["plot"], "answer_start": [6]})) for n in range(1, 9)
+    ]
+    for name, separator in (("a.csv", ","), ("a.tsv", "\t")):
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file, delimiter=separator).writerows([("question", "context", "answers"), *rows])
+        found = data.load(DataSpec(train=str(tmp_path / name)), seed=0)
+        assert found.task.type == "question-answering" and found.train.labels[0].tolist() == [6, 10]

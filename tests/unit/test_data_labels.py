@@ -11,6 +11,7 @@ import pytest
 from data_files import csv_of, kind_of, scored, written
 from qtinker import data
 from qtinker.data import scores, several
+from qtinker.data.labels import perhaps_missing
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
 
@@ -208,3 +209,18 @@ def test_few_cells_fall_into_the_labels_of_a_model(tmp_path):
 def test_names_in_brackets_are_one_label_each(tmp_path):
     path = csv_of(tmp_path / "b.csv", "text,label", [f"this is text {i},[{'AB'[i % 2]}]" for i in range(20)])
     assert data.load(DataSpec(train=path), seed=0).task.labels == ("[A]", "[B]")
+
+
+@pytest.mark.parametrize(
+    "label", [[[0, 5, "PER"]], [{"start": 0, "end": 5, "labels": ["PER"]}], {"name": {"Anna": [0]}}]
+)
+def test_spans_of_characters_are_no_labels(tmp_path, label):
+    """As doccano, Label Studio and CLUENER write them: every span became a class."""
+    lines = [json.dumps({"text": f"Anna has {number}", "label": label}) for number in range(30)]
+    with pytest.raises(InputError, match=r"has spans of characters for labels.*a list of words and a list of tags"):
+        data.load(DataSpec(train=written(tmp_path / "s.jsonl", "\n".join(lines))), seed=0)
+
+
+def test_minus_one_beside_numbered_classes_is_told():
+    assert len(perhaps_missing(("-1", "0", "1", "2"))) == 1
+    assert not perhaps_missing(("-1", "0", "1")) and not perhaps_missing(("-1", "0", "1", "3"))

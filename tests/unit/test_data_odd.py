@@ -188,6 +188,7 @@ def test_a_question_whose_letters_are_cut_into_several_tokens_is_shortened():
     ("ประเทศไทยที่", ["ประเทศไทยที่"]),
     ("می\u200cخواهم رفت", ["می\u200cخواهم", "رفت"]),
     ("@anna's #tag!", ["@anna's", "#tag", "!"]),
+    ("去北京2008年AT&T。", ["去", "北", "京", "2008", "年", "AT&T", "。"]),
 ])  # fmt: skip
 def test_marks_on_letters_part_no_words(text, words):
     assert [text[a:b] for a, b in words_of(text)] == words

@@ -168,6 +168,7 @@ def test_quotes_that_are_not_doubled_are_read_with_a_warning(tmp_path):
         ([["a lone line"]], False),
         ([["What they wrote", "How did they feel?"], *[["so so", "happy"], ["well", "not happy"]] * 12], True),
         ([["Ticket #", "How did they feel?"], *[["a7", "happy"], ["b9", ""], ["c1", "sad"]] * 12], True),
+        ([["v1", "v2", "", ""], *[["ham", "see you at home", "", ""], ["spam", "win", "", ""]] * 12], True),
         ([["a rare one", "odd"], *[["so so", "happy"], ["well", "not happy"]] * 3], False),
         ([["so so", "happy"], *[["so so", "happy"], ["well", "not happy"]] * 12], False),
         ([[f"a long first text {'of words ' * 9}", "odd"], *[["so so", "happy"], ["well", "sad"]] * 12], False),

@@ -40,6 +40,23 @@ def test_a_number_sign_among_words_is_a_word(tmp_path):
     assert list(found.train.texts) == ["the # 1.5", "# 2"]
 
 
+def test_numbers_of_words_are_no_words(tmp_path):
+    """GermEval's columns; a first column that happens to begin with 1 is one of words."""
+    text = "# http://a.example [2009-10-17]\n1\tEU\tO\tB-ORG\n2\tis\tO\tO\n\n1\tRome\tO\tB-LOC\n\n"
+    found = data.load(DataSpec(train=(path := written(tmp_path / "n.tsv", text * 5)), eval=path), seed=0)
+    assert {*found.train.texts} == {"EU is", "Rome"}
+    assert "format: CoNLL columns, the word after its number, the tag last" in found.findings
+    text = "1 CD B-N\n3 CD I-N\n\n1 CD B-N\n2 CD O\n\n"
+    plain = data.load(DataSpec(train=(path := written(tmp_path / "p.conll", text)), eval=path), seed=0)
+    assert {*plain.train.texts} == {"1 3", "1 2"}
+
+
+def test_the_line_above_a_sentence_may_have_columns(tmp_path):
+    text = "# id 6fe1-4b\tdomain=en\nEU _ _ B-ORG\nis _ _ O\n\n# id 7a\tdomain=en\nRome _ _ B-LOC\nis _ _ O\n\n"
+    path = written(tmp_path / "m.txt", text)
+    assert {*kind_of(path, eval=path).train.texts} == {"EU is", "Rome is"}
+
+
 @pytest.mark.parametrize(("text", "said"), [
     ("EU\tNNP\tB-ORG\nrejects\tVBZ\t\nall\tDT\tO\n", "line 2: 'rejects' has no tag"),
     ("is O\nNew York B-LOC\n", "line 2: 'New' has 3 columns where the first line has 2"),

@@ -158,6 +158,7 @@ def test_soft_targets_count_at_the_words_alone():
         ("I-per I-loc I-loc", [("per", 0, 0), ("loc", 1, 2)]),  # IOB1: B- only between neighbours of a type
         ("S-per B-loc I-loc E-loc S-loc", [("per", 0, 0), ("loc", 1, 3), ("loc", 4, 4)]),
         ("U-per B-loc L-loc", [("per", 0, 0), ("loc", 1, 2)]),
+        ("B-per M-per M-per E-per S-loc", [("per", 0, 3), ("loc", 4, 4)]),  # BMES
         ("I-per E-per I-per", [("per", 0, 1), ("per", 2, 2)]),
         ("name name O place", [("name", 0, 1), ("place", 3, 3)]),
         ("O O", []),

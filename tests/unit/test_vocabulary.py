@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -252,3 +254,20 @@ def test_the_verb_reads_files_and_says_what_it_did(tmp_path, capsys):
 def test_the_sample_can_be_named():
     path = trim(make_source([*WORDS, "order"]), data="sample", fresh=False)
     assert {"order", "the"} <= set((path / "vocab.txt").read_text(encoding="utf-8").split("\n"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_counts_like_a_file(tmp_path):
+    """It can be read once, and the texts are gone through several times."""
+    make_source()
+    lines = "".join(f"the movie was unbelievable {word}\n" for word in tiny.WORDS)
+    (tmp_path / "a.txt").write_text(lines)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text(lines))
+    writer.start()
+    piped = trim("teacher", text=tmp_path / "pipe", name="piped", fresh=False)
+    writer.join()
+    plain = trim("teacher", text=tmp_path / "a.txt", name="plain", fresh=False)
+    assert (piped / "tokenizer.json").read_bytes() == (plain / "tokenizer.json").read_bytes()
+    bare = model_folder.read_meta(trim("teacher", scripts=["latin"], name="bare", fresh=False))["trimmed"]
+    assert not any("rows" in line for line in bare["findings"]), "nothing was compared on rows"

@@ -46,7 +46,7 @@ def advise(points: Sequence[Point], metric: str, *, baseline: float | None = Non
     if timed:
         fastest = min(timed, key=lambda p: (p["latency_ms"], -p["score"]))
         add("fastest", fastest, f"{fastest['latency_ms']:.2f} ms for one example{times(fastest, 'latency_ms')}"
-            f"{slower(fastest)}, {among}.")  # fmt: skip
+            f"{slower(timed)}, {among}.")  # fmt: skip
     kept = max(points, key=lambda p: (p["score"], -p["bytes"], -(p.get("latency_ms") or 0)))
     add("best retention", kept, f"{metric} {kept['score']:.4f}{retained(kept)}: the highest of {len(points)} points, "
         f"at {size(kept['bytes'])}.")  # fmt: skip
@@ -92,10 +92,11 @@ def retained(point: Point) -> str:
     return f" ({point['retention']:.1%} of its teacher's)" if point.get("retention") is not None else ""
 
 
-def slower(point: Point) -> str:
-    """What to add to the time of the fastest point, where even that is no faster than its teacher."""
-    whole = (point.get("teacher_figures") or {}).get("latency_ms")
-    return " (none is faster than its teacher on this processor)" if whole and whole < point["latency_ms"] else ""
+def slower(points: list[Point]) -> str:
+    """What to add to the time of the fastest point, where no point is faster than its teacher."""
+    whole = [(point.get("teacher_figures") or {}).get("latency_ms") for point in points]
+    none = all(time and time < point["latency_ms"] for time, point in zip(whole, points, strict=True))
+    return " (none is faster than its teacher on this processor)" if none else ""
 
 
 def times(point: Point, name: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from ..errors import InputError
 from .table import RawTable, TableBuilder
 
-TAG = re.compile(r"O|[BIESLU]-\S+")
+TAG = re.compile(r"O|[BIESLUM]-\S+")
 _CUT = 20_000
 _SPACE = " \t\r\n"
 """What parts words; a no-break space can be one."""
@@ -28,29 +29,47 @@ def looks_like_conll(start: str) -> bool:
 
 
 def read_conll(path: Path, file: IO[str]) -> RawTable:
-    """Columns of words (the first) and tags (the last), a blank line between sentences.
+    """Columns of words (the first, or the second where the first numbers them) and tags (the last), a blank line
+    between sentences.
 
     Raises:
         InputError: a line without a tag; with its number.
     """
-    builder = TableBuilder(["tokens", "tags"])
-    for words, tags in _sentences(path, file):
+    builder, sentences = TableBuilder(["tokens", "tags"]), _sentences(path, file)
+    first = list(_until_longer(sentences))
+    numbered = bool(first) and len(first[-1]) > 1 and all(map(_is_numbered, first))
+    for rows in chain(first, sentences):
+        words, tags = [row[numbered] for row in rows], [row[-1] for row in rows]
         builder.add([json.dumps(words, ensure_ascii=False), json.dumps(tags, ensure_ascii=False)])
     if not len(builder):
         raise InputError(f"{path} holds no sentences.", "Give a word and its tag a line, sentences apart.")
+    where = "the word after its number" if numbered else "the word first"
     return RawTable(
-        str(path), builder.finish(), findings=["format: CoNLL columns, the word first, the tag last"],
+        str(path), builder.finish(), findings=[f"format: CoNLL columns, {where}, the tag last"],
         listed={"tokens", "tags"},
     )  # fmt: skip
 
 
-def _sentences(path: Path, file: IO[str]) -> Iterator[tuple[list[str], list[str]]]:
-    words: list[str] = []
-    tags: list[str] = []
+def _until_longer(sentences: Iterator[list[list[str]]]) -> Iterator[list[list[str]]]:
+    """The first sentences, to the first of several words."""
+    for rows in sentences:
+        yield rows
+        if len(rows) > 1:
+            return
+
+
+def _is_numbered(rows: list[list[str]]) -> bool:
+    """Whether a sentence's first column counts its words from 1, before words and tags."""
+    return all(len(row) > 2 and row[0] == str(number) for number, row in enumerate(rows, 1))
+
+
+def _sentences(path: Path, file: IO[str]) -> Iterator[list[list[str]]]:
+    """The columns of each word, sentence by sentence."""
+    rows: list[list[str]] = []
     columns, ends_empty = 0, False
     for number, line in enumerate(file, 1):
         fields = _fields(line)
-        if fields and _is_remark(fields, begins=not words, columns=columns):
+        if fields and _is_remark(fields, begins=not rows, columns=columns):
             continue
         last_empty = "\t" in line and not line.rpartition("\t")[2].strip()
         ends_empty = ends_empty or (columns == 0 and last_empty)  # a tab after the last column, in every line
@@ -67,13 +86,12 @@ def _sentences(path: Path, file: IO[str]) -> Iterator[tuple[list[str], list[str]
                 "Give each word as many columns as the first; the last one is its tag (O where there is none).",
             )
         if fields:
-            words.append(fields[0])
-            tags.append(fields[-1])
-        elif words:
-            yield words, tags
-            words, tags = [], []
-    if words:
-        yield words, tags
+            rows.append(fields)
+        elif rows:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
 
 
 def _fields(line: str) -> list[str]:
@@ -92,4 +110,4 @@ def _is_remark(fields: list[str], *, begins: bool = True, columns: int = 0) -> b
     if fields[0] in ("-DOCSTART-", "#id"):
         return True
     tagged = TAG.fullmatch(fields[-1]) is not None and columns in (0, len(fields))
-    return fields[0] == "#" and len(fields) > 1 and begins and not tagged
+    return fields[0].split(" ")[0] == "#" and len(fields) > 1 and begins and not tagged

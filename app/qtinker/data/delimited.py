@@ -128,6 +128,8 @@ def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
     ]
     again = [cell in column for cell, column in zip(first, below, strict=True)]
     known = [cell for cell, repeated in zip(first, again, strict=True) if cell.lower() in KNOWN_NAMES and not repeated]
+    named = [cell for cell in first if cell]  # Excel leaves empty columns behind
+    once = len(set(named)) == len(named)
     name_like = all(_NAME.fullmatch(cell) and not _NUMBER.fullmatch(cell) for cell in first)
     if known and name_like:
         return True, f"known name {known[0]!r}"
@@ -139,11 +141,11 @@ def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
                 return False, f"column {number + 1} is a number in every row"
             if cell or name_like:
                 return True, f"column {number + 1} is a number in every row but the first"
-    if all(len(cell) <= _LONGEST_NAME for cell in first) and len(set(first)) == len(first) and not any(again):
+    if all(len(cell) <= _LONGEST_NAME for cell in first) and once and not any(again):
         for number, (cell, column) in enumerate(zip(first, below, strict=True)):
             if cell and not _NUMBER.fullmatch(cell) and len(column) >= _REPEATS * max(2, len(set(column))):
                 return True, f"the values of column {number + 1} are few, and its first is none of them"
-    if not name_like or len(set(first)) != len(first):
+    if not name_like or not once:
         return False, "the first row looks like the others"
     for cell, repeated in zip(first, again, strict=True):
         if cell and repeated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from ..errors import InputError
@@ -48,8 +49,18 @@ def has_spans(table: RawTable) -> bool:
     """Whether the table holds questions, contexts and answers."""
     lower = {name.lower(): name for name in table.columns}
     return "question" in lower and "context" in lower and (
-        "answers" not in lower or lower["answers"] in table.listed
+        "answers" not in lower or lower["answers"] in table.listed or _hold_answers(table.head(lower["answers"], 20))
     )  # fmt: skip
+
+
+def _hold_answers(cells: Sequence[str | None]) -> bool:
+    """Whether cells of a table without lists (CSV) hold answers as JSON writes them."""
+    filled = [cell for cell in cells if cell and cell.strip()]
+    try:
+        contents = [json.loads(cell) for cell in filled]
+    except ValueError:
+        return False
+    return bool(contents) and all(isinstance(each, dict | list) for each in contents)
 
 
 def _labelled_pairs(table: RawTable, spec: DataSpec) -> bool:

@@ -42,11 +42,13 @@ def missing_words(values: Iterable[str | None]) -> list[str]:
     return [f"{word!r} is read as no label ({count:,} row{'s' * (count > 1)})" for word, count in sorted(words.items())]
 
 
-def perhaps_missing(names: Iterable[str]) -> list[str]:
-    """What is to be told of classes whose names might stand for no label ("NA", "none")."""
+def perhaps_missing(names: Sequence[str]) -> list[str]:
+    """What is to be told of classes whose names might stand for no label: "NA", "none", -1 before 0, 1, 2 (-1, 0 and 1
+    are often opinions)."""
+    hidden = len(names) > 3 and set(names) == {str(number) for number in range(-1, len(names) - 1)}
     return [
         f"{name!r} is read as a class: where it means that there is no label, leave the cell empty"
-        for name in names if name.lower() in _PERHAPS_MISSING
+        for name in names if name.lower() in _PERHAPS_MISSING or (hidden and name == "-1")
     ]  # fmt: skip
 
 

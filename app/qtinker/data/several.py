@@ -79,10 +79,29 @@ def label_cells(cells: Sequence[str | None], source: str, delimiter: str | None)
                     f"{source} has a label cell that is no list: {cell[:60]!r}.",
                     'Write ["one", "two"], or separate labels by |.',
                 ) from None
+            if any(isinstance(label, list | dict) for label in content):
+                raise _spans(source, cell)
             found.append(content)
+        elif cell.startswith("{") and _is_object(cell):
+            raise _spans(source, cell)
         else:
             found.append(_parts(cell, delimiter) if delimiter else [cell])
     return found
+
+
+def _spans(source: str, cell: str) -> InputError:
+    """As tools for marking texts write them: from which character to which, and what is there."""
+    return InputError(
+        f"{source} has spans of characters for labels, such as {cell[:60]!r}.",
+        "For names in texts give a list of words and a list of tags, or CoNLL columns.",
+    )
+
+
+def _is_object(cell: str) -> bool:
+    try:
+        return isinstance(json.loads(cell), dict)
+    except ValueError:
+        return False
 
 
 def label_lists(found: Sequence[list[Any] | None], places: int, known: Sequence[str] = ()) -> list[list[str] | None]:

@@ -29,7 +29,7 @@ from ..data.unlabelled import without_labels
 from ..errors import InputError, RunStopped
 from ..home import cache_dir
 
-_FORMAT = 1
+_FORMAT = 2
 PART = 256
 """Examples whose variants are one file of the cache."""
 BATCH = 64
@@ -223,6 +223,9 @@ class _Maker:
             if whole and ends.get(side) == token:  # its other pieces may have been cut off
                 whole = not (pair or "" if side else text)[end : end + 1].isalnum()
             if whole and (side == 0 or second):
+                own = pair or "" if side else text
+                while start < end and own[start].isspace():  # some tokenizers count the space before a word to it
+                    start += 1
                 tokens.append(token)
                 places.append((side, start, end))
         content = f"{self.how.seed}\0{text}\0{pair}".encode("utf-8", "surrogatepass")

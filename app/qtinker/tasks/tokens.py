@@ -153,10 +153,12 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
 
 def parts(tag: str) -> tuple[str, str]:
-    """Prefix and type of a tag; a tag without a prefix counts as I- of itself."""
+    """Prefix and type of a tag; a tag without a prefix counts as I- of itself, and the M- of BMES is an I-."""
     if tag == "O":
         return "O", ""
     prefix, dash, kind = tag.partition("-")
+    if dash and prefix == "M":
+        return "I", kind
     if dash and prefix in ("B", "I", "E", "S", "L", "U"):
         return prefix, kind
     return ("I", tag) if tag not in ("B", "I", "E", "S", "L", "U") else (tag, "")

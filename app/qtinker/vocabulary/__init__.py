@@ -8,6 +8,8 @@ quantized and exported like any other.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +57,17 @@ def trim(
     """
     from .make import make
 
-    return make(
-        source, data=data, text=text, keep=list(keep), scripts=scripts, name=name, fresh=fresh,
-        progress=progress or (lambda line: None),
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="qtinker-trim-") as folder:
+        return make(
+            source, data=data, text=None if text is None else _again(Path(text), Path(folder)), keep=list(keep),
+            scripts=scripts, name=name, fresh=fresh, progress=progress or (lambda line: None),
+        )  # fmt: skip
+
+
+def _again(text: Path, folder: Path) -> Path:
+    """A file that can be read several times: a pipe's content is copied."""
+    if not text.exists() or text.is_file() or text.is_dir():
+        return text
+    with text.open("rb") as pipe, (folder / "text.txt").open("wb") as copy:
+        shutil.copyfileobj(pipe, copy)
+    return folder / "text.txt"

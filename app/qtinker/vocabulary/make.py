@@ -226,9 +226,12 @@ def findings(record: dict[str, Any]) -> list[str]:
         f"Kept {record['tokens']:,} of {record['tokens_before']:,} tokens: the embeddings are "
         f"{after['embeddings'] / before['embeddings']:.0%} of what they were, the file {after['total']:,} of "
         f"{before['total']:,} bytes.",
-        f"All texts of {record['rows']:,} {'row' if record['rows'] == 1 else 'rows'} are cut into the same tokens as "
-        f"before; {record['check']['compared']} of {record['check']['rows']} of them are equal bit for bit.",
     ]
+    if record["rows"]:
+        lines.append(
+            f"All texts of {record['rows']:,} {'row' if record['rows'] == 1 else 'rows'} are cut into the same tokens "
+            f"as before; {record['check']['compared']} of {record['check']['rows']} of them are equal bit for bit."
+        )
     unseen = record["unseen_tokens_not_covered"]
     if unseen is not None:
         lines.append(
