@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from .errors import CheckpointError
+from .errors import CheckpointError, DiskFull
 from .tf_table import refuse_lfs_pointer
 
 Progress = Callable[[int, int], None]
@@ -186,9 +186,7 @@ def _check_space(archive: Path, folder: Path, total: int) -> None:
         at = at.parent
     free = shutil.disk_usage(at).free
     if total > free:
-        raise CheckpointError(
-            f"{archive} needs {total:,} bytes unpacked, but {at} has {free:,} free.", "Free some space."
-        )
+        raise DiskFull(f"{archive} needs {total:,} bytes unpacked, but {at} has {free:,} free.", "Free some space.")
 
 
 def _extract(

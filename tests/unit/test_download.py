@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -463,3 +465,68 @@ def test_ctrl_c_ends_a_stalled_download_and_keeps_the_part(server, qtinker_home)
     assert b"KeyboardInterrupt" in errors
     assert part.is_file()
     assert [path for path in (qtinker_home / "bert_models").rglob("*") if path.is_file()] == []
+
+
+def test_a_web_page_in_place_of_a_file_takes_nothing_away(server, get, tmp_path):
+    """A login page, which the network or a proxy answers with."""
+    server.put(PATH, BODY, ranges=True).mishaps = [cut(1000)]
+    page = server.put("/page", b"<html>log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    page.etag = None
+
+    def to_page(phase, done, total):
+        if done >= 1000:
+            server.resources[PATH] = page
+
+    with pytest.raises(DownloadError, match=r"sends a web page instead of .*x\.zip: perhaps a login page") as error:
+        get(advance=to_page)
+    assert "another network or mirror" in error.value.fix
+    assert (tmp_path / "x.zip.part").read_bytes() == BODY[:1000]
+
+
+def test_a_body_without_a_length_is_gone_on_with_where_it_is_promised(server, get, tmp_path):
+    server.put(PATH, BODY, lengths=False).mishaps = [cut(1000)]
+    get(promise=Promise(bytes=len(BODY)))
+    assert (tmp_path / "x.zip").read_bytes() == BODY
+    assert [request.headers.get("Range") for request in server.requests] == [None, "bytes=1000-"]
+
+
+def test_a_compressed_body_is_started_anew(server, get, tmp_path):
+    """A range would be one of the compressed bytes, and what is kept are others."""
+    server.put(PATH, gzip.compress(BODY), headers={"Content-Encoding": "gzip"}).mishaps = [cut(600)]
+    get()
+    assert (tmp_path / "x.zip").read_bytes() == BODY
+    assert not any("Range" in request.headers for request in server.requests)
+
+
+def test_a_part_that_nobody_asked_for_is_survived(server, get, tmp_path):
+    server.put(PATH, BODY).mishaps = [status(206, Content_Range="bytes 0-9/10")]
+    server.resources[PATH].etag = None
+    get()
+    assert (tmp_path / "x.zip").read_bytes() == BODY
+
+
+def test_failures_of_encryption_are_not_all_about_certificates(server, get, waits):
+    with pytest.raises(DownloadError, match=r"does not speak https there"):
+        get(url=server.url.replace("http:", "https:") + PATH)
+    assert not waits
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: [listener.accept()[0].close() for _ in range(3)], daemon=True)
+        thread.start()
+        with pytest.raises(DownloadError, match=r"Can't reach 127\.0\.0\.1: "):
+            get(url=f"https://127.0.0.1:{listener.getsockname()[1]}/x.zip")
+    assert len(waits) == 2, "a line that is cut once may hold the next time"
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [
+    ("ALL_PROXY", "socks5h://127.0.0.1:1", "The proxy that the environment names can't be used"),
+    ("REQUESTS_CA_BUNDLE", "/no/such.pem", "no/such.pem"),
+])  # fmt: skip
+def test_settings_of_the_environment_that_can_not_work_are_named(server, get, monkeypatch, name, value, words):
+    server.put(PATH, BODY)
+    for proxy in ("HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setenv(name, value)
+    url = server.url + PATH if name == "ALL_PROXY" else "https://127.0.0.1:9/x.zip"
+    with pytest.raises(DownloadError, match=words) as error:
+        get(url=url)
+    assert name in error.value.fix

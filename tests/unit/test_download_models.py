@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,10 @@ import pytest
 import tiny
 import torch
 import transformers
-from qtinker import catalog, registry
+from qtinker import catalog, registry, unpack
 from qtinker import download as package
-from qtinker.download import Patience, download, folder
-from qtinker.errors import DownloadError, InputError, RunStopped
+from qtinker.download import Patience, download, folder, hub
+from qtinker.errors import DiskFull, DownloadError, InputError, RunStopped
 from qtinker.home import models_dir
 from servers import Resource, Storage, cut, stall, status
 
@@ -104,6 +105,13 @@ def hub_files(tmp_path_factory) -> dict[str, bytes]:
         "pytorch_model.bin": weights.getvalue(), "vocab.txt": vocab.encode(), "README.md": b"# card\n",
         "modeling_evil.py": b"raise SystemExit", "tf_model.h5": b"x" * 100, "rust_model.ot": b"x",
     }  # fmt: skip
+
+
+def raiser(error: BaseException):
+    def fail(*_, **__):
+        raise error
+
+    return fail
 
 
 def leftovers() -> list[str]:
@@ -343,18 +351,56 @@ def test_a_hub_model_by_listing_and_redirects(server, hub_files):
 
 
 def test_the_cache_may_be_on_another_disk_than_the_models(server, hub_files, monkeypatch):
-    def rename(source, target):
+    def rename(source, target, known=None):
         if "cache" in Path(source).parts and "bert_models" in Path(target).parts:
             raise OSError(errno.EXDEV, "Invalid cross-device link")
-        return os_rename(source, target)
+        return known(source, target)
 
-    os_rename = os.rename
-    monkeypatch.setattr(os, "rename", rename)
-    monkeypatch.setattr(os, "replace", rename)
+    for name in ("rename", "replace", "link"):
+        monkeypatch.setattr(os, name, partial(rename, known=getattr(os, name)))
     server.put_repo("someone/hub-tiny", hub_files, commit=COMMIT, lfs=("model.safetensors", "pytorch_model.bin"))
     [path] = download(["hub-tiny"])
     assert (path / "model.safetensors").read_bytes() == hub_files["model.safetensors"]
     assert registry.verify("hub-tiny") == [] and leftovers() == []
+
+
+def test_what_was_fetched_is_kept_when_installing_is_stopped(server, hub_files, monkeypatch):
+    server.put_repo("someone/hub-tiny", hub_files, commit=COMMIT, lfs=("model.safetensors", "pytorch_model.bin"))
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(hub, "_complete", raiser(KeyboardInterrupt()))
+        download(["hub-tiny"])
+    before = len(server.requests)
+    [path] = download(["hub-tiny"])
+    assert [request.path for request in server.requests[before:] if not request.path.startswith("/api/")] == []
+    assert (path / "model.safetensors").read_bytes() == hub_files["model.safetensors"] and leftovers() == []
+
+
+def test_a_verified_zip_is_kept_where_there_is_no_room_to_unpack_it(server, entries, monkeypatch):
+    with monkeypatch.context() as broken, pytest.raises(DiskFull):
+        broken.setattr(unpack, "_check_space", raiser(DiskFull("No room.", "Free some space.")))
+        download(["tf-tiny"])
+    before = len(server.requests)
+    [path] = download(["tf-tiny"])
+    assert len(server.requests) == before and path.is_dir() and leftovers() == []
+
+
+def test_a_model_that_came_meanwhile_is_not_fetched_again(server, entries, monkeypatch):
+    """By another process, while this one fetched those before it."""
+    monkeypatch.setattr(package, "_SIDE_BY_SIDE", 1)
+    names, once = list(entries)[:2], []
+
+    def progress(event):
+        if event["phase"] == "download" and not once:
+            once.append(download([names[1]]))
+
+    assert len(download(names, progress=progress)) == 2 and once and leftovers() == []
+
+
+def test_a_bucket_that_refuses_what_it_does_not_have(server, hub_files):
+    server.put_repo("someone/hub-tiny", hub_files, commit=COMMIT, lfs=("model.safetensors",), listing=False)
+    server.put("/api/models/someone/hub-tiny/revision/main", b"").mishaps = [status(403)] * 9
+    [path] = download(["hub-tiny"])
+    assert registry.verify("hub-tiny") == [] and path.is_dir()
 
 
 def test_a_hub_mirror_without_listing(server, hub_files):

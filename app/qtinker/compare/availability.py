@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .. import catalog, registry
-from ..errors import DownloadError, QTinkerError, RunStopped
+from ..errors import QTinkerError, RunStopped
 
 TURNED_OFF = "Fetching models was turned off."
 
@@ -48,11 +48,13 @@ def at_hand(
 
     progress(f"Fetching {', '.join(wanted)}")
     failures: dict[str, QTinkerError] = {}
-    whole: DownloadError | None = None
+    whole: QTinkerError | None = None
     try:
         download(wanted, cancel=cancel)
-    except DownloadError as error:
-        failures, whole, found.fix = error.models, error, error.fix
+    except RunStopped:
+        raise
+    except QTinkerError as error:
+        failures, whole, found.fix = getattr(error, "models", {}), error, error.fix
     for name in wanted:
         missing = _missing(name)
         if missing is not None:

@@ -188,20 +188,22 @@ def _raise_together(jobs: list[_Job]) -> None:
 
 
 def _fetch(job: _Job, *, mirror: str | None, http: Any, stop: Cancel, tell: Progress, patience: Patience) -> None:
-    """In a thread: take the model's lock, then fetch and verify. Another process may have been faster."""
+    """In a thread: take the model's lock, then fetch and verify. Another process may have been faster, while this one
+    waited for the lock or fetched others."""
     stop.check()
     name = job.entry.name
     waited = False
     while True:
         try:
-            job.lock.acquire(timeout=0)
+            with _blame(folder(), but=Timeout):
+                job.lock.acquire(timeout=0)
             break
         except Timeout:
             if not waited:
                 tell(name, "", "wait", 0, None)
             waited = True
             stop.wait(0.2)
-    if waited and not job.replace and _take_if_here(job, tell):
+    if not job.replace and _take_if_here(job, tell):
         return
 
     def report(phase: str, file: str, done: int, total: int | None) -> None:
@@ -273,9 +275,11 @@ def _existing(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _blame(path: Path) -> Any:
+def _blame(path: Path, *, but: type[OSError] | tuple[()] = ()) -> Any:
     try:
         yield
+    except but:
+        raise
     except OSError as error:
         raise DownloadError(
             f"Can't write in {path}: {error.strerror or error}.", "Give yourself the right, or set QTINKER_HOME."

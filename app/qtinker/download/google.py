@@ -31,7 +31,12 @@ def address(entry: CatalogEntry, mirror: str | None) -> str:
     url = str(entry.url)
     if not mirror:
         return url
-    if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).hostname:
+    try:
+        parts = urlsplit(mirror)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
         raise InputError(
             f"{public(mirror)!r} is no mirror.",
             f"Give the address that stands for {STORAGE}, for example https://mirror.example/google.",

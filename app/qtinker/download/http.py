@@ -110,7 +110,10 @@ def session() -> requests.Session:
 
 def public(url: str) -> str:
     """The address without a login, for messages and provenance."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address at all
+        return url.rpartition("@")[2]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -182,26 +185,32 @@ def request(http: requests.Session, url: str, *, patience: Patience, headers: di
         Again: it may work next time.
         DownloadError: it will not.
     """
-    host = urlsplit(url).hostname or url
     try:
+        host = urlsplit(url).hostname or url
         response = http.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.read))
     except requests.exceptions.SSLError as error:
-        raise DownloadError(
-            f"The certificate of {host} can't be trusted: {short(error)}.",
-            "Behind a company's proxy, point REQUESTS_CA_BUNDLE at its certificate.",
-        ) from None
+        raise _about_tls(host, str(error)) from None
     except requests.exceptions.ProxyError as error:
         raise Again(f"the proxy does not answer ({short(error)})", reached=False) from None
     except requests.exceptions.Timeout:
         raise Again("no answer in time", reached=False) from None
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-        raise InputError(
-            f"{public(url)} is no address to download from.", "It begins with https:// or http://."
-        ) from None
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema) as e:
+        if isinstance(e, requests.exceptions.InvalidProxyURL) or "SOCKS" in str(e):
+            raise DownloadError(
+                f"The proxy that the environment names can't be used ({short(e)}).",
+                "Give HTTPS_PROXY the address of an http:// proxy, or unset it and ALL_PROXY.",
+            ) from None
+        raise _no_address(url) from None
+    except ValueError:  # a bracket that is not closed, in the address or in what it redirects to
+        raise _no_address(url) from None
     except requests.exceptions.TooManyRedirects:
         raise DownloadError(f"{host} redirects in circles.", "Try a mirror.") from None
     except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
         raise Again(short(error), reached=False) from None
+    except OSError as error:
+        if "CA certificate bundle" not in str(error):
+            raise
+        raise DownloadError(f"{short(error)}.", "Correct or unset REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.") from None
     if url.startswith("https:") and not response.url.startswith("https:"):
         response.close()
         raise DownloadError(f"{host} redirects to an address without encryption.", "Try another mirror.")
@@ -213,7 +222,7 @@ def request(http: requests.Session, url: str, *, patience: Patience, headers: di
     if status in _RETRIED:
         raise Again(f"it answers {status} {response.reason}", after=after)
     if status in (401, 403):
-        raise DownloadError(f"{host} refuses {public(url)} ({status}).", "No login is ever sent: try another mirror.")
+        raise Refused(f"{host} refuses {public(url)} ({status}).", "No login is ever sent: try another mirror.")
     if status in (404, 410):
         raise NotThere(
             f"{host} does not have {public(url)} ({status}).", "Check the mirror's address, or leave it out."
@@ -225,6 +234,27 @@ def request(http: requests.Session, url: str, *, patience: Patience, headers: di
 
 class NotThere(DownloadError):
     """The server says that there is no such file."""
+
+
+class Refused(DownloadError):
+    """The server says that this is not for everybody."""
+
+
+def _about_tls(host: str, text: str) -> Exception:
+    """What a failure of the encryption means: only some are about the certificate."""
+    if "WRONG_VERSION_NUMBER" in text:
+        return DownloadError(f"{host} does not speak https there.", "Correct the port, or begin it with http://.")
+    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text or "doesn't match" in text:
+        reason = re.search(r"(certificate verify failed[^(\n]*|hostname .* doesn't match [^\n]*)", text)
+        return DownloadError(
+            f"The certificate of {host} can't be trusted: {' '.join((reason[1] if reason else text[-160:]).split())}.",
+            "Behind a company's proxy, point REQUESTS_CA_BUNDLE at its certificate.",
+        )
+    return Again("the encrypted connection was cut", reached=False)
+
+
+def _no_address(url: str) -> InputError:
+    return InputError(f"{public(url)} is no address to download from.", "It begins with https:// or http://.")
 
 
 def short(error: Exception) -> str:

@@ -22,7 +22,7 @@ from ..catalog import CatalogEntry
 from ..errors import CheckpointError, DownloadError
 from .checksums import Promise
 from .google import Report
-from .http import Again, Cancel, NotThere, Patience, patiently, public, request
+from .http import Again, Cancel, NotThere, Patience, Refused, patiently, public, request
 from .transfer import Received, fetch
 
 _NEEDED = ("config.json",)
@@ -76,7 +76,9 @@ def fetch_files(entry: CatalogEntry, work: Path, *, http: requests.Session, canc
                 http, url, work / name, promise=listing.promise(name), cancel=cancel, patience=patience,
                 advance=advance,
             )  # fmt: skip
-        except NotThere:
+        except (NotThere, Refused) as error:
+            if isinstance(error, Refused) and not os.environ.get("HF_ENDPOINT"):
+                raise
             if name in _NEEDED or (listing.promises is not None and name in listing.weights()):
                 raise
             continue
@@ -132,6 +134,10 @@ def _listing(entry: CatalogEntry, *, http: requests.Session, cancel: Cancel, pat
         content = patiently(attempt, cancel=cancel, patience=patience, url=url)
     except NotThere:
         content = None
+    except Refused:  # a bucket that may not be listed answers so for what it does not have
+        if not os.environ.get("HF_ENDPOINT"):
+            raise
+        content = None
     siblings = content.get("siblings") if isinstance(content, dict) else None
     if not isinstance(siblings, list):
         return _Listing(None, None)
@@ -160,8 +166,7 @@ def install_files(entry: CatalogEntry, work: Path, out: Path, *, files: HubFiles
     """
     for name in files.received:
         if name != _PICKLE:
-            # Moved, not copied, where the cache is on the same disk: the weights need not be on it twice.
-            shutil.move(work / name, out / name)
+            _keep(work / name, out / name)
     if _PICKLE in files.received:
         report("convert", _PICKLE, 0, None)
         pickled_weights.to_safetensors([work / _PICKLE], out / model_folder.WEIGHTS)
@@ -179,6 +184,15 @@ def install_files(entry: CatalogEntry, work: Path, out: Path, *, files: HubFiles
     if files.endpoint != "https://huggingface.co":
         source["mirror"] = public(files.endpoint)
     return {"kind": "pretrained", "source": source}
+
+
+def _keep(file: Path, place: Path) -> None:
+    """The same file at a second place, as a copy only where that is another disk: if installing is stopped, what was
+    fetched is still there."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def _complete(entry: CatalogEntry, out: Path) -> None:

@@ -6,12 +6,14 @@ server still has the same file (If-Range on its ETag).
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -120,13 +122,23 @@ class _Transfer:
             if response.status_code == 416:
                 self.forget()
                 raise Again("it does not have the rest of the file")
+            if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+                raise DownloadError(  # what came so far stays
+                    f"{urlsplit(self.url).hostname} sends a web page instead of {public(self.url)}: perhaps a login "
+                    "page of the network or the proxy.",
+                    "Open the address in a browser, or try another network or mirror.",
+                )
             every = _all_headers(response)
             start, total = _extent(response, have)
-            validator = _validator(response.headers)
-            if response.status_code == 206 and (start != have or validator not in (None, state.get("validator"))):
+            encoded = _is_encoded(response)
+            if total is None and not encoded and response.status_code == 200:
+                total = self.promise.bytes  # a server that does not say where the body ends
+            validator = None if encoded else _validator(response.headers)  # a range would be one of other bytes
+            ranged = response.status_code == 206
+            if ranged and (start != have or (state and validator not in (None, state["validator"]))):
                 self.forget()
                 raise Again("it sent another part than the one asked for")
-            if response.status_code == 206:
+            if ranged and state:
                 every = state.get("headers", {}) | every
                 total = total if total is not None else state.get("total")
                 validator = state["validator"]
@@ -139,9 +151,12 @@ class _Transfer:
                 )
             kept = {"url": public(self.url), "validator": validator, "total": total, "headers": every}
             # The state first: a part without its state is started anew, never gone on with blindly.
-            if not have:
-                self.part.unlink(missing_ok=True)
-            write_text(self.state, json.dumps(kept))
+            try:
+                if not have:
+                    self.part.unlink(missing_ok=True)
+                write_text(self.state, json.dumps(kept))
+            except OSError as error:
+                raise _unwritable(self.state, error) from None
             have = self._stream(response, have, total)
         if total is not None and have != total:
             raise Again(f"the line broke after {have:,} of {total:,} bytes")
@@ -168,19 +183,27 @@ class _Transfer:
             raise Again(f"the line broke after {have:,} bytes ({short(error)})") from None
         except OSError as error:
             if not isinstance(error, ConnectionError | TimeoutError):
-                raise DownloadError(
-                    f"Can't write {self.part}: {error.strerror or error}.", "Free some space."
-                ) from None
+                raise _unwritable(self.part, error) from None
             raise Again(f"the line broke after {have:,} bytes") from None
         # A read that was cut by `set` may look like an orderly end.
         self.cancel.check()
         return have
 
 
+def _unwritable(path: Path, error: OSError) -> DownloadError:
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    fix = "Give yourself the right, or set QTINKER_HOME." if denied else "Free some space."
+    return DownloadError(f"Can't write {path}: {error.strerror or error}.", fix)
+
+
+def _is_encoded(response: requests.Response) -> bool:
+    return response.headers.get("Content-Encoding", "identity") not in ("", "identity")
+
+
 def _pieces(response: requests.Response) -> Iterator[bytes]:
     """The body as it comes: each piece is what one read of the socket gave, so that nothing that came is lost when
     the line breaks. A body that a proxy compressed against our wish is decompressed by requests."""
-    if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
+    if _is_encoded(response):
         yield from response.iter_content(_PIECE)
         return
     while piece := response.raw.read1(_PIECE):
@@ -213,5 +236,4 @@ def _extent(response: requests.Response, have: int) -> tuple[int, int | None]:
             return -1, None
         return int(match[1]), None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
-    encoded = response.headers.get("Content-Encoding", "identity") not in ("", "identity")
-    return 0, int(length) if length.isdigit() and not encoded else None
+    return 0, int(length) if length.isdigit() and not _is_encoded(response) else None
