@@ -6,8 +6,10 @@ import psutil
 import pytest
 import tiny
 import torch
+from qtinker import checkpoint
 from qtinker.errors import CheckpointError
 from qtinker.measure import peak_memory
+from qtinker.predict import Predictor
 from qtinker.runtime import engine_of, int8_layers, weight_files, weights_bytes
 from qtinker.runtime.int8_layers import Int8Embedding, Int8Linear, speed_up
 from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig, quantize_
@@ -73,6 +75,16 @@ def test_the_engine_is_told_by_the_weights(tmp_path):
     ]  # fmt: skip
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert engine_of(tmp_path) == "torch"
+
+
+def test_texts_are_cut_to_the_positions_that_a_gpt2_has(tmp_path):
+    loaded = tiny.bert(kind="GPT2")  # 64 positions, which its config calls n_positions
+    checkpoint.save(
+        loaded.model, loaded.tokenizer, tmp_path / "gpt", meta={"name": "gpt", "task": tiny.task().to_meta()}
+    )
+    predictor = Predictor(tmp_path / "gpt")
+    assert predictor.runtime.max_length == 64
+    assert predictor.predict(["the movie was good " * 40])[0]["label"] in tiny.LABELS
 
 
 def test_peak_memory_is_at_least_what_is_held_now():

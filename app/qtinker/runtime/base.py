@@ -68,7 +68,7 @@ class Runtime(ABC):
     def max_length(self) -> int:
         """The length it was trained with, else what its positions and tokenizer allow, at most 512."""
         limits = [self.meta.get("max_length"), self.config.get("max_position_embeddings"),
-                  self.tokenizer.model_max_length, 512]  # fmt: skip
+                  self.config.get("n_positions"), self.tokenizer.model_max_length, 512]  # fmt: skip
         return min(int(limit) for limit in limits if isinstance(limit, int) and limit > 0)
 
     @property
