@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import task_data
 import tiny
 import torch
 import transformers
@@ -16,14 +17,14 @@ from qtinker import api, checkpoint, home, model_folder, phases, registry
 from qtinker.cli import main
 from qtinker.data import Examples
 from qtinker.distill.students import build_student
-from qtinker.errors import InputError
+from qtinker.errors import InputError, QTinkerError
 from qtinker.predict import Predictor
 from qtinker.quantize import SCHEMES, quantize
 from qtinker.quantize.schemes import CPU_ENGINES
 from qtinker.spec import RunSpec
 from qtinker.tokenizer_files import write_tokenizer
 from qtinker.vocabulary import tokens, trim
-from qtinker.vocabulary.make import find_needs
+from qtinker.vocabulary.make import _refuse_unequal, find_needs
 from qtinker.vocabulary.rewrite import trim_state
 
 PIECES = ["un", "##believ", "##able", "##a", "##b", "b", "ab", "##bc", "##x", "кино", "фильм", "1998", "[unused1]"]
@@ -187,6 +188,27 @@ def test_the_decoder_of_a_masked_language_model_goes_with_its_embeddings(tmp_pat
     assert after.shape[-1] == len(ids)
     # A decoder of fewer columns may add up in another order.
     assert torch.allclose(before[..., ids], after, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["token-classification", "question-answering", "masked-lm"])
+def test_heads_that_answer_token_by_token_are_trimmed_too(tmp_path, kind):
+    source = task_data.kept(tmp_path / kind, kind)
+    texts = ["the movie was  good but a plot is fine", "a film"]
+    path = trim(source, data=Examples(texts), name="small", fresh=False)
+    check = model_folder.read_meta(path)["trimmed"]["check"]
+    assert check["equal"] and check["rows"] == 2
+    assert check["compared"] == ("last hidden states" if kind == "masked-lm" else "logits")
+    if kind != "masked-lm":
+        asked = [tuple(texts)] if kind == "question-answering" else texts
+        assert Predictor(path).predict(asked) == Predictor(source).predict(asked)
+
+
+def test_places_without_an_answer_are_equal_and_others_are_not():
+    """Logits of a window have no number outside its context."""
+    before = np.array([[0.5, np.nan, 1.0]])
+    _refuse_unequal(before, before.copy())
+    with pytest.raises(QTinkerError, match=r"a number differs by 0\.250000"):
+        _refuse_unequal(before, np.array([[0.5, np.nan, 1.25]]))
 
 
 def test_googles_tokenizer_keeps_its_rules(tmp_path):

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, home, model_folder, registry
-from ..data import Examples, tokenizer_key
+from ..data import Examples, join_words, tokenizer_key
 from ..errors import InputError, QTinkerError
+from ..kinds import KINDS
 from ..measure import Job, measure_in_child
 from ..model_card import model_card
 from ..predict import logits_of
@@ -161,13 +162,15 @@ def same_tokens(old: Any, new: Any, texts: Iterable[str], kept: list[int]) -> No
 
 
 def same_answers(source: Path, folder: Path, texts: list[str], *, fresh: bool) -> dict[str, Any]:
-    """The trimmed model's answers (a model without a head: its last hidden states) equal its source's bit for bit.
+    """The trimmed model's answers equal its source's bit for bit; where it has no head, or one for hidden words, whose
+    logits are as many as tokens, its last hidden states do.
 
     Raises:
         QTinkerError: they don't, or a fresh process gives others.
     """
     texts = texts or ["a"]
-    if not checkpoint.has_trained_head(source):
+    kind = (checkpoint.task_in(source) or {}).get("type")
+    if kind == "masked-lm" or not checkpoint.has_trained_head(source):
         states = [_states(each, texts) for each in (source, folder)]
         _refuse_unequal(*states)
         return {"rows": len(texts), "compared": "last hidden states", "equal": True}
@@ -176,8 +179,10 @@ def same_answers(source: Path, folder: Path, texts: list[str], *, fresh: bool) -
     def answers(each: Path) -> tuple[np.ndarray, Examples]:
         runtime = TorchRuntime(each)
         runtime.model.float()  # 16 bits may be computed in either precision, whichever a trial found faster
-        pairs = texts[1:] + texts[:1] if runtime.task.get("pair") else None
-        rows = Examples(texts, pairs)
+        form = KINDS[runtime.problem_type].form
+        firsts = [join_words(text.split()) for text in texts] if form == "words" else texts
+        pairs = texts[1:] + texts[:1] if runtime.task.get("pair") or form == "spans" else None
+        rows = Examples(firsts, pairs, form=form)
         return logits_of(runtime, rows), rows
 
     before, rows = answers(source)
@@ -188,8 +193,9 @@ def same_answers(source: Path, folder: Path, texts: list[str], *, fresh: bool) -
 
         job = Job(path=str(folder), calls=0, throughput_examples=0, threads=torch.get_num_threads())
         again = measure_in_child(job, rows).logits
-        if np.abs(again - before).max() > 5e-2 * (1 + np.abs(before).max()):
-            raise QTinkerError(f"A fresh process answers differently: by {np.abs(again - before).max():.4f}.")
+        apart = float(np.nanmax(np.abs(again - before)))
+        if apart > 5e-2 * (1 + float(np.nanmax(np.abs(before)))):
+            raise QTinkerError(f"A fresh process answers differently: by {apart:.4f}.")
     return {"rows": len(texts), "compared": "logits", "equal": True, "fresh_process": fresh}
 
 
@@ -211,8 +217,8 @@ def _states(path: Path, texts: list[str]) -> np.ndarray:
 
 
 def _refuse_unequal(before: np.ndarray, after: np.ndarray) -> None:
-    if before.shape != after.shape or not np.array_equal(before, after):
-        apart = float(np.abs(before - after).max()) if before.shape == after.shape else float("nan")
+    if before.shape != after.shape or not np.array_equal(before, after, equal_nan=True):
+        apart = float(np.nanmax(np.abs(before - after))) if before.shape == after.shape else float("nan")
         raise QTinkerError(
             f"The trimmed model does not answer as its source does: a number differs by {apart:.6f}.",
             "Please report this as a bug, with the model's name.",
