@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tokenizers
 import torch
 import transformers
 from qtinker.checkpoint import Loaded
@@ -25,6 +26,20 @@ LABELS = ("bad", "good")
 def tokenizer(words: list[str] = WORDS, kind: str = "BertTokenizer") -> Any:
     vocab = {word: number for number, word in enumerate([*SPECIAL, *words])}
     return getattr(transformers, kind)(vocab=vocab)
+
+
+def byte_level(words: list[str] = WORDS) -> Any:
+    """A tokenizer as GPT-2's: tokens of bytes, which hold the space before their word."""
+    bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
+    bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<|endoftext|>"], show_progress=False,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    bpe.train_from_iterator([" ".join(words)] * 3, trainer)
+    end = "<|endoftext|>"
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, pad_token=end)
 
 
 def task(labels: tuple[str, ...] = LABELS) -> SequenceClassification:

@@ -8,11 +8,13 @@ import json
 import numpy as np
 import pytest
 import tiny
+import torch
 from data_files import CONLL, csv_of, kind_of, scored, written
 from qtinker import data
 from qtinker.data import Examples
 from qtinker.data.loading import load_examples
 from qtinker.data.windows import lost_answers
+from qtinker.distill.aligned import Aligned
 from qtinker.errors import InputError
 from qtinker.spec import DataSpec
 
@@ -82,6 +84,22 @@ def test_a_long_context_gives_windows_that_share_tokens():
     assert batch["answer_mask"].tolist() == [[1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0]] and batch["labels"].tolist() == [
         [7, 7]
     ]
+
+
+def test_a_token_with_the_space_before_its_word_begins_at_the_word():
+    """A teacher's start at ` plot` stands at the student's `plot`, and answers begin with no space."""
+    gpt, bert, context = tiny.byte_level(), tiny.tokenizer(), "the plot  was\nfine"
+    examples = Examples(["is it"], [context], np.array([[4, 8]]), "spans", [["plot"]])
+    theirs, mine = (data.encode(examples, tok, 32, cache=False) for tok in (gpt, bert))
+    assert gpt.convert_ids_to_tokens(theirs.input_ids)[-7:] == ["the", "Ġplot", "Ġ", "Ġwas", "Ċ", "fi", "ne"]
+    assert theirs.extras["char_starts"].tolist()[-7:] == [0, 4, 8, 10, 13, 14, 16]
+    assert theirs.extras["char_ends"].tolist()[-7:] == [3, 8, 9, 13, 14, 16, 18]
+    at = len(theirs.input_ids) - 6
+    assert theirs.labels.tolist() == [[at, at]]
+    logits = torch.full((1, len(theirs.input_ids), 2), -20.0)
+    logits[0, at] = 5
+    found, _ = Aligned(theirs, mine).answers(logits, np.array([0]), np.array([0]), len(mine.input_ids))
+    assert found[0].argmax(0).tolist() == mine.labels[0].tolist() == [5, 5]
 
 
 def test_an_answer_that_no_window_holds_whole_is_no_answer_that_is_missing():

@@ -89,7 +89,10 @@ def _words(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]
 
 
 def _windows(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]:
-    """Questions with as many windows of their context as it takes; neighbours share `stride` tokens."""
+    """Questions with as many windows of their context as it takes; neighbours share `stride` tokens.
+
+    A token that holds the space before its word, as those of GPT-2 do, begins at the word.
+    """
     _needs_fast(tokenizer, "windows of a context")
     assert examples.pairs is not None
     most = max_length // 2  # of a question: the rest is for the context
@@ -109,7 +112,10 @@ def _windows(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cu
         starts: list[int] = []
         ends: list[int] = []
         for number, offsets in enumerate(encodings["offset_mapping"]):
+            context = contexts[owners[number]]
             for part, (begin, end) in zip(encodings.sequence_ids(number), offsets, strict=True):
+                if part == 1 and context[begin:end][:1].isspace():
+                    begin = end - len(context[begin:end].lstrip() or context[begin:end])
                 starts.append(begin if part == 1 else -1)
                 ends.append(end if part == 1 else -1)
         types = encodings.get("token_type_ids") or [[0] * len(row) for row in ids]

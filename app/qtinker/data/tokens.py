@@ -343,6 +343,7 @@ def _encoding_key(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_le
         "longest_word": rules.get("model", {}).get("max_input_chars_per_word"),
         "truncation_side": tokenizer.truncation_side, "pair": examples.pairs is not None,
         **({} if examples.form == "texts" else {"form": examples.form, "stride": examples.stride}),
+        **({"spaces": "before words"} if examples.form in ("words", "spans") else {}),  # were cut otherwise once
     }  # fmt: skip
     digest.update(_digest(settings).encode())
     for column in (examples.texts, examples.pairs):

@@ -34,7 +34,7 @@ for encoded, row in zip(rows, logits):  # the windows of the context
         end = start + last[start : start + {longest}].argmax()
         if first[start] + last[end] > best:
             best = first[start] + last[end]
-            answer = context[encoded.offsets[start][0] : encoded.offsets[end][1]]
+            answer = context[encoded.offsets[start][0] : encoded.offsets[end][1]].strip()
 print({answer}, question, sep="\\t")
 """,
     "masked-lm": """for text, encoded, row in zip(texts, rows, logits):
