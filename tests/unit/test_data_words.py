@@ -128,3 +128,18 @@ def test_labels_are_at_the_first_token_of_a_word():
     assert encoded.labels.tolist() == [-100, 0, 1, -100, -100, 2, -100, -100, 3, -100, -100]
     cut = data.encode(examples, tok, 4, cache=False)
     assert cut.labels.tolist() == [-100, 0, 1, -100, -100, 3, -100, -100] and cut.truncated == 1
+
+
+def test_tokens_that_hold_spaces_are_those_of_the_plain_text():
+    """GPT-2 has learned ` film`, and reads `film` at the beginning of a text only."""
+    tok, text = tiny.byte_level(), "the film was quite fine , not awful"
+    examples = Examples([text, "a\u00a0b c"], None, Ragged.of([[0, 1, 2, 0, 1, 2, 0, 1], [1, 2]]), "words")
+    encoded = data.encode(examples, tok, 32, cache=False)
+    first, second = (encoded.input_ids[a:b] for a, b in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True))
+    assert first.tolist() == tok(text)["input_ids"]
+    tokens = ["the", "Ġfilm", "Ġwas", "Ġquite", "Ġfine", "Ġ", ",", "Ġnot", "Ġawful"]
+    assert tok.convert_ids_to_tokens(first) == tokens
+    assert encoded.extras["word_ids"].tolist()[:9] == [0, 1, 2, 3, 4, -1, 5, 6, 7], "a lone space is no word's token"
+    assert encoded.labels.tolist()[:9] == [0, 1, 2, 0, 1, -100, 2, 0, 1]
+    assert second.tolist() == tok("a\u00a0b c")["input_ids"] and encoded.labels.tolist()[9] == 1
+    assert data.encode(examples, tiny.tokenizer(), 32, cache=False).extras["word_ids"].max() == 7

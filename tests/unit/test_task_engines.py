@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import runpy
 import subprocess
 import sys
 
 import pytest
 import task_data
+import tiny
+import torch
+import transformers
 from qtinker import checkpoint, model_folder
 from qtinker.data import Examples
 from qtinker.errors import CheckpointError
@@ -116,6 +120,32 @@ def test_an_exports_example_looks_for_the_answer_in_the_whole_context(tmp_path):
             [sys.executable, path / "example.py", question, context], capture_output=True, text=True, check=True
         )
         assert ran.stdout.split("\t")[0] == expected != ""
+
+
+@pytest.mark.parametrize("kind", ["token-classification", "question-answering"])
+def test_an_exports_example_cuts_words_as_predict_does_where_tokens_hold_spaces(tmp_path, monkeypatch, capsys, kind):
+    made, tok = task_data.model_for(kind), tiny.byte_level()
+    config = transformers.GPT2Config(
+        vocab_size=len(tok), n_embd=32, n_layer=1, n_head=2, n_positions=64, initializer_range=0.5, bos_token_id=0,
+        eos_token_id=0, id2label=made.model.config.id2label, label2id=made.model.config.label2id,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = getattr(transformers, f"GPT2{type(made.model).__name__.removeprefix('Bert')}")(config).eval()
+    labels = list(config.id2label.values()) if kind == "token-classification" else []
+    meta = {"name": "gpt", "kind": "finetuned", "task": {"type": kind, "labels": labels}, "max_length": 64}
+    checkpoint.save(model, tok, tmp_path / "gpt", meta=meta)
+    path = export(tmp_path / "gpt", "torch-export", tmp_path / "out", fresh=False)
+    given = ("is it", "the film was quite good , not awful") if kind == "question-answering" else "a film , not awful"
+    [answer] = Predictor(tmp_path / "gpt").predict([given])
+    monkeypatch.setattr(sys, "argv", ["example.py", *([given] if isinstance(given, str) else given)])
+    capsys.readouterr()
+    runpy.run_path(str(path / "example.py"))
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    if kind == "question-answering":
+        assert answer["start"] > 0 and lines[0][0] == answer["answer"] == answer["answer"].strip() != ""
+    else:
+        assert lines == [[each["word"], each["label"]] for each in answer["words"]]
+        assert len({label for _, label in lines}) > 1
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):

@@ -66,10 +66,17 @@ def _texts(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]
 
 
 def _words(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]:
-    """Sentences word by word: the first token of a word is where its label and its answer are."""
+    """Sentences word by word: the first token of a word is where its label and its answer are.
+
+    Where tokens hold the space before their word, as those of GPT-2 do, every word but the first is given one; a token
+    that is this space alone says nothing of the word and counts as no token of it.
+    """
     _needs_fast(tokenizer, "tokens of words")
+    spaced = _keeps_spaces(tokenizer)
     for start in range(0, len(examples), _CHUNK):
         texts = [text.split(" ") for text in examples.texts[start : start + _CHUNK]]
+        if spaced:
+            texts = [[words[0], *(f" {word}" for word in words[1:])] for words in texts]
         encodings = tokenizer(
             texts, is_split_into_words=True, truncation=True, max_length=max_length, padding=False,
             return_attention_mask=False, return_token_type_ids=True, verbose=False,
@@ -77,7 +84,9 @@ def _words(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]
         first: list[int] = []
         for encoding in encodings.encodings:
             last = -1
-            for word in encoding.word_ids:
+            for word, (_, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+                if spaced and word and end <= 1:
+                    word = None
                 first.append(-1 if word is None or word == last else word)
                 last = last if word is None else word
         ids = encodings["input_ids"]
@@ -171,6 +180,15 @@ def _blocks(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut
             rest = rest[whole * inner :]
     if not made:
         yield finished(rest[None, : max(len(rest) - 1, 0)])  # its own end is the last separator
+
+
+def _keeps_spaces(tokenizer: Any) -> bool:
+    """Whether tokens hold the space before their word, and none is put before a word that has none."""
+    splitter = tokenizer.backend_tokenizer.pre_tokenizer
+    if splitter is None:
+        return False
+    [(plain, _), *_], [(spaced, _), *_] = splitter.pre_tokenize_str("a"), splitter.pre_tokenize_str(" a")
+    return plain == "a" and spaced == "\u0120a"  # how bytes of a space are written
 
 
 def _needs_fast(tokenizer: Any, what: str) -> None:

@@ -20,10 +20,13 @@ _ANSWERS = {
     print(f"{row[0]:.4f}", text, sep="\\t")
 """,
     "token-classification": """for text, encoded, row in zip(texts, rows, logits):
+    places = {}
     for place, word in enumerate(encoded.word_ids):
-        if word is not None and word not in encoded.word_ids[:place]:  # a word is answered at its first token
-            start, end = encoded.word_to_chars(word)
-            print(text[start:end], labels[str(row[place].argmax())], sep="\\t")
+        if word is not None and text[slice(*encoded.offsets[place])].strip():  # not a space before a word
+            places.setdefault(word, place)  # a word is answered at its first token
+    for word, place in places.items():
+        start, end = encoded.word_to_chars(word)
+        print(text[start:end].strip(), labels[str(row[place].argmax())], sep="\\t")
 """,
     "question-answering": """best, none, answer = -np.inf, np.inf, ""
 for encoded, row in zip(rows, logits):  # the windows of the context
