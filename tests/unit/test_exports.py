@@ -18,6 +18,7 @@ from qtinker.errors import CheckpointError, InputError, MissingExtra, QTinkerErr
 from qtinker.evaluate import evaluate
 from qtinker.export import FORMATS, export
 from qtinker.export.gguf_format import normalization, tensor_name
+from qtinker.export.graph import Logits, example_inputs
 from qtinker.predict import Predictor
 from qtinker.quantize import quantize
 from qtinker.quantize.layers import part_of
@@ -77,6 +78,13 @@ def test_what_is_stored_in_16_bits_is_exported_in_32_where_16_are_faster(monkeyp
     assert {tensor.dtype for tensor in torch.export.load(path / "model.pt2").state_dict.values()} == {torch.float32}
     packed = quantize(source, "int8-weight-only", engine="compressed-tensors", fresh=False)
     assert model_folder.read_meta(packed)["quantization"]["check"]["agreement"] > 0.9
+
+
+def test_a_model_of_few_positions_is_traced_with_no_more_tokens():
+    """Letters that a byte-level vocabulary knows no words of are a token each."""
+    config = transformers.GPT2Config(vocab_size=600, n_embd=8, n_layer=1, n_head=1, n_positions=16, pad_token_id=0)
+    graph = Logits(transformers.GPT2ForSequenceClassification(config))
+    assert {given.shape for given in example_inputs(graph, tiny.byte_level())} == {(2, 16)}
 
 
 def test_mobilebert_is_refused_by_torch_export():

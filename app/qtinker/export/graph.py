@@ -29,7 +29,10 @@ class Logits(torch.nn.Module):
 
 def example_inputs(graph: Logits, tokenizer: Any) -> tuple[torch.Tensor, ...]:
     """Two short texts of different length: a batch and a length that no shape of the model equals."""
-    batch = tokenizer(["one", "one two three four five six seven"], padding=True, return_tensors="pt")
+    batch = tokenizer(
+        ["one", "one two three four five six seven"], padding=True, truncation=True,
+        max_length=int(getattr(graph.model.config, "max_position_embeddings", 512) or 512), return_tensors="pt",
+    )  # fmt: skip
     width = batch["input_ids"].shape[1]
     filled = {"token_type_ids": torch.zeros(2, width, dtype=torch.int64), **batch}
     return tuple(filled[name] for name in graph.names)
