@@ -14,7 +14,9 @@ import pytest
 from qtinker import registry
 from qtinker.errors import CheckpointError, InputError, QTinkerError
 from qtinker.importer import import_model
+from qtinker.predict import predict
 from qtinker.tokenizer_files import SPECIAL, write_tokenizer
+from qtinker.ui.texts import Texts
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "tf"
 WORDS = [*SPECIAL, *"abcdefghijklmnopqrstuvwxyz", "Hello", "hello", "world", "##s"]
@@ -358,6 +360,27 @@ def test_incomplete_and_mismatched_weights(model):
     weights[name] = weights[name] * float("nan")
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     assert "NaN or infinity" in refusal(model).message
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"vocab_size": 48}, "bert.embeddings.word_embeddings.weight is {words} x 8 in the weights, and 48 x 8 by"),
+        ({"intermediate_size": 32}, "bert.encoder.layer.0.intermediate.dense.bias is 16 in the weights, and 32 by"),
+        ({"max_position_embeddings": 512}, "position_embeddings.weight is 200 x 8 in the weights, and 512 x 8 by"),
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "classifier.bias is 2 in the weights, and 3 by config.json"),
+    ],
+)
+def test_weights_of_other_sizes_than_the_config_says(model, changes, told):
+    """transformers would draw them at random."""
+    change(model / "config.json", label2id=None, **changes)
+    error = refusal(model)
+    assert error.message.startswith(f"{model}: ") and told.format(words=len(WORDS)) in error.message
+    assert "config.json that belongs to the weights" in error.fix
+    with pytest.raises(CheckpointError, match="in the weights, and"):
+        predict(model, ["hello"])
+    chinese = Texts("zh").said(f"{error.message} {error.fix}")
+    assert "在权重中为" in chinese and "请使用与权重匹配的 config.json" in chinese
 
 
 def test_tokenizers_that_are_missing_or_too_large(model):
