@@ -10,11 +10,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import model_folder, pickled_weights, tokenizer_files
 from .errors import CheckpointError
 from .tf_table import refuse_lfs_pointer
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken
 
 Progress = Callable[[str, int, int], None]
 SUPPORTED = ("bert", "distilbert", "albert", "mobilebert", "gpt2")
@@ -184,16 +187,33 @@ def bring_tokenizer(source: Path, folder: Path, config: dict[str, Any], do_lower
             stated = options.get("do_lower_case")
             guessed = tokenizer_files.lower_cases(vocabulary, name, source.name)
             do_lower_case = stated if isinstance(stated, bool) else guessed
-        length = config.get("max_position_embeddings")
+        length, strips = config.get("max_position_embeddings"), options.get("strip_accents")
         tokenizer_files.write_tokenizer(
-            folder, vocabulary, do_lower_case=do_lower_case, max_length=length if isinstance(length, int) else 512
-        )
+            folder, vocabulary, do_lower_case=do_lower_case, max_length=length if isinstance(length, int) else 512,
+            strip_accents=strips if isinstance(strips, bool) else None,
+            tokenize_chinese_chars=options.get("tokenize_chinese_chars") is not False, added=_added_tokens(options),
+        )  # fmt: skip
     elif not _reads_alike(folder):
         options |= {"tokenizer_class": "PreTrainedTokenizerFast"}
         # The general class knows no names of special tokens by itself, as BertTokenizer does.
         for token in tokenizer_files.SPECIAL:
             options.setdefault(f"{token[1:-1].lower()}_token", token)
         model_folder.write_text(settings, json.dumps(options, indent=2, ensure_ascii=False) + "\n")
+
+
+def _added_tokens(options: dict[str, Any]) -> dict[int, AddedToken]:
+    """What tokenizer_config.json says of tokens beside the vocabulary's, by id."""
+    from tokenizers import AddedToken
+
+    keys = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+    try:
+        return {
+            int(number): AddedToken(**{key: entry[key] for key in keys if key in entry})
+            for number, entry in (options.get("added_tokens_decoder") or {}).items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"tokenizer.json or tokenizer_config.json can't be read: {reason}") from None
 
 
 def _named(path: Path, source: Path) -> Path:

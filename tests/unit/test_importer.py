@@ -221,6 +221,60 @@ def test_a_vocabulary_alone_gets_its_case_right(model):
     assert tokens(import_model(model, name="said"), "Hello worlds") == ["hello", "world", "##s"]
 
 
+def only_vocabulary(model: Path, words: list[str], **settings) -> None:
+    """What a slow tokenizer leaves: vocab.txt and its settings."""
+    (model / "tokenizer.json").unlink(missing_ok=True)
+    (model / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    (model / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "cut"),
+    [
+        ({"strip_accents": False}, "Né 漢字", ["né", "漢", "字"]),
+        ({"strip_accents": True, "do_lower_case": False}, "né 漢字", ["n", "##e", "漢", "字"]),
+        ({"tokenize_chinese_chars": False}, "Né 漢字", ["n", "##e", "漢字"]),
+        ({}, "Né 漢字", ["n", "##e", "漢", "字"]),
+    ],
+)
+def test_a_vocabulary_alone_keeps_the_settings_of_its_tokenizer(model, settings, text, cut):
+    words = [*SPECIAL, "n", "né", "##e", "漢", "字", "漢字"]
+    only_vocabulary(model, words, **{"do_lower_case": True, **settings})
+    assert tokens(import_model(model), text) == tokens(model, text) == cut
+
+
+def test_a_vocabulary_alone_keeps_its_added_tokens(model):
+    from transformers import AutoTokenizer
+
+    words = WORDS[:-2]
+    added = {
+        str(words.index("z")): {"content": "z", "special": True, "normalized": False},
+        str(len(words)): {"content": "[E1]", "special": True, "normalized": False},
+        str(len(words) + 1): {"content": "covid-19", "special": False, "normalized": True},
+    }
+    only_vocabulary(model, words, do_lower_case=False, added_tokens_decoder=added)
+    text = "[E1] abc covid-19 hello"
+    own, made = (AutoTokenizer.from_pretrained(folder) for folder in (model, import_model(model)))
+    assert made(text)["input_ids"] == own(text)["input_ids"] and made.added_tokens_decoder == own.added_tokens_decoder
+    assert {len(words), len(words) + 1} < set(made(text)["input_ids"])
+    assert "[E1]" not in made.decode(made(text)["input_ids"], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize(
+    ("added", "told", "chinese"),
+    [
+        ({"300": {"content": "x y"}}, "gives 'x y' the id 300, and vocab.txt leaves it 31.", "只能给它 31"),
+        ({"no": {"content": "x y"}}, "tokenizer.json or tokenizer_config.json can't be read: invalid", "无法读取"),
+        ([1], "tokenizer.json or tokenizer_config.json can't be read: ", "无法读取"),
+    ],
+)
+def test_added_tokens_that_can_not_be(model, added, told, chinese):
+    only_vocabulary(model, WORDS[:31], added_tokens_decoder=added)
+    error = refusal(model)
+    assert told in error.message and chinese in Texts("zh").said(error.message)
+    assert not error.fix or "vocab.txt" in Texts("zh").said(error.fix)
+
+
 def test_a_cased_tokenizer_beside_a_bare_config_stays_cased(model):
     (model / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}', encoding="utf-8")
     assert tokens(model, "Hello") == ["hello"]  # the trap
