@@ -74,8 +74,29 @@ def task_in(path: str | Path) -> dict[str, Any] | None:
         return found
     if found["type"] == "masked-lm":
         return found if any(name.startswith(WORD_HEADS) for name in names) else None
+    return found if _has_head(names) else None
+
+
+def unnamed_head(path: str | Path) -> CheckpointError | None:
+    """The error for a folder whose weights have a head of which `config.json` does not say what it is for; else None.
+
+    Raises:
+        CheckpointError: no model folder, or a damaged one.
+    """
+    folder = Path(path)
+    if _config(folder).get("architectures") or not _has_head(tensor_names(folder)):
+        return None
+    return CheckpointError(
+        f"{folder / model_folder.CONFIG} does not say what the model's head is for: it names no architectures.",
+        'Add its class, for example "architectures": ["BertForSequenceClassification"]; if it was imported, add it in '
+        "the folder that it came from and import that again.",
+    )
+
+
+def _has_head(names: list[str]) -> bool:
+    """Whether the last layer of a task is among the tensors."""
     last = {*heads.NAMES, "qa_outputs"}
-    return found if any(name.split(".")[-2:-1] and name.split(".")[-2] in last for name in names) else None
+    return any(name.split(".")[-2:-1] and name.split(".")[-2] in last for name in names)
 
 
 def has_trained_head(path: str | Path) -> bool:

@@ -61,10 +61,15 @@ def read_config(source: Path) -> dict[str, Any]:
         )
     kind = config.get("model_type")
     if kind is not None and kind not in SUPPORTED:
-        raise CheckpointError(
-            f"{path}: models of type {kind!r} are not supported.", f"Supported are {', '.join(SUPPORTED)}."
-        )
+        raise not_supported(path, kind)
     return config
+
+
+def not_supported(path: Path, kind: Any) -> CheckpointError:
+    """The error for a config.json of a model of another kind."""
+    return CheckpointError(
+        f"{path}: models of type {kind!r} are not supported.", f"Supported are {', '.join(SUPPORTED)}."
+    )
 
 
 def _modules(content: dict[str, Any]) -> list[str]:
