@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import model_folder, pickled_weights, tokenizer_files
 from .errors import CheckpointError
+from .kinds import task_of
 from .tf_table import refuse_lfs_pointer
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def is_pickle(path: Path) -> bool:
 
 
 def read_config(source: Path) -> dict[str, Any]:
-    """config.json, of a kind that can be used and without code of its own.
+    """config.json, of a kind that can be used, its outputs named, and without code of its own.
 
     Raises:
         CheckpointError: anything else.
@@ -62,6 +63,10 @@ def read_config(source: Path) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind is not None and kind not in SUPPORTED:
         raise not_supported(path, kind)
+    try:
+        task_of(config, {})
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error.message}", error.fix) from None
     return config
 
 

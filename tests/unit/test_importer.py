@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtinker import registry
+from qtinker import registry, shapes
 from qtinker.errors import CheckpointError, InputError, QTinkerError
 from qtinker.importer import import_model
 from qtinker.predict import predict
@@ -414,6 +414,27 @@ def test_incomplete_and_mismatched_weights(model):
     weights[name] = weights[name] * float("nan")
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     assert "NaN or infinity" in refusal(model).message
+
+
+@pytest.mark.parametrize(
+    ("id2label", "told", "chinese"),
+    [
+        ({"no": 0, "yes": 1}, "does not number the outputs from 0: it has no, yes.", "没有从 0 开始给输出编号"),
+        ({"1": "no", "2": "yes"}, "does not number the outputs from 0: it has 1, 2.", "没有从 0 开始给输出编号"),
+        ({"0": "yes", "1": "yes"}, "gives more than one output the name 'yes'.", "多个输出同名"),
+    ],
+)
+def test_outputs_without_names_of_their_own(model, id2label, told, chinese):
+    change(model / "config.json", id2label=id2label, label2id=None)
+    error = refusal(model)
+    assert error.message == f"{model}: id2label in config.json {told}" and '{"0": "no", "1": "yes"}' in error.fix
+    with pytest.raises(CheckpointError, match="id2label in config"):
+        predict(model, ["hello"])
+    with pytest.raises(CheckpointError, match="id2label in config"):
+        shapes.read(model)  # as the check before a training does
+    assert chinese in Texts("zh").said(error.message) and "请写成" in Texts("zh").said(error.fix)
+    shutil.copytree(model, registry.models_dir() / "hub" / "by-hand")
+    assert registry.find("by-hand").labels == []  # the list of models stays whole
 
 
 @pytest.mark.parametrize(
