@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import model_folder, registry, shapes
+from . import checkpoint, model_folder, registry, shapes
 from .data import Examples
 from .distill.mapping import feature_pairs, patient_pairs
 from .errors import MissingExtra, Problem, QTinkerError
@@ -132,6 +132,9 @@ def _student(spec: RunSpec, teacher: Shape | None, found: Findings) -> Shape | N
 def _teacher_head(spec: RunSpec, teacher: Shape, kind: str | None, found: Findings) -> None:
     assert spec.teacher is not None
     if not teacher.trained and not _guesses(spec, teacher, kind) and not spec.teacher.finetune:
+        if unnamed := checkpoint.unnamed_head(registry.resolve(spec.teacher.model)):
+            _add(found, "teacher.model", unnamed.message, unnamed.fix)
+            return
         _add(found, "teacher.model", f"{teacher.name} has no trained head: it would teach noise.",
              f"{finetuning(spec, spec.teacher.model)} (or add --finetune-teacher).")  # fmt: skip
 
@@ -156,8 +159,11 @@ def _further_teachers(spec: RunSpec, teacher: Shape, kind: str | None, found: Fi
         if shape is None:
             continue
         if not shape.trained and not _guesses(spec, shape, kind):
-            _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
-                 finetuning(spec, name))  # fmt: skip
+            if unnamed := checkpoint.unnamed_head(registry.resolve(name)):
+                _add(found, "teacher.also", unnamed.message, unnamed.fix)
+            else:
+                _add(found, "teacher.also", f"{name} has no trained head: it would teach noise.",
+                     finetuning(spec, name))  # fmt: skip
         _positions(spec, shape, found)
         if shape.trained and teacher.trained and order_of(shape.labels, teacher.labels) is None:
             _add(found, "teacher.also", f"{name} was trained for other labels than {spec.teacher.model}.",

@@ -74,8 +74,29 @@ def task_in(path: str | Path) -> dict[str, Any] | None:
         return found
     if found["type"] == "masked-lm":
         return found if any(name.startswith(WORD_HEADS) for name in names) else None
+    return found if _has_head(names) else None
+
+
+def unnamed_head(path: str | Path) -> CheckpointError | None:
+    """The error for a folder whose weights have a head of which `config.json` does not say what it is for; else None.
+
+    Raises:
+        CheckpointError: no model folder, or a damaged one.
+    """
+    folder = Path(path)
+    if _config(folder).get("architectures") or not _has_head(tensor_names(folder)):
+        return None
+    return CheckpointError(
+        f"{folder / model_folder.CONFIG} does not say what the model's head is for: it names no architectures.",
+        'Add its class, for example "architectures": ["BertForSequenceClassification"]; if it was imported, add it in '
+        "the folder that it came from and import that again.",
+    )
+
+
+def _has_head(names: list[str]) -> bool:
+    """Whether the last layer of a task is among the tensors."""
     last = {*heads.NAMES, "qa_outputs"}
-    return found if any(name.split(".")[-2:-1] and name.split(".")[-2] in last for name in names) else None
+    return any(name.split(".")[-2:-1] and name.split(".")[-2] in last for name in names)
 
 
 def has_trained_head(path: str | Path) -> bool:
@@ -166,8 +187,8 @@ def load(
                 f"{folder} can't be loaded as a model: {' '.join(str(error).split())[:300]}",
                 "Fetch or import the model again.",
             ) from error
-        _complete(folder, model, info)
         new_head = wanted is not None and not kept
+        _complete(folder, model, info, new_head=new_head)
         if new_head and wanted != "masked-lm":  # that one's output layer is the word embeddings
             heads.draw(model)
         if kept and labels:
@@ -259,22 +280,33 @@ def model_inputs(model: Any) -> tuple[str, ...]:
     return ("input_ids", "attention_mask", "token_type_ids") if segments else ("input_ids", "attention_mask")
 
 
-def _complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
-    """Refuse a folder that lacks weights of the encoder: they would stay random without a word.
+def _complete(folder: Path, model: Any, info: dict[str, Any], *, new_head: bool) -> None:
+    """Refuse a folder that lacks weights, or has them in other sizes: they would stay random without a word.
 
-    The head may be missing (it is made anew), and so may a pooler (MLM checkpoints have none).
+    The head may be missing (it is made anew), and so may a pooler (MLM checkpoints have none). A head that is replaced
+    may have any size.
     """
     prefix = f"{model.base_model_prefix}."
-    missing = [
-        name
-        for name in info["missing_keys"]
-        if (name.startswith(prefix) or model.base_model is model) and "pooler" not in name
-    ]
+
+    def of_encoder(name: str) -> bool:
+        return name.startswith(prefix) or model.base_model is model
+
+    missing = [name for name in info["missing_keys"] if of_encoder(name) and "pooler" not in name]
     if missing:
         raise CheckpointError(
             f"{folder} is incomplete: it has no {missing[0]}" + (f" and {len(missing) - 1} more" * (len(missing) > 1)),
             "Fetch or import the model again.",
         )
+    for name, found, expected in sorted(info["mismatched_keys"]):
+        if of_encoder(name) or not new_head:
+            raise CheckpointError(
+                f"{folder}: {name} is {_sides(found)} in the weights, and {_sides(expected)} by {model_folder.CONFIG}.",
+                "Give the config.json that belongs to the weights: its sizes and its id2label must be theirs.",
+            )
+
+
+def _sides(shape: Any) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _pad_token(model: Any, tokenizer: Any) -> None:

@@ -74,7 +74,7 @@ def evaluate(
     paths = [registry.resolve(model) for model in models]
     for path in paths:
         if engine_of(path) == "torch" and task_of(_config(path), model_folder.read_meta(path)) is None:
-            raise untrained(_name(path))  # before any of the others is measured
+            raise untrained(path)  # before any of the others is measured
     same_kind(paths)
     reference = labels_of(paths[0])
     examples, names, facts = examples_for(

@@ -10,11 +10,15 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import model_folder, pickled_weights, tokenizer_files
 from .errors import CheckpointError
+from .kinds import task_of
 from .tf_table import refuse_lfs_pointer
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken
 
 Progress = Callable[[str, int, int], None]
 SUPPORTED = ("bert", "distilbert", "albert", "mobilebert", "gpt2")
@@ -34,7 +38,7 @@ def is_pickle(path: Path) -> bool:
 
 
 def read_config(source: Path) -> dict[str, Any]:
-    """config.json, of a kind that can be used and without code of its own.
+    """config.json, of a kind that can be used, its outputs named, and without code of its own.
 
     Raises:
         CheckpointError: anything else.
@@ -58,10 +62,19 @@ def read_config(source: Path) -> dict[str, Any]:
         )
     kind = config.get("model_type")
     if kind is not None and kind not in SUPPORTED:
-        raise CheckpointError(
-            f"{path}: models of type {kind!r} are not supported.", f"Supported are {', '.join(SUPPORTED)}."
-        )
+        raise not_supported(path, kind)
+    try:
+        task_of(config, {})
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error.message}", error.fix) from None
     return config
+
+
+def not_supported(path: Path, kind: Any) -> CheckpointError:
+    """The error for a config.json of a model of another kind."""
+    return CheckpointError(
+        f"{path}: models of type {kind!r} are not supported.", f"Supported are {', '.join(SUPPORTED)}."
+    )
 
 
 def _modules(content: dict[str, Any]) -> list[str]:
@@ -184,16 +197,33 @@ def bring_tokenizer(source: Path, folder: Path, config: dict[str, Any], do_lower
             stated = options.get("do_lower_case")
             guessed = tokenizer_files.lower_cases(vocabulary, name, source.name)
             do_lower_case = stated if isinstance(stated, bool) else guessed
-        length = config.get("max_position_embeddings")
+        length, strips = config.get("max_position_embeddings"), options.get("strip_accents")
         tokenizer_files.write_tokenizer(
-            folder, vocabulary, do_lower_case=do_lower_case, max_length=length if isinstance(length, int) else 512
-        )
+            folder, vocabulary, do_lower_case=do_lower_case, max_length=length if isinstance(length, int) else 512,
+            strip_accents=strips if isinstance(strips, bool) else None,
+            tokenize_chinese_chars=options.get("tokenize_chinese_chars") is not False, added=_added_tokens(options),
+        )  # fmt: skip
     elif not _reads_alike(folder):
         options |= {"tokenizer_class": "PreTrainedTokenizerFast"}
         # The general class knows no names of special tokens by itself, as BertTokenizer does.
         for token in tokenizer_files.SPECIAL:
             options.setdefault(f"{token[1:-1].lower()}_token", token)
         model_folder.write_text(settings, json.dumps(options, indent=2, ensure_ascii=False) + "\n")
+
+
+def _added_tokens(options: dict[str, Any]) -> dict[int, AddedToken]:
+    """What tokenizer_config.json says of tokens beside the vocabulary's, by id."""
+    from tokenizers import AddedToken
+
+    keys = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+    try:
+        return {
+            int(number): AddedToken(**{key: entry[key] for key in keys if key in entry})
+            for number, entry in (options.get("added_tokens_decoder") or {}).items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"tokenizer.json or tokenizer_config.json can't be read: {reason}") from None
 
 
 def _named(path: Path, source: Path) -> Path:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+from .errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ KINDS: dict[str, Kind] = {
              ("masked_accuracy", "log_likelihood")),
     )
 }  # fmt: skip
+_FIX = 'Write it as {"0": "no", "1": "yes"}, with a name of its own for each output.'
 _ENDINGS = {
     "ForTokenClassification": "token-classification",
     "ForQuestionAnswering": "question-answering",
@@ -69,6 +73,9 @@ def task_of(config: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | No
     """The task of a model folder: as `qtinker.json` says, else what `config.json` tells; None for a bare encoder.
 
     Whether the head's weights are there is another question (`checkpoint.has_trained_head`).
+
+    Raises:
+        CheckpointError: `names_of` can't tell the outputs' names.
     """
     task = meta.get("task")
     if isinstance(task, dict) and task.get("type") in KINDS:
@@ -80,10 +87,22 @@ def task_of(config: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | No
 
 
 def names_of(config: dict[str, Any]) -> list[str]:
-    """The names of a config's outputs in their order."""
+    """The names of a config's outputs in their order.
+
+    Raises:
+        CheckpointError: `id2label` does not number the outputs from 0, or has one name twice.
+    """
     id2label = config.get("id2label")
     if isinstance(id2label, dict) and id2label:
-        return [str(id2label[key]) for key in sorted(id2label, key=int)]
+        named = {str(key): str(name) for key, name in id2label.items()}
+        if named.keys() != set(map(str, range(len(named)))):
+            keys = ", ".join(list(named)[:5])
+            raise CheckpointError(f"id2label in config.json does not number the outputs from 0: it has {keys}.", _FIX)
+        names = [named[str(number)] for number in range(len(named))]
+        if len(set(names)) < len(names):
+            twice = Counter(names).most_common(1)[0][0]
+            raise CheckpointError(f"id2label in config.json gives more than one output the name {twice!r}.", _FIX)
+        return names
     return [f"LABEL_{number}" for number in range(min(int(config.get("num_labels") or 2), MOST_OUTPUTS))]
 
 

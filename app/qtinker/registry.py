@@ -223,7 +223,7 @@ def _typed(value: Any, kind: type) -> Any:
 def _task(task: dict[str, Any], config: dict[str, Any]) -> str | None:
     if isinstance(task.get("type"), str):
         return task["type"]
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(CheckpointError, ValueError, TypeError):
         told = (task_of(config, {}) or {}).get("type")
         return None if told == "masked-lm" else told  # every pretrained encoder would be one
     return None
@@ -233,7 +233,7 @@ def _labels(task: dict[str, Any] | None, config: dict[str, Any]) -> list[str]:
     labels = (task or {}).get("labels")
     if isinstance(labels, list):
         return [str(label) for label in labels]
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(CheckpointError, ValueError, TypeError):
         return [str(label) for label in (task_of(config, {}) or {}).get("labels", ())]
     return []
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CheckpointError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _MAX_CHARS_PER_WORD = 200  # WordpieceTokenizer's max_input_chars_per_word; `tokenizers` has 100
@@ -26,6 +26,7 @@ _REMOVED = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\\p{Cf}]"
 # Where str.lower() makes a final sigma: Unicode's condition Final_Sigma (SpecialCasing.txt).
 _FINAL_SIGMA = "(?<=\\p{Cased}\\p{Case_Ignorable}*)\u03a3(?!\\p{Case_Ignorable}*\\p{Cased})"
 _SPLIT = "[\\p{P}\U0002b820-\U0002b91f]"
+_SPLIT_PUNCTUATION = "\\p{P}"  # where Chinese is not split
 # Google's own names; the checkpoints' case is what its validate_case_matches_checkpoint knows.
 _LOWER = re.compile(r"(?<![a-z])(uncased|chinese_l-|chinese$|bert-base-chinese|multilingual_l-|multilingual-uncased)")
 _CASED = re.compile(r"(?<![a-z])cased")
@@ -72,10 +73,18 @@ def lower_cases(vocabulary: list[str], *names: str) -> bool:
     return not any(token != token.lower() for token in vocabulary if not special.match(token))
 
 
-def build_tokenizer(vocabulary: list[str], *, do_lower_case: bool) -> Tokenizer:
-    """A `tokenizers` tokenizer with the ids of Google's FullTokenizer. A token that is there twice has its last id."""
+def build_tokenizer(
+    vocabulary: list[str], *, do_lower_case: bool, strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
+) -> Tokenizer:  # fmt: skip
+    """A `tokenizers` tokenizer with the ids of Google's FullTokenizer. A token that is there twice has its last id.
+
+    Args:
+        strip_accents: None: where it lowercases, as Google's does.
+    """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+    strips = do_lower_case if strip_accents is None else strip_accents
     ids = {token: index for index, token in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=_MAX_CHARS_PER_WORD))
     steps: list[Any] = [normalizers.Replace(Regex(_REMOVED), "")]
@@ -83,14 +92,15 @@ def build_tokenizer(vocabulary: list[str], *, do_lower_case: bool) -> Tokenizer:
         steps.append(normalizers.Replace(Regex(_FINAL_SIGMA), "\u03c2"))
     steps.append(
         normalizers.BertNormalizer(
-            clean_text=False, handle_chinese_chars=True, strip_accents=do_lower_case, lowercase=do_lower_case
+            clean_text=False, handle_chinese_chars=tokenize_chinese_chars, strip_accents=strips, lowercase=do_lower_case
         )
     )
-    if do_lower_case:
+    if strips:
         steps.append(normalizers.Replace(Regex("\\p{Mn}"), ""))
     tokenizer.normalizer = normalizers.Sequence(steps)
+    split = _SPLIT if tokenize_chinese_chars else _SPLIT_PUNCTUATION
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(_SPLIT), "isolated"), pre_tokenizers.BertPreTokenizer()]
+        [pre_tokenizers.Split(Regex(split), "isolated"), pre_tokenizers.BertPreTokenizer()]
     )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS}:0 $A:0 {SEP}:0",
@@ -102,18 +112,40 @@ def build_tokenizer(vocabulary: list[str], *, do_lower_case: bool) -> Tokenizer:
     return tokenizer
 
 
-def write_tokenizer(folder: Path, vocabulary: list[str], *, do_lower_case: bool, max_length: int) -> None:
+def write_tokenizer(
+    folder: Path, vocabulary: list[str], *, do_lower_case: bool, max_length: int, strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True, added: dict[int, AddedToken] | None = None,
+) -> None:  # fmt: skip
     """Write tokenizer.json, tokenizer_config.json and vocab.txt into a model folder.
 
     The class named is the general one: BertTokenizer of transformers 5 builds its own normaliser and lets go of what
     tokenizer.json says.
+
+    Args:
+        added: by id, the tokens that are looked for before a text is cut, besides BERT's own special ones.
+
+    Raises:
+        CheckpointError: an added token can't have its id.
     """
-    build_tokenizer(vocabulary, do_lower_case=do_lower_case).save(str(folder / "tokenizer.json"))
+    tokenizer = build_tokenizer(
+        vocabulary, do_lower_case=do_lower_case, strip_accents=strip_accents,
+        tokenize_chinese_chars=tokenize_chinese_chars,
+    )  # fmt: skip
+    for number, token in sorted((added or {}).items()):
+        if token.content not in SPECIAL:
+            tokenizer.add_tokens([token])
+        if tokenizer.token_to_id(token.content) != number:
+            raise CheckpointError(
+                f"tokenizer_config.json gives {token.content!r} the id {number}, and vocab.txt leaves it "
+                f"{tokenizer.token_to_id(token.content)}.",
+                "Give the vocab.txt and the tokenizer_config.json that belong together, or a tokenizer.json.",
+            )
+    tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "do_lower_case": do_lower_case,
-        "strip_accents": None,
-        "tokenize_chinese_chars": True,
+        "strip_accents": strip_accents,
+        "tokenize_chinese_chars": tokenize_chinese_chars,
         "model_max_length": max_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
@@ -142,8 +174,8 @@ def token_rules(state: dict[str, Any]) -> dict[str, Any]:
     ours = {_REMOVED, _FINAL_SIGMA, "\\p{Mn}"}
     if len(plain) == 1 and all(_pattern(step) in ours for step in steps if step not in plain):
         normalizer = {**plain[0], "clean_text": True}
-    parts = splitter.get("pretokenizers") or []
-    if [part.get("type") for part in parts] == ["Split", "BertPreTokenizer"] and _pattern(parts[0]) == _SPLIT:
+    parts, exact = splitter.get("pretokenizers") or [], (_SPLIT, _SPLIT_PUNCTUATION)
+    if [part.get("type") for part in parts] == ["Split", "BertPreTokenizer"] and _pattern(parts[0]) in exact:
         splitter = parts[1]
     if normalizer.get("type") == "BertNormalizer" and normalizer.get("strip_accents") is None:
         normalizer = {**normalizer, "strip_accents": normalizer.get("lowercase")}  # what None means there

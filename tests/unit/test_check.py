@@ -169,6 +169,18 @@ def test_an_untrained_teacher(data):
     assert found(spec(data, teacher={"finetune": True})) == {}
 
 
+def test_a_teacher_whose_config_does_not_name_its_head(data):
+    make("teacher", labels=["no", "yes"], architectures=None)
+    make("small", layers=2)
+    problems = found(spec(data))
+    assert list(problems) == ["teacher.model"]
+    assert "does not say what the model's head is for: it names no architectures." in problems["teacher.model"]
+    assert found(spec(data, teacher={"finetune": True})) == {}
+    make("first", labels=["no", "yes"])
+    problems = found(spec(data, teacher={"model": "first", "also": ["teacher"]}))
+    assert "does not say what the model's head is for" in problems["teacher.also"]
+
+
 def test_other_labels(data):
     make("teacher", labels=["cat", "dog"])
     make("small", layers=2)

@@ -114,6 +114,18 @@ def test_a_folder_without_all_weights_is_refused(tmp_path):
         checkpoint.load(tmp_path / "m")
 
 
+def test_a_head_of_another_size_than_the_config_says_can_only_be_replaced(tmp_path):
+    source = tiny.bert(labels=("a", "b", "c"))
+    checkpoint.save(source.model, source.tokenizer, tmp_path / "m", meta={"name": "m", "kind": "finetuned"})
+    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
+    del config["id2label"], config["label2id"]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"classifier\.bias is 3 in the weights, and 2 by config\.json"):
+        checkpoint.load(tmp_path / "m")
+    four = checkpoint.load(tmp_path / "m", num_labels=4)
+    assert four.new_head and four.model.classifier.out_features == 4
+
+
 def test_gpt2_classifies_at_the_last_real_token(tmp_path):
     """The same text must get the same answer alone and padded in a batch."""
     source = tiny.bert(kind="GPT2")

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtinker import registry
+from qtinker import registry, shapes
 from qtinker.errors import CheckpointError, InputError, QTinkerError
 from qtinker.importer import import_model
+from qtinker.predict import predict
 from qtinker.tokenizer_files import SPECIAL, write_tokenizer
+from qtinker.ui.texts import Texts
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "tf"
 WORDS = [*SPECIAL, *"abcdefghijklmnopqrstuvwxyz", "Hello", "hello", "world", "##s"]
@@ -219,6 +221,60 @@ def test_a_vocabulary_alone_gets_its_case_right(model):
     assert tokens(import_model(model, name="said"), "Hello worlds") == ["hello", "world", "##s"]
 
 
+def only_vocabulary(model: Path, words: list[str], **settings) -> None:
+    """What a slow tokenizer leaves: vocab.txt and its settings."""
+    (model / "tokenizer.json").unlink(missing_ok=True)
+    (model / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    (model / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "cut"),
+    [
+        ({"strip_accents": False}, "Né 漢字", ["né", "漢", "字"]),
+        ({"strip_accents": True, "do_lower_case": False}, "né 漢字", ["n", "##e", "漢", "字"]),
+        ({"tokenize_chinese_chars": False}, "Né 漢字", ["n", "##e", "漢字"]),
+        ({}, "Né 漢字", ["n", "##e", "漢", "字"]),
+    ],
+)
+def test_a_vocabulary_alone_keeps_the_settings_of_its_tokenizer(model, settings, text, cut):
+    words = [*SPECIAL, "n", "né", "##e", "漢", "字", "漢字"]
+    only_vocabulary(model, words, **{"do_lower_case": True, **settings})
+    assert tokens(import_model(model), text) == tokens(model, text) == cut
+
+
+def test_a_vocabulary_alone_keeps_its_added_tokens(model):
+    from transformers import AutoTokenizer
+
+    words = WORDS[:-2]
+    added = {
+        str(words.index("z")): {"content": "z", "special": True, "normalized": False},
+        str(len(words)): {"content": "[E1]", "special": True, "normalized": False},
+        str(len(words) + 1): {"content": "covid-19", "special": False, "normalized": True},
+    }
+    only_vocabulary(model, words, do_lower_case=False, added_tokens_decoder=added)
+    text = "[E1] abc covid-19 hello"
+    own, made = (AutoTokenizer.from_pretrained(folder) for folder in (model, import_model(model)))
+    assert made(text)["input_ids"] == own(text)["input_ids"] and made.added_tokens_decoder == own.added_tokens_decoder
+    assert {len(words), len(words) + 1} < set(made(text)["input_ids"])
+    assert "[E1]" not in made.decode(made(text)["input_ids"], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize(
+    ("added", "told", "chinese"),
+    [
+        ({"300": {"content": "x y"}}, "gives 'x y' the id 300, and vocab.txt leaves it 31.", "只能给它 31"),
+        ({"no": {"content": "x y"}}, "tokenizer.json or tokenizer_config.json can't be read: invalid", "无法读取"),
+        ([1], "tokenizer.json or tokenizer_config.json can't be read: ", "无法读取"),
+    ],
+)
+def test_added_tokens_that_can_not_be(model, added, told, chinese):
+    only_vocabulary(model, WORDS[:31], added_tokens_decoder=added)
+    error = refusal(model)
+    assert told in error.message and chinese in Texts("zh").said(error.message)
+    assert not error.fix or "vocab.txt" in Texts("zh").said(error.fix)
+
+
 def test_a_cased_tokenizer_beside_a_bare_config_stays_cased(model):
     (model / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}', encoding="utf-8")
     assert tokens(model, "Hello") == ["hello"]  # the trap
@@ -358,6 +414,48 @@ def test_incomplete_and_mismatched_weights(model):
     weights[name] = weights[name] * float("nan")
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     assert "NaN or infinity" in refusal(model).message
+
+
+@pytest.mark.parametrize(
+    ("id2label", "told", "chinese"),
+    [
+        ({"no": 0, "yes": 1}, "does not number the outputs from 0: it has no, yes.", "没有从 0 开始给输出编号"),
+        ({"1": "no", "2": "yes"}, "does not number the outputs from 0: it has 1, 2.", "没有从 0 开始给输出编号"),
+        ({"0": "yes", "1": "yes"}, "gives more than one output the name 'yes'.", "多个输出同名"),
+    ],
+)
+def test_outputs_without_names_of_their_own(model, id2label, told, chinese):
+    change(model / "config.json", id2label=id2label, label2id=None)
+    error = refusal(model)
+    assert error.message == f"{model}: id2label in config.json {told}" and '{"0": "no", "1": "yes"}' in error.fix
+    with pytest.raises(CheckpointError, match="id2label in config"):
+        predict(model, ["hello"])
+    with pytest.raises(CheckpointError, match="id2label in config"):
+        shapes.read(model)  # as the check before a training does
+    assert chinese in Texts("zh").said(error.message) and "请写成" in Texts("zh").said(error.fix)
+    shutil.copytree(model, registry.models_dir() / "hub" / "by-hand")
+    assert registry.find("by-hand").labels == []  # the list of models stays whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"vocab_size": 48}, "bert.embeddings.word_embeddings.weight is {words} x 8 in the weights, and 48 x 8 by"),
+        ({"intermediate_size": 32}, "bert.encoder.layer.0.intermediate.dense.bias is 16 in the weights, and 32 by"),
+        ({"max_position_embeddings": 512}, "position_embeddings.weight is 200 x 8 in the weights, and 512 x 8 by"),
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "classifier.bias is 2 in the weights, and 3 by config.json"),
+    ],
+)
+def test_weights_of_other_sizes_than_the_config_says(model, changes, told):
+    """transformers would draw them at random."""
+    change(model / "config.json", label2id=None, **changes)
+    error = refusal(model)
+    assert error.message.startswith(f"{model}: ") and told.format(words=len(WORDS)) in error.message
+    assert "config.json that belongs to the weights" in error.fix
+    with pytest.raises(CheckpointError, match="in the weights, and"):
+        predict(model, ["hello"])
+    chinese = Texts("zh").said(f"{error.message} {error.fix}")
+    assert "在权重中为" in chinese and "请使用与权重匹配的 config.json" in chinese
 
 
 def test_tokenizers_that_are_missing_or_too_large(model):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tiny
 import torch
+import transformers
 from qtinker import checkpoint, home, registry
 from qtinker.answers import length_batches
 from qtinker.errors import CheckpointError, InputError
 from qtinker.predict import Predictor, as_examples, predict
+from qtinker.ui.texts import Texts
 
 
 @pytest.fixture
@@ -90,6 +94,32 @@ def test_an_untrained_head_is_refused_with_the_command_that_trains_it(tmp_path):
     with pytest.raises(CheckpointError, match="no trained head") as caught:
         predict(tmp_path / "encoder", ["good"])
     assert caught.value.fix == "Train it first: python3 app finetune encoder --data FILE"
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "Electra"])
+def test_a_trained_model_of_another_kind_is_not_called_untrained(tmp_path, kind):
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=40, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(tmp_path / "m")
+    tiny.tokenizer().save_pretrained(tmp_path / "m")
+    with pytest.raises(CheckpointError, match=f"models of type '{kind.lower()}' are not supported") as caught:
+        predict(tmp_path / "m", ["good"])
+    assert caught.value.fix == "Supported are bert, distilbert, albert, mobilebert, gpt2."
+
+
+def test_a_head_that_the_config_does_not_name_is_not_called_untrained(tmp_path):
+    loaded = tiny.bert()
+    loaded.model.save_pretrained(tmp_path / "m")
+    loaded.tokenizer.save_pretrained(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
+    del config["architectures"]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="does not say what the model's head is for: it names no arch") as caught:
+        predict(tmp_path / "m", ["good"])
+    assert '"architectures": ["BertForSequenceClassification"]' in caught.value.fix
+    for said in (caught.value.message, caught.value.fix):
+        assert "architectures" in Texts("zh").said(said) and "import" not in Texts("zh").said(said)
 
 
 def test_devices_that_are_not_there_are_refused(model):

@@ -192,7 +192,8 @@ def test_what_is_no_model_says_why(tmp_path):
 
 
 def test_folders_dropped_in_by_hand_are_recognised():
-    config = {"architectures": ["BertForSequenceClassification"], "id2label": {"1": "b", "0": "a", "10": "c"}}
+    names = {"1": "b", "10": "k", **{str(number): "abcdefghij"[number] for number in range(10)}}
+    config = {"architectures": ["BertForSequenceClassification"], "id2label": names}
     make(models_dir() / "bert_base" / "My Model", config=config)
     make(models_dir() / "direct")
     make(models_dir() / "somewhere" / "deep" / "down")
@@ -200,7 +201,7 @@ def test_folders_dropped_in_by_hand_are_recognised():
     entries = {entry.full_name: entry for entry in registry.list_models()}
     assert list(entries) == ["bert_base/My Model", "direct", "somewhere/deep/down"]
     entry = entries["bert_base/My Model"]
-    assert (entry.kind, entry.task, entry.labels) == ("manual", "classification", ["a", "b", "c"])
+    assert (entry.kind, entry.task, entry.labels) == ("manual", "classification", [*"abcdefghijk"])
     assert (entry.parameters, entry.sha256, entry.broken) == (17, None, None)
     assert registry.resolve("somewhere/deep/down") == models_dir() / "somewhere" / "deep" / "down"
     assert "put here by hand" in registry.refresh().read_text(encoding="utf-8")

@@ -187,6 +187,11 @@ def test_the_exact_rules_count_as_the_plain_ones(tmp_path, lower):
     plain_rules = token_rules(json.loads(plain.backend_tokenizer.to_str()))
     assert token_rules(json.loads(build_tokenizer(vocabulary, do_lower_case=lower).to_str())) == plain_rules
     assert token_rules(json.loads(build_tokenizer(vocabulary, do_lower_case=not lower).to_str())) != plain_rules
+    more = {"strip_accents": not lower, "tokenize_chinese_chars": False}
+    odd = BertTokenizer(vocab=plain.get_vocab(), do_lower_case=lower, **more)
+    odd_rules = token_rules(json.loads(odd.backend_tokenizer.to_str()))
+    assert token_rules(json.loads(build_tokenizer(vocabulary, do_lower_case=lower, **more).to_str())) == odd_rules
+    assert odd_rules != plain_rules
     other = json.loads(plain.backend_tokenizer.to_str())
     other["normalizer"] = {"type": "Sequence", "normalizers": [other["normalizer"], {"type": "NFKC"}]}
     assert token_rules(other) != plain_rules

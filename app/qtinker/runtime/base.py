@@ -10,7 +10,9 @@ import numpy as np
 
 from .. import model_folder
 from ..checkpoint import refuse_without_tokenizer as refuse_without_tokenizer
+from ..checkpoint import unnamed_head
 from ..errors import CheckpointError
+from ..hugging_face import SUPPORTED, not_supported
 from ..kinds import KINDS, names_of, task_of
 
 if TYPE_CHECKING:
@@ -81,8 +83,14 @@ class Runtime(ABC):
         return self.tokenizer.pad_token_id or 0
 
 
-def untrained(name: str) -> CheckpointError:
-    """The error for a model whose head was never trained."""
+def untrained(path: Path) -> CheckpointError:
+    """The error for a model without a trained head, or with one that QTinker does not know."""
+    kind = model_folder.read_json(path / model_folder.CONFIG).get("model_type")
+    if kind is not None and kind not in SUPPORTED:
+        return not_supported(path / model_folder.CONFIG, kind)
+    if unnamed := unnamed_head(path):
+        return unnamed
+    name = str(model_folder.read_meta(path).get("name") or path.name)
     return CheckpointError(
         f"{name} has no trained head: it would answer at random.",
         f"Train it first: python3 app finetune {name} --data FILE",

@@ -31,7 +31,7 @@ class TorchRuntime(Runtime):
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, as_float: bool = False) -> None:
         super().__init__(path, with_tokenizer=False)
         if checkpoint.task_in(path) is None:
-            raise untrained(self.name)
+            raise untrained(path)
         if threads:
             torch.set_num_threads(threads)
         self.device = pick_device(device)
