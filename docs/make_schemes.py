@@ -44,10 +44,10 @@ base), and your texts need a fraction of the tokens. `trim` keeps the tokens of 
 `--keep WORD`, and all those of a `--script`; every token of a single character, so that any word can still be spelled;
 and the special tokens. Tokenizer and embeddings (and the decoder of a masked language model) are rewritten together.
 
-All texts are cut into the same tokens as before, and the answers to a sample of them are equal bit for bit; otherwise
-nothing is kept. A tenth of the texts is held back once, to tell how many of its tokens the others would not have
-covered: new text meets as many, and they are spelled in smaller pieces. The result is an ordinary model, to be
-distilled into, quantized by every scheme, exported. It works where texts are cut by WordPiece (BERT, DistilBERT,
+All texts are cut into the same tokens as before, and the answers to a sample of them are equal bit for bit (the last
+hidden states where a model has no head, or guesses hidden words); otherwise nothing is kept. A tenth of the texts is
+held back once, to tell how many of its tokens the others would not have covered: new text meets as many, and they are
+spelled in smaller pieces. The result is an ordinary model, to be distilled into, quantized by every scheme, exported. It works where texts are cut by WordPiece (BERT, DistilBERT,
 MobileBERT, ELECTRA); byte-pair and SentencePiece vocabularies (GPT-2, RoBERTa, ALBERT, XLM-R) are refused: their
 tokens build on one another.
 """
