@@ -47,9 +47,9 @@ and the special tokens. Tokenizer and embeddings (and the decoder of a masked la
 All texts are cut into the same tokens as before, and the answers to a sample of them are equal bit for bit (the last
 hidden states where a model has no head, or guesses hidden words); otherwise nothing is kept. A tenth of the texts is
 held back once, to tell how many of its tokens the others would not have covered: new text meets as many, and they are
-spelled in smaller pieces. The result is an ordinary model, to be distilled into, quantized by every scheme, exported. It works where texts are cut by WordPiece (BERT, DistilBERT,
-MobileBERT, ELECTRA); byte-pair and SentencePiece vocabularies (GPT-2, RoBERTa, ALBERT, XLM-R) are refused: their
-tokens build on one another.
+spelled in smaller pieces. The result is an ordinary model, to be distilled into, quantized by every scheme, exported.
+It works where texts are cut by WordPiece (BERT, DistilBERT, MobileBERT, ELECTRA); byte-pair and SentencePiece
+vocabularies (GPT-2, RoBERTa, ALBERT, XLM-R) are refused: their tokens build on one another.
 """
 ENGINES = """## Engines
 

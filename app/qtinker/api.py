@@ -9,9 +9,6 @@ ready for JSON, and raises `qtinker.errors.QTinkerError` with words for the user
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -21,16 +18,13 @@ from . import jobs as _jobs
 from . import registry as _registry
 from . import runs as _runs
 from . import together
-from .compare import store as _sweeps
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
-from .home import cache_dir
 from .options import SettingOption, distill_options, finetune_options, option_of, to_data
 from .spec import DataSpec, RunSpec
 
 OnEvent = Callable[[dict[str, Any]], None] | None
 SpecLike = RunSpec | dict[str, Any] | str | Path
-SPARED_SECONDS = 86_400
 
 
 # --- making models -----------------------------------------------------------------------------------------------
@@ -173,47 +167,9 @@ def remove_runs(run_ids: Sequence[str]) -> dict[str, Any]:
 def clean() -> dict[str, Any]:
     """Free space: the saved states of runs that are done and of those that a finished sweep stopped early, and the
     cache (unless a run, a sweep or a task of the page is going on) but for what may still be wanted of it."""
-    given_up = _sweeps.given_up()
-    ended = [
-        each for each in _runs.list_runs()
-        if (status := each.state()["status"]) == "done" or (status in _runs.RESUMABLE and each.id in given_up)
-    ]  # fmt: skip
-    doomed = [each.files.checkpoint for each in ended]
-    if not _jobs.active() and not _sweeps.going_on() and not _page_works():
-        doomed += _unwanted()
-    size = 0
-    for path in doomed:
-        if path.is_dir():
-            size += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.is_file():
-            size += path.stat().st_size
-            with contextlib.suppress(OSError):
-                path.unlink()
-    return {"bytes": size, "removed": [str(path) for path in doomed]}
+    from .cleaning import clean as free
 
-
-def _page_works() -> bool:
-    """Whether a task of the page is going on: a download, an import, a measurement."""
-    for file in cache_dir().glob("tasks/*/process.json"):
-        with contextlib.suppress(OSError, ValueError):
-            process = _runs.read_json(file)
-            if _runs.is_alive(process.get("pid"), process.get("created")):
-                return True
-    return False
-
-
-def _unwanted() -> list[Path]:
-    """What of the cache may go. Downloads of other processes, uploads that wait for their import and what tasks of the
-    page came to are spared for a day."""
-    spared = [cache_dir() / name for name in ("downloads", "uploads", "tasks")]
-    found = [path for path in cache_dir().glob("*") if path not in spared]
-    for path in (path for folder in spared for path in folder.glob("*") if path.suffix != ".lock"):
-        with contextlib.suppress(OSError):
-            newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
-            if time.time() - newest > SPARED_SECONDS:
-                found.append(path)
-    return found
+    return free()
 
 
 # --- models ------------------------------------------------------------------------------------------------------

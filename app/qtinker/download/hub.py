@@ -49,6 +49,11 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
+def _absent() -> tuple[type[DownloadError], ...]:
+    """How a server says that it has no such file; a mirror in a bucket that may not be listed refuses it."""
+    return (NotThere, Refused) if os.environ.get("HF_ENDPOINT") else (NotThere,)
+
+
 def fetch_files(entry: CatalogEntry, work: Path, *, http: requests.Session, cancel: Cancel, patience: Patience,
                 report: Report) -> HubFiles:  # fmt: skip
     """The allowed files of the model in `work`, verified.
@@ -76,9 +81,7 @@ def fetch_files(entry: CatalogEntry, work: Path, *, http: requests.Session, canc
                 http, url, work / name, promise=listing.promise(name), cancel=cancel, patience=patience,
                 advance=advance,
             )  # fmt: skip
-        except (NotThere, Refused) as error:
-            if isinstance(error, Refused) and not os.environ.get("HF_ENDPOINT"):
-                raise
+        except _absent():
             if name in _NEEDED or (listing.promises is not None and name in listing.weights()):
                 raise
             continue
@@ -132,11 +135,7 @@ def _listing(entry: CatalogEntry, *, http: requests.Session, cancel: Cancel, pat
 
     try:
         content = patiently(attempt, cancel=cancel, patience=patience, url=url)
-    except NotThere:
-        content = None
-    except Refused:  # a bucket that may not be listed answers so for what it does not have
-        if not os.environ.get("HF_ENDPOINT"):
-            raise
+    except _absent():
         content = None
     siblings = content.get("siblings") if isinstance(content, dict) else None
     if not isinstance(siblings, list):
