@@ -85,6 +85,7 @@ def tell_losses(work: Work, examples: Examples, encoded: Encoded) -> None:
     if encoded.form == "spans" and (lost := lost_answers(examples, encoded)):
         work.say(
             f"{lost:,} answers are whole in no part of {work.max_length} tokens of their contexts: these questions "
-            "count as without a label. A greater longest length (--max-length) or more overlap (--stride) keeps them.",
+            "count as without a label. More overlap (--stride) keeps them, or a greater longest length (--max-length), "
+            "if the models have the positions.",
             level="warning",
         )

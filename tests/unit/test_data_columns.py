@@ -43,6 +43,10 @@ def chosen(data, **how):
         ({"pairID": numbered("n"), "Premise": TEXTS, "Hypothesis": SECONDS, "gold_label": list("abc") * 4},
          ("Premise", "Hypothesis", "gold_label")),
         ({"question": TEXTS, "sentence": SECONDS, "label": list("ab") * 6}, ("question", "sentence", "label")),
+        ({"s1": TEXTS, "s2": SECONDS, "score": numbered("0.")}, ("s1", "s2", "score")),
+        ({"meta.lang": list("xy") * 6, "data.text": TEXTS, "annotation.label": list("ab") * 6},
+         ("data.text", None, "annotation.label")),
+        ({"old.label": list("xy") * 6, "text": TEXTS, "label": list("ab") * 6}, ("text", None, "label")),
         ({"id": numbered("tweet number "), "tweet": TEXTS, "class": list("01") * 6}, ("tweet", None, "class")),
         ({"filename": numbered("a long file name "), "bemerkung": TEXTS, "art": list("ab") * 6},
          ("bemerkung", None, "art")),
@@ -257,7 +261,7 @@ def test_a_single_class_is_told_where_a_teacher_may_know_others():
 def test_alignment_is_by_name():
     indices, notes = aligned(["pos", None, "neg"], ["neg", "neutral", "pos"], "data.csv")
     assert indices.tolist() == [2, -100, 0] and indices.dtype == np.int64
-    assert notes == ["1 of the model's 3 labels do not occur in data.csv"]
+    assert notes == ["1 of 3 labels occur nowhere in data.csv"]
     assert aligned(["POS", "Neg"], ["neg", "pos"], "x")[0].tolist() == [1, 0]
     assert aligned(["1", "0"], ["0.0", "1.0"], "x")[0].tolist() == [1, 0]
     assert aligned(["1", "0"], ["LABEL_0", "LABEL_1"], "x")[0].tolist() == [1, 0]

@@ -208,7 +208,7 @@ def test_evaluation_data_in_another_format(tmp_path):
     assert data.load(DataSpec(train=train, eval=str(nameless)), seed=0).eval.labels.tolist() == [0, 1]
     other = tmp_path / "c.jsonl"
     other.write_text(json.dumps({"words": "some text", "label": "a"}))
-    with pytest.raises(InputError, match=r"c.jsonl has no column 'text', which the training data has"):
+    with pytest.raises(InputError, match=r"no column 'text', which the training.*'label'; call them as the tr"):
         data.load(DataSpec(train=train, eval=str(other)), seed=0)
 
 

@@ -172,11 +172,12 @@ def test_a_question_whose_letters_are_cut_into_several_tokens_is_shortened():
     jamo = [chr(code) for code in range(0x1100, 0x11FF)]
     words = [*jamo, *(f"##{letter}" for letter in jamo), *tiny.WORDS]
     vocab = {word: number for number, word in enumerate([*tiny.SPECIAL, *words])}
-    tok = transformers.BertTokenizer(vocab=vocab)
+    tok = transformers.BertTokenizer(vocab=vocab, model_max_length=20)
     question = "각각각각각 각각각각각"  # 11 letters, 30 tokens
     examples = Examples([question], ["the plot was fine"], np.array([[4, 8]]), "spans", [["plot"]])
     encoded = data.encode(examples, tok, 32, cache=False)
     assert encoded.lengths.max() <= 32 and (encoded.labels[:, 0] > 16).any()
+    assert not tok.deprecation_warnings, "transformers warned of a length that is cut"
 
 
 # --- words -------------------------------------------------------------------------------------------------------

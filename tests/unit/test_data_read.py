@@ -197,6 +197,16 @@ def test_jsonl_keeps_what_is_missing_missing(tmp_path):
     assert table.values("label") == ["1", None, None, "true"]
 
 
+def test_objects_in_objects_are_columns_of_their_own(tmp_path):
+    answer, flags = {"text": ["b"], "answer_start": [2]}, {"toxic": 1, "rude": 0}
+    row = {"id": 7, "data": {"text": "a", "meta": {"lang": "en"}}, "answers": answer, "labels": flags}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({"id": 8, "data": {"text": "c"}}))
+    table = read_file(tmp_path / "a.jsonl")
+    assert list(table.columns) == ["id", "data.text", "data.meta.lang", "answers", "labels"]
+    assert table.values("data.text") == ["a", "c"] and table.values("data.meta.lang") == ["en", None]
+    assert [json.loads(table.values(name)[0]) for name in ("answers", "labels")] == [answer, flags]
+
+
 def test_a_column_that_starts_late(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b", "label": "x"}\n')
     assert read_file(tmp_path / "a.jsonl").values("label") == [None, "x"]

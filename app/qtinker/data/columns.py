@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import InputError
@@ -79,7 +79,7 @@ def find_columns(
     found = Columns("", given_pair, given_label)
     reasons = {}
     taken = {name for name in (given_text, given_pair, given_label, *ignore) if name}
-    lower = {name.lower(): name for name in table.columns if name not in taken}
+    lower = _by_name(name for name in table.columns if name not in taken)
 
     if given_text is None and given_pair is None:
         for first, second in PAIR_NAMES:
@@ -123,6 +123,12 @@ def find_columns(
     if unused and table.header:
         found.findings.append(f"not used: {', '.join(map(repr, unused))}")
     return found
+
+
+def _by_name(names: Iterable[str]) -> dict[str, str]:
+    """Columns by their names in small letters, and by the inner name where an object in an object has it alone."""
+    names = list(names)
+    return {name.lower().rpartition(".")[2]: name for name in names} | {name.lower(): name for name in names}
 
 
 def _given(table: RawTable, name: str | None) -> str | None:
@@ -220,7 +226,7 @@ def _find_text(
     table: RawTable, shapes: dict[str, _Shape], taken: set[str], given: dict[str, str | None]
 ) -> tuple[str, str]:
     free = {name: shape for name, shape in shapes.items() if name not in taken}
-    by_name = {name.lower(): name for name in free}
+    by_name = _by_name(free)
     for known in TEXT_NAMES:
         if known in by_name and (free[by_name[known]].like_text or known in TEXT_NAMES[:4]):
             name = by_name[known]
@@ -245,7 +251,7 @@ def _find_label(
     kind: str,
 ) -> tuple[str | None, str]:  # fmt: skip
     free = {name: shape for name, shape in shapes.items() if name not in taken}
-    by_name = {name.lower(): name for name in free}
+    by_name = _by_name(free)
     if kind in ("auto", "multi-label"):
         lists = [name for name in free if name in table.listed and name.lower() not in OTHER_NAMES]
         named = [by_name[known] for known in LABEL_NAMES if by_name.get(known) in lists]
@@ -257,7 +263,7 @@ def _find_label(
         free = {  # of a column with such a name, what is no number is told later
             name: shape for name, shape in free.items() if shape.numeric > (0.5 if name.lower() in LABEL_NAMES else 0.9)
         }
-        by_name = {name.lower(): name for name in free}
+        by_name = _by_name(free)
     # A name is enough where the column is unlike text; "answer" or "title" full of sentences is no label.
     acceptable: list[Callable[[str], bool]] = [
         lambda name: free[name].like_label or free[name].numeric > 0.9 or kind == "regression",

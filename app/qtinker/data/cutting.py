@@ -140,7 +140,8 @@ def _shortened(question: str, tokenizer: Any, most: int) -> str:
     question = question.strip()
     if question.isascii() and len(question) <= most:  # other letters can be cut into several tokens
         return question
-    offsets = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    tokens = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets = tokens["offset_mapping"]
     return question if len(offsets) <= most else question[: offsets[most - 1][1]]
 
 

@@ -224,5 +224,5 @@ def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> 
         findings.append("labels matched by number: the model names them LABEL_0, LABEL_1, ...")
     absent = len(known) - len({lookup[name] for name in present})
     if present and absent:
-        findings.append(f"{absent} of the model's {len(known)} labels do not occur in {source}")
+        findings.append(f"{absent} of {len(known)} labels occur nowhere in {source}")
     return np.fromiter((lookup[value] for value in values), np.int64, len(values)), findings

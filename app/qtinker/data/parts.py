@@ -126,7 +126,7 @@ def same_columns(table: RawTable, like: RawTable, columns: Columns) -> Columns:
             return mine[theirs.index(name)]
         raise InputError(
             f"{table.source} has no column {name!r}, which the training data has.",
-            f"Its columns are: {', '.join(map(repr, mine))}.",
+            f"Its columns are: {', '.join(map(repr, mine))}; call them as the training data does.",
         )
 
     text, pair = same(columns.text) or "", same(columns.pair)

@@ -223,8 +223,24 @@ def _add_json(builder: TableBuilder, listed: set[str], row: Any, where: str) -> 
             f"{where}: expected an object with named values, found {type(row).__name__}.",
             'Write each example as {"text": ..., "label": ...}.',
         )
+    row = dict(_fields(row))
     listed.update(key for key, value in row.items() if isinstance(value, list | dict))
     builder.add_named({key: cell_text(value) for key, value in row.items()})
+
+
+def _fields(row: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The named values of an object; of an object in it each as `outer.inner`, but for answers and tables of flags."""
+    for key, value in row.items():
+        name = f"{before}{key}"
+        if _holds_texts(value) and key.lower() not in ("answer", "answers") and "answer_start" not in value:
+            yield from _fields(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _holds_texts(value: Any) -> bool:
+    """Whether a JSON value is an object with a text in it, or in an object of it."""
+    return isinstance(value, dict) and any(isinstance(each, str) or _holds_texts(each) for each in value.values())
 
 
 def _read_parquet(path: Path, file: IO[bytes]) -> RawTable:
