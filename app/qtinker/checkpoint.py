@@ -6,6 +6,7 @@ Importing this module costs no torch: it is imported where it is used.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,9 @@ def model_inputs(model: Any) -> tuple[str, ...]:
 
 
 def _complete(folder: Path, model: Any, info: dict[str, Any], *, new_head: bool) -> None:
-    """Refuse a folder that lacks weights, or has them in other sizes: they would stay random without a word.
+    """Refuse a folder that lacks weights, has them in other sizes, or more layers of them than are read.
+
+    Without a word the first two would stay random, the last be left out.
 
     The head may be missing (it is made anew), and so may a pooler (MLM checkpoints have none). A head that is replaced
     may have any size.
@@ -302,6 +305,13 @@ def _complete(folder: Path, model: Any, info: dict[str, Any], *, new_head: bool)
             raise CheckpointError(
                 f"{folder}: {name} is {_sides(found)} in the weights, and {_sides(expected)} by {model_folder.CONFIG}.",
                 "Give the config.json that belongs to the weights: its sizes and its id2label must be theirs.",
+            )
+    own = {name.removeprefix(prefix) for name in model.state_dict()}
+    for name in sorted(info["unexpected_keys"]):
+        if (first := re.sub(r"\.\d+\.", ".0.", name.removeprefix(prefix), count=1)) != name and first in own:
+            raise CheckpointError(
+                f"{folder}: the weights have {name}, a layer beyond those that {model_folder.CONFIG} tells of.",
+                "Give the config.json that belongs to the weights: its number of layers must be theirs.",
             )
 
 

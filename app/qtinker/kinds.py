@@ -90,9 +90,11 @@ def names_of(config: dict[str, Any]) -> list[str]:
     """The names of a config's outputs in their order.
 
     Raises:
-        CheckpointError: `id2label` does not number the outputs from 0, or has one name twice.
+        CheckpointError: `id2label` is no object, does not number the outputs from 0, or has one name twice.
     """
     id2label = config.get("id2label")
+    if id2label and not isinstance(id2label, dict):
+        raise CheckpointError("id2label in config.json is no object with a name for each number.", _FIX)
     if isinstance(id2label, dict) and id2label:
         named = {str(key): str(name) for key, name in id2label.items()}
         if named.keys() != set(map(str, range(len(named)))):

@@ -416,11 +416,25 @@ def test_incomplete_and_mismatched_weights(model):
     assert "NaN or infinity" in refusal(model).message
 
 
+def test_layers_beyond_those_of_the_config(model):
+    """transformers would leave them out without a word, and the model answer by its lower half."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / "model.safetensors")
+    layer = {name.replace("layer.0.", "layer.1."): weight + 1 for name, weight in weights.items() if "layer.0." in name}
+    save_file({**weights, **layer}, model / "model.safetensors", metadata={"format": "pt"})
+    error = refusal(model)
+    assert "encoder.layer.1." in error.message and "a layer beyond those that config.json" in error.message
+    assert "number of layers" in error.fix
+    assert "配置之外" in Texts("zh").said(error.message) and "层数" in Texts("zh").said(error.fix)
+
+
 @pytest.mark.parametrize(
     ("id2label", "told", "chinese"),
     [
         ({"no": 0, "yes": 1}, "does not number the outputs from 0: it has no, yes.", "没有从 0 开始给输出编号"),
         ({"1": "no", "2": "yes"}, "does not number the outputs from 0: it has 1, 2.", "没有从 0 开始给输出编号"),
+        (["no", "yes"], "is no object with a name for each number.", "不是按编号给出名称的对象"),
         ({"0": "yes", "1": "yes"}, "gives more than one output the name 'yes'.", "多个输出同名"),
     ],
 )
