@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,10 @@ class Data:
     """How every method learns from the teacher's answers, where not in QTinker's own way."""
     new_pairs: int = 0
     """So many new pairs of its texts for each that every method learns, from the teacher's answers alone."""
+    text: bool = False
+    """Whether every method learns the unlabelled texts, not the preset Best alone."""
     steps: int | None = None
-    """Optimizer steps of the control, and of every method where new pairs make an epoch longer."""
+    """Optimizer steps of the control, and of every method where new pairs or texts make an epoch longer."""
 
 
 DATA = {
@@ -101,6 +103,9 @@ DATA = {
         sentences=("rte/train.tsv", "stsb/train.tsv", "xquad/xquad.en.json"),
     ),
 }  # fmt: skip
+DATA["wnut17-text"] = replace(
+    DATA["wnut17"], title="WNUT17 and text", student=(12, 2e-4), seeds=1, text=True, steps=1284
+)
 
 
 def sentences(words: Path, others: Sequence[Path]) -> list[str]:
