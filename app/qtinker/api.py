@@ -155,9 +155,9 @@ def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = Fal
     return worker.execute(found, emit=on_event, own_process=own_process)
 
 
-def remove_runs(run_ids: Sequence[str]) -> dict[str, Any]:
+def remove_runs(run_ids: str | Sequence[str]) -> dict[str, Any]:
     """Delete runs' folders; all are looked up before any is deleted. Models that they made stay."""
-    found = {each.id: each for each in map(_runs.open, run_ids)}  # several names may be one run's
+    found = {each.id: each for each in map(_runs.open, _each(run_ids))}  # several names may be one run's
     for each in found.values():
         _jobs.withdraw(each.id)
         each.delete()
@@ -191,23 +191,28 @@ def models() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def verify(names: Sequence[str] | None = None) -> dict[str, Any]:
+def verify(names: str | Sequence[str] | None = None) -> dict[str, Any]:
     """Hash models' files again and compare with what was recorded; all models if none is named."""
-    wanted = names or [entry.full_name for entry in _registry.list_models()]
+    wanted = _each(names or ()) or [entry.full_name for entry in _registry.list_models()]
     checked = [{"name": name, "problems": _registry.verify(name)} for name in wanted]
     return {"ok": not any(each["problems"] for each in checked), "models": checked}
 
 
-def remove(names: Sequence[str]) -> dict[str, Any]:
+def remove(names: str | Sequence[str]) -> dict[str, Any]:
     """Delete models from the registry; all are looked up before any is deleted."""
     found: dict[str, None] = {}  # several names may be one model's
-    for name in names:
+    for name in _each(names):
         entry = _registry.find(name)
         if entry is None:
             _registry.resolve(name)
             raise InputError(f"{name} is not in the registry.", "See what is here: python3 app models")
         found[entry.full_name] = None
     return {"removed": [_registry.remove(name).full_name for name in found]}
+
+
+def _each(names: str | Sequence[str]) -> list[str]:
+    """A single name is one, not its letters."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def download(

@@ -252,3 +252,12 @@ def test_log_tail():
     run.files.log.write_text("\n".join(f"line {number}" for number in range(1000)) + "\n")
     assert run.log_tail(3) == "line 997\nline 998\nline 999\n"
     assert run.log_tail(1) == "line 999\n"
+
+
+@pytest.mark.parametrize("verb", ["verify", "remove", "remove_runs", "remove_sweeps"])
+def test_a_single_name_is_not_taken_letter_by_letter(verb):
+    """Models that are called by one letter each would have been deleted."""
+    import qtinker
+
+    with pytest.raises(InputError, match="'xyz'"):
+        getattr(qtinker, verb)("xyz")

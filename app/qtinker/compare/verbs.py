@@ -102,9 +102,10 @@ def stop_sweep(sweep_id: str) -> dict[str, Any]:
     return found.state()
 
 
-def remove_sweeps(sweep_ids: Sequence[str]) -> dict[str, Any]:
+def remove_sweeps(sweep_ids: str | Sequence[str]) -> dict[str, Any]:
     """Delete sweeps' folders; all are looked up before any is deleted. Runs and models stay."""
-    found = {each.id: each for each in map(store.open, sweep_ids)}  # several names may be one sweep's
+    named = [sweep_ids] if isinstance(sweep_ids, str) else sweep_ids
+    found = {each.id: each for each in map(store.open, named)}  # several names may be one sweep's
     for each in found.values():
         each.delete()
     return {"removed": list(found)}
