@@ -11,6 +11,7 @@ import torch
 
 from . import data
 from .data import Encoded, Examples
+from .errors import InputError
 from .tasks import Task
 
 SEED = 0
@@ -75,6 +76,8 @@ def answers_of(
     runtime: Any, examples: data.Examples, *, batch_size: int = 32, max_length: int | None = None
 ) -> Answers:
     """What an open model answers to examples."""
+    if batch_size < 1:
+        raise InputError(f"The batch size is {batch_size}.", "Give at least 1.")
     encoded = data.encode(examples, runtime.tokenizer, max_length or runtime.max_length, cache=False)
     return answer(
         runtime.logits, encoded, task_of(runtime), model_inputs=runtime.input_names, pad_token_id=runtime.pad_token_id,

@@ -20,6 +20,8 @@ from . import runs as _runs
 from . import together
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, SpecError
+from .given import kind_of as _kind_of
+from .home import expanded as _expanded
 from .options import SettingOption, distill_options, finetune_options, option_of, to_data
 from .spec import DataSpec, RunSpec
 
@@ -210,9 +212,13 @@ def remove(names: str | Sequence[str]) -> dict[str, Any]:
     return {"removed": [_registry.remove(name).full_name for name in found]}
 
 
-def _each(names: str | Sequence[str]) -> list[str]:
+def _each(names: Any) -> list[Any]:
     """A single name is one, not its letters."""
-    return [names] if isinstance(names, str) else list(names)
+    if isinstance(names, str | Path):
+        return [names]
+    if hasattr(names, "columns") or not isinstance(names, Iterable):
+        raise InputError(f"Expected a name or several, found {_kind_of(names)}.")
+    return list(names)
 
 
 def download(
@@ -237,7 +243,7 @@ def import_model(
     """Bring a Hugging Face model or a Google checkpoint (a folder, or its zip) into the registry."""
     from .importer import import_model as bring
 
-    made = Path(bring(Path(path), name=name, progress=progress))
+    made = Path(bring(path, name=name, progress=progress))
     return {"name": made.name, "path": str(made)}
 
 
@@ -292,8 +298,10 @@ def trim(
     from . import model_folder
     from .vocabulary import trim as cut
 
+    examples = None if data is None else _data_spec(data, {}).train
     path = cut(
-        model, data=data, text=text, keep=[keep] if isinstance(keep, str) else keep,
+        model, data=examples, text=None if text is None else _expanded(text),
+        keep=[keep] if isinstance(keep, str) else keep,
         scripts=[script] if isinstance(script, str) else list(script), name=name, progress=progress,
     )  # fmt: skip
     record = model_folder.read_meta(path)["trimmed"]
@@ -337,12 +345,12 @@ def _texts(model: str | Path, data: str | Path, *, labelled: bool = False, **col
     from .data import Examples, load_eval
     from .runtime.base import labels_of
 
-    path = registry.resolve(model)
+    path, source = registry.resolve(model), _data_spec(data, {}).train
     task = checkpoint.task_in(path) or {}
     kind: dict[str, Any] = {"pair": task.get("pair"), "task": task.get("type", "auto")} | columns
     if labelled:
-        return load_eval(str(data), labels=labels_of(path), unlabelled=True, **kind)
-    found = load_eval(str(data), texts_only=True, **kind)
+        return load_eval(source, labels=labels_of(path), unlabelled=True, **kind)
+    found = load_eval(source, texts_only=True, **kind)
     return Examples(found.texts, found.pairs, form=found.form, stride=found.stride)
 
 
@@ -366,7 +374,7 @@ def evaluate(
     """
     from .evaluate import evaluate as measure
 
-    named = [models] if isinstance(models, str | Path) else list(models)
+    named = _each(models)
     spec = data if isinstance(data, DataSpec) else _data_spec(data, settings)
     return measure(
         named, spec, batch_size=batch_size, device=device, threads=threads, max_examples=max_examples,
@@ -400,7 +408,7 @@ def predict(
 
 def _data_spec(source: str | Path, settings: dict[str, Any]) -> DataSpec:
     given = {name: value for name, value in settings.items() if value is not None}
-    parsed = RunSpec.parse({"student": {"model": "any"}, "data": {"train": str(source), **given}})
+    parsed = RunSpec.parse({"student": {"model": "any"}, "data": {"train": source, **given}})
     return parsed.data
 
 

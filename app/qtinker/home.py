@@ -10,6 +10,11 @@ import os
 import sys
 from pathlib import Path
 
+from .errors import InputError
+from .given import in_a_file, kind_of
+
+LONGEST_NAME = 255
+"""Bytes of the name of a file or folder that every common file system takes."""
 _PLACES = Path(__file__).resolve().parents[2], Path(sys.prefix).resolve().parent
 
 
@@ -24,7 +29,15 @@ def home() -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with the home of `~` or `~user` in it; as it is where that user has none here."""
+    """A path with the home of `~` or `~user` in it; as it is where that user has none here.
+
+    Raises:
+        InputError: it is no path, or too long a name for a file.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"Expected a name or a path, found {kind_of(path)}.", in_a_file(path))
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(path).parts):
+        raise InputError(f"{str(path)[:40]!r}... is too long for a name or a path.", "Give the name of a file.")
     try:
         return Path(path).expanduser()
     except RuntimeError:

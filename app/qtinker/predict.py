@@ -6,7 +6,7 @@ Predictor("my-student").predict(["What a film!"])
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from . import data, predicted, registry
 from .answers import logits_of
 from .errors import InputError
+from .given import kind_of
 from .runtime import open_runtime
 
 Text = str | tuple[str, str] | list[str]
@@ -85,6 +86,8 @@ def as_examples(texts: Iterable[Text]) -> data.Examples:
     """
     if isinstance(texts, str):
         texts = [texts]
+    if isinstance(texts, Mapping) or hasattr(texts, "columns") or not isinstance(texts, Iterable):
+        raise InputError(f"Expected texts, found {kind_of(texts)}.", "Give a list of them: list(table['text']).")
     firsts: list[str] = []
     seconds: list[str] = []
     for item in texts:

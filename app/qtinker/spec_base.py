@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InputError, Problem, SpecError
+from .given import in_a_file, kind_of
+from .home import expanded
 
 
 def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) -> Any:
@@ -19,10 +21,22 @@ def setting(default: Any = ..., title: str = "", help: str = "", **more: Any) ->
     return Field(default, title=title, description=help, json_schema_extra=extra or None, **more)
 
 
+def _text(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_text(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 class Part(BaseModel):
     """A part of the spec: unknown keys are refused, assignments are checked."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_are_text(cls, value: Any) -> Any:
+        """Paths count as the text that they are, alone or in a list."""
+        return {key: _text(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 class Whole(Part):
@@ -57,8 +71,9 @@ class Whole(Part):
             InputError: the file can't be read or is no YAML.
             SpecError: the content has problems.
         """
+        path = expanded(path)
         try:
-            content = Path(path).read_bytes()
+            content = path.read_bytes()
             utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             data = yaml.safe_load(content.decode("utf-16" if utf16 else "utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
@@ -84,5 +99,8 @@ class Whole(Part):
                 field, f"{given!r} is no name for a model.",
                 "A name has letters, digits, dots, hyphens and underscores, and begins with a letter or a digit.",
             )  # fmt: skip
+        if detail["type"] == "string_type":
+            fix = in_a_file(given) if path[0] == "data" else ""
+            return Problem(field, f"expected text, found {kind_of(given)}.", fix)
         shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
         return Problem(field, f"{message}{shown}.")

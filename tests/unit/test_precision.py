@@ -8,8 +8,8 @@ import pytest
 import task_data
 import tiny
 import torch
+from qtinker.devices import pick_device
 from qtinker.distill import precision
-from qtinker.distill.processes import pick_device
 from qtinker.errors import InputError
 from qtinker.home import cache_dir
 

@@ -125,7 +125,7 @@ def test_a_head_that_the_config_does_not_name_is_not_called_untrained(tmp_path):
 def test_devices_that_are_not_there_are_refused(model):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(InputError, match=r"no NVIDIA GPU.*--device cpu"):
+    with pytest.raises(InputError, match=r"finds 0 NVIDIA GPUs.*--device auto"):
         predict("answers", ["good"], device="cuda")
 
 

@@ -106,7 +106,11 @@ class SweepSpec(Whole):
     @field_validator("custom_pairs", mode="before")
     @classmethod
     def _one_pair(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        if isinstance(value, str):
+            return [value]
+        if isinstance(value, list):  # a pair may come as two names
+            return [",".join(map(str, each)) if isinstance(each, list | tuple) else each for each in value]
+        return value
 
     @field_validator("schemes", mode="before")
     @classmethod

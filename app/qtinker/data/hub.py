@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..home import LONGEST_NAME
 from .read import DATA_SUFFIXES, arrow_table
 from .table import RawTable
 
@@ -17,7 +18,12 @@ _EVAL_SPLITS = ("validation", "dev", "valid", "validation_matched", "test")
 def looks_like_id(source: str) -> bool:
     """Whether a name that is no file may be a data set of the Hub: owner/name, name, or either with :config."""
     plain = source.lower().removesuffix(".gz")
-    return bool(_ID.fullmatch(source)) and not plain.endswith(DATA_SUFFIXES) and not Path(source).exists()
+    return (
+        len(source) < LONGEST_NAME
+        and bool(_ID.fullmatch(source))
+        and not plain.endswith(DATA_SUFFIXES)
+        and not Path(source).exists()
+    )
 
 
 def read_hub(source: str) -> tuple[RawTable, RawTable | None, str | None]:

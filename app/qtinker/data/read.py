@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError
+from ..home import expanded
 from .conll import looks_like_conll, read_conll
 from .delimited import is_table, read_delimited
 from .encodings import NAMES, find_encoding
@@ -45,7 +46,7 @@ def read_file(path: str | Path) -> RawTable:
     Raises:
         InputError: the file is missing, empty, binary or broken; the message names the line where there is one.
     """
-    path = Path(path)
+    path = expanded(path)
     _refuse_unreadable(path)
     try:
         with path.open("rb") as file:

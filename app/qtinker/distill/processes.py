@@ -14,7 +14,7 @@ from accelerate.utils import broadcast, broadcast_object_list, reduce
 from torch import Tensor, nn
 
 from .. import together
-from ..errors import InputError
+from ..devices import pick_device
 
 
 class Processes:
@@ -60,21 +60,3 @@ class Processes:
     def wait(self) -> None:
         """Return when all processes are here."""
         self._state.wait_for_everyone()
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device that a spec names; `auto` takes a GPU where there is one.
-
-    Raises:
-        InputError: there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"There is no device {name}: PyTorch finds {torch.cuda.device_count()} NVIDIA GPUs.", "Use --device auto."
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("There is no device mps on this machine.", "Use --device auto.")
-    return device

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import checkpoint
-from ..errors import InputError
+from ..devices import pick_device
 from .base import Runtime, untrained
 from .int8_layers import speed_up
 
@@ -69,18 +69,3 @@ def computes_faster(dtype: torch.dtype, device: torch.device) -> bool:
             torch.nn.functional.linear(x, weight)
         times[kind] = time.perf_counter() - started
     return times[dtype] < times[torch.float32]
-
-
-def pick_device(device: str) -> torch.device:
-    """The device that a name means; auto takes a GPU where there is one.
-
-    Raises:
-        InputError: there is no such device on this machine.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"The device {device} is not there: PyTorch sees no NVIDIA GPU.", "Use --device cpu.")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise InputError("The device mps is not there: it needs a Mac with Apple silicon.", "Use --device cpu.")
-    return torch.device(device)
