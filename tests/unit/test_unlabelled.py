@@ -42,6 +42,19 @@ def test_unlabelled_rows_stand_last_and_have_no_label(tmp_path: Path, labelled: 
     assert any("2 texts of" in words and "more.csv" in words for words in found.findings)
 
 
+def test_evaluation_texts_may_lack_the_label_column_where_a_teacher_answers(tmp_path: Path, labelled: str) -> None:
+    plain = written(tmp_path, "held.csv", "text\nsomething quite new here\nand another new one\n")
+    spec = DataSpec(train=labelled, eval=plain)
+    found = load_examples(spec, seed=1, unlabelled=True)
+    assert list(found.eval.texts) == ["something quite new here", "and another new one"]
+    assert not found.eval.labelled.any()
+    with pytest.raises(InputError, match=r"held\.csv has no column 'label'"):
+        load_examples(spec, seed=1)
+    other = written(tmp_path, "other.csv", "text,mood\nsomething quite new here,good\nand another new one,bad\n")
+    with pytest.raises(InputError, match="call them as the training data does"):  # its labels would not count
+        load_examples(DataSpec(train=labelled, eval=other), seed=1, unlabelled=True)
+
+
 def test_texts_that_stand_elsewhere_are_left_out(tmp_path: Path, labelled: str) -> None:
     """Above all those of the evaluation data: a student may not learn what it is measured on."""
     own = "\n".join([*SENTENCES, SENTENCES[0].upper(), "new words here", "New  words here"])

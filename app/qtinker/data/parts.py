@@ -110,8 +110,11 @@ def usable_rows(table: RawTable, columns: Columns) -> Part:
     )
 
 
-def same_columns(table: RawTable, like: RawTable, columns: Columns) -> Columns:
+def same_columns(table: RawTable, like: RawTable, columns: Columns, *, unlabelled: bool = False) -> Columns:
     """The columns of evaluation data that mean what `columns` means in training data: by name, else by place.
+
+    Args:
+        unlabelled: labels need not be there.
 
     Raises:
         InputError: a column is missing.
@@ -132,6 +135,9 @@ def same_columns(table: RawTable, like: RawTable, columns: Columns) -> Columns:
     text, pair = same(columns.text) or "", same(columns.pair)
     if columns.flags:
         return Columns(text, pair, columns.label, flags=[same(name) or "" for name in columns.flags])
+    missing = columns.label is not None and columns.label not in table.columns and not by_place
+    if missing and unlabelled and find_columns(table, text=text, pair=pair).label is None:
+        return Columns(text, pair, None)
     label = same(columns.label)
     if label is None:  # unlabelled training text, labelled evaluation data
         label = find_columns(table, text=text, pair=pair).label

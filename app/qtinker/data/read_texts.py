@@ -34,7 +34,9 @@ def read_texts(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     if wanted.texts_only:
         columns.label, columns.flags = None, []
     train = usable_rows(first, columns)
-    other = None if held is None else usable_rows(held, same_columns(held, first, columns))
+    other = (
+        None if held is None else usable_rows(held, same_columns(held, first, columns, unlabelled=wanted.unlabelled))
+    )
     if columns.label is None and wanted.labels is None and (wanted.preview or not wanted.unlabelled):
         words = _words_for_numbers(first, spec) if wanted.kind == "regression" else None
         if not wanted.unlabelled:
