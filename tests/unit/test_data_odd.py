@@ -12,6 +12,7 @@ import tiny
 import transformers
 from qtinker import data
 from qtinker.data import Examples
+from qtinker.data.examples import word_count
 from qtinker.data.loading import load_examples
 from qtinker.errors import InputError
 from qtinker.predicted import words_of
@@ -193,3 +194,10 @@ def test_a_question_whose_letters_are_cut_into_several_tokens_is_shortened():
 ])  # fmt: skip
 def test_marks_on_letters_part_no_words(text, words):
     assert [text[a:b] for a, b in words_of(text)] == words
+
+
+@pytest.mark.parametrize(("text", "count"), [
+    ("two words", 2), ("  ", 0), ("电池很好", 4), ("用BERT模型, ok", 6), ("日本語テキスト", 7), ("été à Nîmes", 3),
+])  # fmt: skip
+def test_lengths_count_each_character_of_a_script_without_spaces(text, count):
+    assert word_count(text) == count

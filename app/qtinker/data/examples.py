@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -241,3 +242,11 @@ def words_in(text: str) -> int:
 def join_words(words: Sequence[str]) -> str:
     """Words as one text that `split(" ")` takes apart again; spaces inside a word become no-break spaces."""
     return " ".join("\u00a0".join(word.split()) or "\u00a0" for word in words)
+
+
+def word_count(text: str) -> int:
+    """Words of a text; each character of Chinese or Japanese, which part them by nothing, counts as one."""
+    return len(text.split()) if text.isascii() else len(_WORD.findall(text))
+
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")

@@ -17,7 +17,7 @@ from ..spec import DataSpec
 from . import labels as label_names
 from .columns import Columns, find_columns
 from .detect import has_spans, is_plain, word_columns
-from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words
+from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words, word_count
 from .parts import Read, Wanted
 from .spill import Spill
 from .split import text_keys
@@ -281,7 +281,7 @@ def read_blocks(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: 
     other = None if held is None else paragraphs(held, spec)
     train = Examples(texts, form="blocks")
     unit = "paragraphs" if is_plain(first) else "texts"
-    findings = [f"{len(texts):,} {unit}, {sum(len(text.split()) for text in texts):,} words"]
+    findings = [f"{len(texts):,} {unit}, {sum(map(word_count, texts)):,} words"]
     return Read(
         train, None if other is None else Examples(other[0], form="blocks"), (), np.zeros(len(train), np.int64),
         text_keys(train.texts, None), columns, first.rows, dropped, 0 if other is None else other[2],

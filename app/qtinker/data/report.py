@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec import DataSpec
-from .examples import Examples, Ragged
+from .examples import Examples, Ragged, word_count
 from .loading import label_counts, load_examples
 from .tokens import encode
 
@@ -128,9 +128,9 @@ def _scores(examples: Examples) -> dict[str, float] | None:
 
 def _lengths(examples: Examples, tokenizer: PreTrainedTokenizerBase | None, max_length: int) -> Lengths:
     if tokenizer is None:
-        lengths = np.fromiter((len(text.split()) for text in examples.texts), np.int64, len(examples))
+        lengths = np.fromiter(map(word_count, examples.texts), np.int64, len(examples))
         if examples.pairs is not None:
-            lengths += np.fromiter((len(text.split()) for text in examples.pairs), np.int64, len(examples))
+            lengths += np.fromiter(map(word_count, examples.pairs), np.int64, len(examples))
         return Lengths("words", _percentiles(lengths), round(float(lengths.mean()), 1), histogram=_histogram(lengths))
     encoded = encode(examples, tokenizer, max_length)
     return Lengths(
