@@ -19,6 +19,7 @@ from typing import Any
 from .errors import CheckpointError
 
 META = "qtinker.json"
+CARD = "README.md"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -164,16 +165,23 @@ def is_model_folder(folder: Path) -> bool:
 
 
 def damage(folder: Path) -> str | None:
-    """Why the folder can't be used as a model, in words, or None. Reads headers and sizes, hashes nothing."""
+    """Why the folder can't be used as a model, in words, or None. Reads headers and sizes, hashes nothing.
+
+    The model card is left out: people write into it.
+    """
     try:
         names = {entry.name for entry in os.scandir(folder)}
         meta = read_meta(folder)
         for name, record in recorded_files(meta).items():
             file = folder / name
+            if name == CARD:
+                continue
             if not file.is_file():
                 return f"{name} is missing."
             if isinstance(record.get("bytes"), int) and file.stat().st_size != record["bytes"]:
-                return f"{name} has {file.stat().st_size:,} bytes where {record['bytes']:,} were written."
+                words = f"{name} has {file.stat().st_size:,} bytes where {record['bytes']:,} were written."
+                by_hand = f" If you changed it on purpose: python3 app import {str(folder)!r}"
+                return words + (by_hand if name.endswith((".json", ".txt")) else "")
         foreign_form = any(name.endswith(_OTHER_WEIGHTS) for name in names) or bool(meta)
         if CONFIG not in names:
             if "bert_config.json" in names or any(name.endswith(".ckpt.index") for name in names):

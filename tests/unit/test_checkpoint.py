@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 import transformers
-from qtinker import checkpoint
+from qtinker import checkpoint, model_folder
 from qtinker.errors import CheckpointError
 
 META = {"name": "tiny", "kind": "finetuned", "task": tiny.task().to_meta(), "metrics": {"accuracy": 0.5}}
@@ -100,6 +100,17 @@ def test_damaged_and_foreign_folders_are_named(tmp_path):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"model\.safetensors is truncated"):
         checkpoint.load(tmp_path / "m")
+
+
+def test_a_model_card_may_be_written_into_and_another_file_changed_by_hand_says_how_to_go_on(tmp_path):
+    source, folder = tiny.bert(), tmp_path / "m"
+    checkpoint.save(source.model, source.tokenizer, folder, meta=META)
+    with (folder / "README.md").open("a") as card:
+        card.write("Trained for the shop's front page.\n")
+    assert model_folder.damage(folder) is None
+    with (folder / "config.json").open("a") as config:
+        config.write("\n")
+    assert "If you changed it on purpose: python3 app import" in (model_folder.damage(folder) or "")
 
 
 def test_a_folder_without_all_weights_is_refused(tmp_path):
