@@ -5,7 +5,10 @@ An entry says where a model is, how big it is, what it should hash to, its shape
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +16,8 @@ from typing import Literal
 
 from .errors import InputError
 
+_HUB = "https://huggingface.co/"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SETS: dict[str, str] = {
     "recommended": "What a first user needs: BERT tiny, mini, small, medium and base-uncased.",
     "students": "Every model meant to be a student.",
@@ -118,8 +123,22 @@ def _by_any_name() -> dict[str, CatalogEntry]:
 
 
 def find(name: str) -> CatalogEntry | None:
-    """The entry of that name or alias (Hub id, stem of Google's zip), in any case; None if there is none."""
-    return _by_any_name().get(str(name).strip().casefold())
+    """The entry of that name or alias (Hub id or page, stem of Google's zip), in any case; None if there is none."""
+    return _by_any_name().get(_plain(name).casefold())
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What to do about a name that nothing has: the nearest of `names`; for an id of the Hub how its model comes in."""
+    plain = _plain(name)
+    if _HUB_ID.fullmatch(plain):
+        return f"If it is a model of the Hub, fetch its files from {_HUB}{plain}, then: python3 app import FOLDER"
+    lowered = {each.lower(): each for each in names}
+    close = [lowered[hit] for hit in difflib.get_close_matches(plain.lower(), list(lowered), n=3, cutoff=0.5)]
+    return (f"Did you mean {' or '.join(close)}? " if close else "") + "See what there is: python3 app models"
+
+
+def _plain(name: str) -> str:
+    return str(name).strip().removeprefix(_HUB).rstrip("/")
 
 
 def in_set(name: str) -> list[CatalogEntry]:

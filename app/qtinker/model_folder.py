@@ -180,7 +180,7 @@ def damage(folder: Path) -> str | None:
                 return f"{name} is missing."
             if isinstance(record.get("bytes"), int) and file.stat().st_size != record["bytes"]:
                 words = f"{name} has {file.stat().st_size:,} bytes where {record['bytes']:,} were written."
-                by_hand = f" If you changed it on purpose: python3 app import {str(folder)!r}"
+                by_hand = f" (If you changed it on purpose: python3 app import {str(folder)!r})"
                 return words + (by_hand if name.endswith((".json", ".txt")) else "")
         foreign_form = any(name.endswith(_OTHER_WEIGHTS) for name in names) or bool(meta)
         if CONFIG not in names:

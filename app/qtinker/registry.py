@@ -8,7 +8,6 @@ recorded counts and hashes nothing. Torch-free.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import logging
 import os
@@ -153,13 +152,10 @@ def _unknown(name: str, entries: list[RegistryEntry]) -> InputError:
         return InputError(
             f"The model {known.name} is not here yet.", f"Fetch it: python3 app download {known.name}"
         )  # fmt: skip
-    names = {entry.name: None for entry in entries} | dict.fromkeys(catalog.catalog())
-    lowered = {option.lower(): option for option in names}
-    close = [lowered[hit] for hit in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.5)]
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    group, _, rest = name.partition("/")
     return InputError(
         f"There is no model {name!r}: no name in {models_dir()} or the catalog, no folder.",
-        f"{hint}See what there is: python3 app models",
+        catalog.nearest(rest if group in GROUPS else name, [*(entry.name for entry in entries), *catalog.catalog()]),
     )
 
 

@@ -89,6 +89,7 @@ def test_no_two_entries_share_a_name():
         ("google/mobilebert-uncased", "mobilebert"),
         ("albert-base-v2", "albert-base-v2"),
         ("openai-community/gpt2", "gpt2"),
+        ("https://huggingface.co/distilbert/distilbert-base-uncased/", "distilbert-base-uncased"),
         ("distilbert-base-multilingual-cased", "distilbert-base-multilingual-cased"),
     ],
 )

@@ -164,6 +164,17 @@ def test_an_unknown_name_says_the_closest():
         registry.resolve("my-studnt")
     with pytest.raises(InputError, match="Did you mean bert-base-uncased"):
         registry.resolve("bert-base-uncase")
+    with pytest.raises(InputError, match="Did you mean my-student"):
+        registry.resolve("distilled/my-studnt")
+
+
+@pytest.mark.parametrize("name", ["owner/some-bert", "https://huggingface.co/owner/some-bert"])
+def test_a_model_of_the_hub_that_is_not_in_the_catalog_says_how_it_comes_in(name):
+    fix = "fetch its files from https://huggingface.co/owner/some-bert, then: python3 app import FOLDER"
+    for verb in (registry.resolve, api.download):
+        with pytest.raises(InputError) as caught:
+            verb(name)
+        assert caught.value.fix.endswith(fix)
 
 
 def test_an_ambiguous_name_lists_the_choices():

@@ -99,11 +99,7 @@ def download(
 def _entry(name: str) -> CatalogEntry:
     if entry := catalog.find(name):
         return entry
-    import difflib
-
-    close = difflib.get_close_matches(name.lower(), list(catalog.catalog()), n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    raise InputError(f"The catalog has no model {name!r}.", f"{hint}See what there is: python3 app models")
+    raise InputError(f"The catalog has no model {name!r}.", catalog.nearest(name, catalog.catalog()))
 
 
 def _take_if_here(job: _Job, tell: Progress) -> bool:
