@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import model_folder, pickled_weights, tokenizer_files
+from . import foreign, model_folder, pickled_weights, tokenizer_files
 from .errors import CheckpointError
 from .kinds import task_of
 from .tf_table import refuse_lfs_pointer
@@ -28,7 +28,18 @@ COPIED = (
     "vocab.json", "merges.txt", "spiece.model", "generation_config.json", "README.md", "LICENSE", "LICENSE.txt",
 )  # fmt: skip
 _PICKLE_INDEX = "pytorch_model.bin.index.json"
-_FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "*.onnx", "*.gguf", "*.tflite", "*.ot", "*.mlmodel")
+_WHOLE = (model_folder.WEIGHTS, model_folder.WEIGHTS_INDEX, "pytorch_model.bin", _PICKLE_INDEX)
+_FOREIGN = (
+    "*.ckpt",
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "model.onnx",
+    "*.onnx",
+    "*.gguf",
+    "*.tflite",
+    "*.ot",
+    "*.mlmodel",
+)
 _PROBE = "Hello WÖRLD, naïve Straße: don't 漢字! " + "ab" * 60
 
 
@@ -105,6 +116,8 @@ def refuse_pointer(path: Path) -> None:
 
 def weights(source: Path, config: dict[str, Any]) -> list[Path]:
     """The weight files to take: safetensors if there are any, else pickles; each checked for being whole."""
+    if not any((source / name).is_file() for name in _WHOLE):
+        foreign.refuse(source, [file.name for file in source.iterdir()])
     for file in sorted(source.glob("*.safetensors")):
         refuse_pointer(file)
     try:
@@ -132,16 +145,17 @@ def weights(source: Path, config: dict[str, Any]) -> list[Path]:
     pickles = [file for file in pickles if file.stem not in ("optimizer", "scheduler", "scaler", "rng_state")]
     if len(pickles) == 1:
         return pickles
-    foreign = [file.name for pattern in _FOREIGN for file in sorted(source.glob(pattern))]
+    others = [file.name for pattern in _FOREIGN for file in sorted(source.glob(pattern))]
     if pickles:
         raise CheckpointError(
             f"{source} holds {len(pickles)} files of weights: {', '.join(file.name for file in pickles[:5])}.",
             "Leave only the one to import in the folder.",
         )
-    if foreign:
+    if others:
+        lightning = foreign.LIGHTNING if others[0].endswith(".ckpt") else ""
         raise CheckpointError(
-            f"{source} has its weights only as {', '.join(dict.fromkeys(foreign))}, which can't be imported.",
-            f"Save the model as {model_folder.WEIGHTS}.",
+            f"{source} has its weights only as {', '.join(dict.fromkeys(others))}, which can't be imported.",
+            lightning or f"Save the model as {model_folder.WEIGHTS}.",
         )
     raise CheckpointError(f"{source} has no weights ({model_folder.WEIGHTS} is missing).", "Fetch the model again.")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import convert, hugging_face, model_folder, registry, staging, tokenizer_files, unpack
+from . import convert, foreign, hugging_face, model_folder, registry, staging, tokenizer_files, unpack
 from .errors import CheckpointError, InputError
 from .home import expanded, models_dir
 from .model_card import model_card
@@ -52,7 +52,8 @@ def import_model(
 
 
 def _is_zip(path: Path) -> bool:
-    if not path.is_file() or hugging_face.is_pickle(path):  # PyTorch's files are zips too
+    # PyTorch's files are zips too.
+    if not path.is_file() or hugging_face.is_pickle(path) or path.suffix.lower() == ".ckpt":
         return False
     return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
 
@@ -66,16 +67,25 @@ def _find(path: Path) -> Path:
             raise InputError(
                 f"{path} holds data, and import is for models.", "Data needs no import: name it with --data."
             )
+        if foreign.is_archive(path):
+            raise InputError(
+                f"{path} is an archive, and of these only a zip is read.", "Unpack it and give its folder."
+            )
+        foreign.refuse(path, [path.name])
         return path
     if _is_model(path):
         return path
-    inner = [child for child in sorted(path.iterdir()) if child.is_dir() and _is_model(child)]
+    foreign.refuse(path, [child.name for child in path.glob("*")])
+    folders = [child for child in sorted(path.iterdir()) if child.is_dir()]
+    inner = [child for child in folders if _is_model(child) and not unpack.is_module(child.name)]
     if len(inner) == 1:
         return inner[0]
     if inner:
         raise InputError(
             f"{path} holds {len(inner)} models: {', '.join(child.name for child in inner[:5])}.", "Give one of them."
         )
+    for child in folders:
+        foreign.refuse(child, [file.name for file in child.glob("*")])
     files = ", ".join(sorted(child.name for child in path.iterdir())[:6]) or "nothing"
     raise InputError(
         f"{path} is no model: it has neither a config.json (Hugging Face) nor a bert_model.ckpt.index (Google), "
@@ -105,9 +115,11 @@ def _base_name(path: Path) -> str:
 def _import_zip(path: Path, name: str | None, do_lower_case: bool | None, progress: Progress) -> Path:
     with staging.box(models_dir()) as box:
         folder = unpack.unpack(path, box / "checkpoint", progress=_stage(progress, "unpack"), hugging_face=True)
-        if (folder / model_folder.CONFIG).is_file():
-            return _import_hugging_face(folder, path, name, do_lower_case, progress)
-        return _import_google(folder, path, name, do_lower_case, progress)
+        read = _import_hugging_face if (folder / model_folder.CONFIG).is_file() else _import_google
+        try:
+            return read(folder, path, name, do_lower_case, progress)
+        except CheckpointError as error:
+            raise CheckpointError(error.message.replace(str(folder), str(path)), error.fix) from None
 
 
 def _import_google(source: Path, given: Path, name: str | None, do_lower_case: bool | None, progress: Progress) -> Path:

@@ -377,10 +377,12 @@ def _lock() -> FileLock:
 def _check_name(group: str, name: str) -> None:
     if group not in GROUPS:
         raise InputError(f"There is no group {group!r} in the registry.", f"Use one of: {', '.join(GROUPS)}.")
-    if not _NAME.match(name) or name.split(".")[0].lower() in _WINDOWS_DEVICES:
+    if name.split(".")[0].lower() in _WINDOWS_DEVICES:
+        raise InputError(f"{name!r} can't be a model's name: Windows keeps it for a device.", "Choose another name.")
+    if not _NAME.match(name):
         raise InputError(
             f"{name!r} can't be a model's name.",
-            "Use letters, digits, dot, dash and underscore, beginning with a letter or digit.",
+            "Use letters, digits, dot, dash and underscore, beginning with a letter or digit, 120 of them at most.",
         )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import foreign
 from .errors import CheckpointError
 from .tf_table import (
     TABLE_MAGIC,
@@ -318,7 +319,10 @@ def find_prefix(path: Path) -> Path:
                     f"{path} is a checkpoint in TensorFlow's old V1 format, which is not read here.",
                     "Load and save it with tf.compat.v1.train.Saver(write_version=2).",
                 )
-        raise CheckpointError(f"{path} is neither a model's folder nor a TensorFlow checkpoint.")
+        raise CheckpointError(
+            f"{path} is neither a model's folder nor a TensorFlow checkpoint.",
+            foreign.LIGHTNING if path.suffix == ".ckpt" else "",
+        )
     raise CheckpointError(f"There is no checkpoint at {path}.")
 
 

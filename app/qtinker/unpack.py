@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from . import foreign
 from .errors import CheckpointError, DiskFull
 from .tf_table import refuse_lfs_pointer
 
@@ -21,6 +22,8 @@ Progress = Callable[[int, int], None]
 _WANTED = re.compile(r"[\w.-]+\.index|[\w.-]+\.data-\d{5}-of-\d{5}|bert_config\.json|vocab\.txt|checkpoint", re.ASCII)
 # What a Hugging Face folder is made of; scripts are never among it.
 _MODEL_FILE = re.compile(r"[\w.-]+\.(json|safetensors|bin|pt|pth|model|txt|md|onnx|h5|xml)|LICENSE", re.ASCII)
+# What sentence-transformers keeps beside the model in folders of their own, each with a config.json.
+_MODULE = re.compile(r"\d+_(Pooling|Dense|Dropout|LayerNorm|Normalize|WeightedLayerPooling)")
 _CHUNK = 1 << 20
 _MOST_ENTRIES = 10_000
 # Weights hardly compress. Where no size is known beforehand, this much is let through before the ratio counts.
@@ -99,10 +102,14 @@ def _choose(
     _refuse_bomb(archive, entries, data_bytes)
     files = [entry for entry in entries if not entry.is_dir() and not _is_litter(PurePosixPath(entry.filename))]
     folders = {str(PurePosixPath(entry.filename).parent) for entry in files if entry.filename.endswith(".index")}
+    names = {PurePosixPath(entry.filename).name for entry in files}
+    if not names & {"config.json", "bert_config.json"}:
+        foreign.refuse(archive, names)
     wanted = _WANTED
     if not folders and hugging_face:
-        folders = {str(PurePosixPath(entry.filename).parent) for entry in files
-                   if PurePosixPath(entry.filename).name == "config.json"}  # fmt: skip
+        configs = [PurePosixPath(entry.filename) for entry in files]
+        folders = {str(each.parent) for each in configs
+                   if each.name == "config.json" and not is_module(each.parent.name)}  # fmt: skip
         top = min(map(_depth, folders), default=0)
         folders, wanted = {each for each in folders if _depth(each) == top}, _MODEL_FILE
     if not folders:
@@ -117,12 +124,17 @@ def _choose(
         entry for entry in files
         if str(PurePosixPath(entry.filename).parent) == here and wanted.fullmatch(PurePosixPath(entry.filename).name)
     ]  # fmt: skip
-    names = [PurePosixPath(entry.filename).name.casefold() for entry in chosen]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    taken = [PurePosixPath(entry.filename).name.casefold() for entry in chosen]
+    if twice := sorted({name for name in taken if taken.count(name) > 1}):
         raise CheckpointError(f"{archive} holds {twice[0]} more than once.", "Fetch it from where it was published.")
-    if wanted is _WANTED and not any(".data-" in name for name in names):
+    if wanted is _WANTED and not any(".data-" in name for name in taken):
         raise CheckpointError(f"{archive} holds an index but no data file (*.data-00000-of-00001).", "Fetch it again.")
     return chosen
+
+
+def is_module(folder: str) -> bool:
+    """Whether a folder of that name is a part of a sentence-transformers model which is no model itself."""
+    return _MODULE.fullmatch(folder) is not None
 
 
 def _depth(folder: str) -> int:
@@ -177,7 +189,11 @@ def _no_checkpoint(archive: Path, files: list[zipfile.ZipInfo]) -> CheckpointErr
     if not names:
         return CheckpointError(f"{archive} is empty.")
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    return CheckpointError(f"{archive} holds no checkpoint (no bert_model.ckpt.index), only {shown}.")
+    inner = next((name for name in names if name.lower().endswith(".zip")), None)
+    return CheckpointError(
+        f"{archive} holds no checkpoint (no bert_model.ckpt.index), only {shown}.",
+        f"Unpack it and import {inner} in it." if inner else "",
+    )
 
 
 def _check_space(archive: Path, folder: Path, total: int) -> None:

@@ -496,6 +496,81 @@ def test_paths_that_hold_no_model(tmp_path, model):
     assert "holds 2 models: a, b." in refusal(tmp_path / "two", InputError).message
 
 
+def zipped_folder(folder: Path, archive: Path, inside: str = "") -> Path:
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for file in sorted(folder.rglob("*")):
+            zipped.write(file, inside + file.relative_to(folder).as_posix())
+    return archive
+
+
+@pytest.mark.parametrize("inside", ["", "all-mine/"])
+def test_a_sentence_model_is_one_model_and_not_its_parts(tiny, tmp_path, inside):
+    import torch
+
+    folder = tmp_path / "sentences"
+    shutil.copytree(tiny, folder / "0_Transformer")
+    for part, config in {"1_Pooling": "word_embedding_dimension", "2_Dense": "in_features"}.items():
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text(json.dumps({config: 8}), encoding="utf-8")
+    torch.save({"linear.weight": torch.ones(8, 8)}, folder / "2_Dense" / "pytorch_model.bin")
+    assert same(state(import_model(folder)), state(tiny))
+    assert same(state(import_model(zipped_folder(folder, tmp_path / "s.zip", inside), name="zip")), state(tiny))
+
+
+def test_an_adapter_is_told_to_be_merged(model, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}', encoding="utf-8")
+    shutil.copy(model / "model.safetensors", adapter / "adapter_model.safetensors")
+    beside = Path(shutil.copytree(adapter, tmp_path / "beside" / "adapter")).parent
+    (model / "model.safetensors").unlink()
+    shutil.copytree(adapter, model, dirs_exist_ok=True)
+    for path in (adapter, zipped_folder(adapter, tmp_path / "a.zip"), beside, model):
+        error = refusal(path)
+        assert "is an adapter (such as LoRA)" in error.message and "merge_and_unload" in error.fix
+        assert "是适配器" in Texts("zh").said(error.message) and "peft" in Texts("zh").said(error.fix)
+
+
+def test_a_saved_model_of_tensorflow_is_told_as_one(tmp_path):
+    folder = tmp_path / "export"
+    (folder / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+        (folder / name).write_bytes(b"x")
+    for path in (folder, folder / "saved_model.pb", zipped_folder(folder, tmp_path / "export.zip")):
+        error = refusal(path)
+        assert f"{path} is a SavedModel of TensorFlow" in error.message and "Hugging Face folder" in error.fix
+        assert "SavedModel，无法导入" in Texts("zh").said(error.message)
+
+
+def test_a_lightning_checkpoint_is_told_how_it_becomes_a_model(model):
+    import torch
+
+    (model / "model.safetensors").unlink()
+    torch.save({"state_dict": {"model.w": torch.ones(3)}}, model / "epoch=3.ckpt")
+    assert "epoch=3.ckpt is neither" in (error := refusal(model / "epoch=3.ckpt")).message
+    assert "PyTorch Lightning" in error.fix and "Lightning" in Texts("zh").said(error.fix)
+    assert "only as epoch=3.ckpt" in (error := refusal(model)).message and "PyTorch Lightning" in error.fix
+    (model / "config.json").unlink()
+    assert "PyTorch Lightning" in refusal(model).fix
+
+
+def test_archives_that_are_to_be_unpacked_first(model, tmp_path):
+    for name in ("a.tar.gz", "a.TGZ", "a.7z", "a.rar"):
+        (tmp_path / name).write_bytes(b"x" * 99)
+        error = refusal(tmp_path / name, InputError)
+        assert "only a zip is read" in error.message and error.fix == "Unpack it and give its folder."
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(zipped_folder(model, tmp_path / "inner.zip"), "inner.zip")
+    assert refusal(tmp_path / "outer.zip").fix == "Unpack it and import inner.zip in it."
+
+
+def test_an_error_in_a_zip_names_the_zip(tmp_path):
+    source = Path(shutil.copytree(FIXTURES / "pretraining", tmp_path / "g"))
+    (source / "vocab.txt").unlink()
+    archive = zipped_folder(source, tmp_path / "g.zip")
+    assert refusal(archive).message == f"{archive / 'vocab.txt'} is missing."
+
+
 @pytest.mark.parametrize("inside", ["", "my-model/"])
 def test_a_hugging_face_zip_as_the_page_hands_it_out(model, tmp_path, inside):
     archive = tmp_path / "packed.zip"

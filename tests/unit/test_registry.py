@@ -102,6 +102,12 @@ def test_names_that_no_system_or_markup_would_take_are_refused(name):
         pass
 
 
+def test_names_of_devices_are_refused_with_the_reason():
+    for name in ("con", "NUL.bert"):
+        with pytest.raises(InputError, match="Windows keeps it for a device"), registry.staged("hub", name):
+            pass
+
+
 def test_an_unknown_group_is_refused():
     with pytest.raises(InputError, match=r"no group 'bert'.*bert_large"), registry.staged("bert", "x"):
         pass
