@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +36,9 @@ _DEFAULTS: dict[str, Any] = {
     "type_vocab_size": 16,
     "max_position_embeddings": 512,
 }  # fmt: skip  (those of Google's BertConfig)
-# What training leaves beside the weights: optimizer slots, counters, loss scaling.
-_NOT_WEIGHTS = re.compile(r"/(adam_m|adam_v|Adam|Adam_1|lamb_m|lamb_v|Momentum|RMSProp|ExponentialMovingAverage)$")
-_COUNTERS = re.compile(r"^(global_step|beta[12]_power|loss_scale|good_steps|.*learning_rate|signal_early_stopping/.*)$")
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _SHOWN = 5
+_ELSEWHERE = "Save the model as a Hugging Face folder with the library that wrote it, and import that."
 
 
 @dataclass(frozen=True)
@@ -153,21 +151,19 @@ def read_google_config(folder: Path) -> dict[str, Any]:
 
 def _plan(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[str, list[_Tensor]]:
     """The architecture, and every tensor that it needs, each found in the checkpoint with the right shape."""
-    found = {
-        name: shape for name, (shape, _) in checkpoint.variables().items()
-        if not _NOT_WEIGHTS.search(name) and not _COUNTERS.match(name)
-    }  # fmt: skip
+    found = _weights(checkpoint)
     where = checkpoint.prefix
-    if "_CHECKPOINTABLE_OBJECT_GRAPH" in found:
+    if _OBJECT_GRAPH in found:
         raise CheckpointError(
             f"{where} is an object-based checkpoint of TensorFlow 2, whose names are not those of Google's BERT.",
-            "Save the model as a Hugging Face folder with the library that wrote it, and import that.",
+            _ELSEWHERE,
         )
     if "bert/embeddings/word_embeddings" not in found:
         shown = ", ".join(sorted(found)[:_SHOWN]) or "nothing"
         raise CheckpointError(
             f"{where} is not a BERT checkpoint of Google's: bert/embeddings/word_embeddings is missing "
-            f"(it holds {shown}{', ...' if len(found) > _SHOWN else ''})."
+            f"(it holds {shown}{', ...' if len(found) > _SHOWN else ''}).",
+            _ELSEWHERE,
         )
     architecture, tensors = _expected(set(found), found, config, where)
     for tensor in tensors:
@@ -185,9 +181,18 @@ def _plan(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[str, list[_Te
         raise CheckpointError(
             f"{where} holds variables that have no place in the model: {shown}."
             + (f" bert_config.json says num_hidden_layers {config['num_hidden_layers']}." if deeper else ""),
-            "Give the bert_config.json that belongs to the checkpoint." if deeper else "",
+            "Give the bert_config.json that belongs to the checkpoint." if deeper else _ELSEWHERE,
         )
     return architecture, tensors
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Without what training leaves: an optimizer's slots, named below their weight, and counters, which are scalars."""
+    variables = checkpoint.variables()
+    return {
+        name: shape for name, (shape, _) in variables.items()
+        if name.rpartition("/")[0] not in variables and (shape or name == _OBJECT_GRAPH)
+    }  # fmt: skip
 
 
 def _expected(

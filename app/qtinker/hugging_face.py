@@ -157,6 +157,11 @@ def weights(source: Path, config: dict[str, Any]) -> list[Path]:
             f"{source} has its weights only as {', '.join(dict.fromkeys(others))}, which can't be imported.",
             lightning or f"Save the model as {model_folder.WEIGHTS}.",
         )
+    if any(source.glob("*.index")):
+        raise CheckpointError(
+            f"{source} holds a TensorFlow checkpoint, and a config.json as Hugging Face's models have.",
+            "If it is one of Google's, rename config.json to bert_config.json.",
+        )
     raise CheckpointError(f"{source} has no weights ({model_folder.WEIGHTS} is missing).", "Fetch the model again.")
 
 

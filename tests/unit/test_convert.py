@@ -283,8 +283,9 @@ def test_a_vocabulary_larger_than_the_model(source, out):
 
 def test_other_peoples_checkpoints_are_said_to_be_none_of_googles(source, out):
     rewrite(source, {"conv/kernel": np.zeros(3, "f4"), "conv/bias": np.zeros(3, "f4")})
-    message = refusal(source, out).message
-    assert "bert/embeddings/word_embeddings is missing (it holds conv/bias, conv/kernel)" in message
+    error = refusal(source, out)
+    assert "Hugging Face folder" in error.fix
+    assert "bert/embeddings/word_embeddings is missing (it holds conv/bias, conv/kernel)" in error.message
     shutil.copytree(FIXTURES / "object", source, dirs_exist_ok=True)
     assert "object-based checkpoint of TensorFlow 2" in refusal(source / "ckpt", out).message
 
@@ -292,6 +293,17 @@ def test_other_peoples_checkpoints_are_said_to_be_none_of_googles(source, out):
 def test_variables_without_a_place_are_not_dropped_in_silence(source, out):
     rewrite(source, variables(source) | {"adapter/kernel": np.zeros(3, "f4"), "global_step": np.array(3, "i8")})
     assert "have no place in the model: adapter/kernel." in refusal(source, out).message
+
+
+@pytest.mark.parametrize("slot", ["adam_m", "Adam_1", "LAMB", "AdamWeightDecay_1"])
+def test_slots_of_every_optimizer_and_counters_are_left_out(source, out, slot):
+    found = variables(source)
+    slots = {f"{name}/{slot}": np.zeros(value.shape, "f4") for name, value in found.items()}
+    convert(source, out)
+    before = (out / "model.safetensors").read_bytes()
+    rewrite(source, found | slots | {"accum_step": np.array(3, "i8")})
+    convert(source, out)
+    assert (out / "model.safetensors").read_bytes() == before
 
 
 def test_labels_must_be_as_many_as_classes(out):

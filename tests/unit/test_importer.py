@@ -122,6 +122,14 @@ def test_a_damaged_google_folder_leaves_nothing(tmp_path):
     assert "is cut off" in refusal(source).message
 
 
+def test_a_google_folder_whose_config_is_named_otherwise(tmp_path):
+    source = Path(shutil.copytree(FIXTURES / "pretraining", tmp_path / "g"))
+    (source / "bert_config.json").rename(source / "config.json")
+    error = refusal(source)
+    assert "rename config.json to bert_config.json" in error.fix and "改名" in Texts("zh").said(error.fix)
+    assert "TensorFlow 检查点" in Texts("zh").said(error.message)
+
+
 # --- Hugging Face folders ------------------------------------------------------------------------------------------
 
 
