@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 PAGE = "MODEL_REGISTRY.md"
 # Addresses that may stay links: those that the catalog itself gives.
 _KNOWN_PLACE = re.compile(r"^https://(storage\.googleapis\.com|huggingface\.co)/[A-Za-z0-9./_-]+\Z")
+_LOADERS = {
+    ".onnx": ["import onnxruntime", "session = onnxruntime.InferenceSession(FILE)"],
+    ".xml": ["import openvino", "model = openvino.Core().compile_model(FILE)"],
+    ".pt2": ["import torch", "model = torch.export.load(FILE).module()"],
+    ".gguf": [
+        "import llama_cpp",
+        "model = llama_cpp.Llama(FILE, embedding=True, pooling_type=llama_cpp.LLAMA_POOLING_TYPE_RANK)",
+    ],
+    ".pte": ["from executorch.runtime import Runtime", "program = Runtime.get().load_program(FILE)"],
+    ".mlpackage": ["import coremltools", "model = coremltools.models.MLModel(FILE)"],
+}
+"""How a file is loaded that is no folder of transformers', by its ending."""
 _HEADS = {kind.type: kind.auto_class for kind in KINDS.values()}
 
 
@@ -62,11 +74,12 @@ def load_lines(entry: RegistryEntry, models: Path) -> list[str]:
     if isinstance(given, list) and given and all(isinstance(line, str) and "\n" not in line for line in given):
         return given
     where = (Path(models.name) / entry.path.relative_to(models)).as_posix()
-    names = sorted(path.name for path in entry.path.glob("*.onnx"))
-    if entry.model_type is None or (names and not (entry.path / "model.safetensors").is_file()):
-        if not names:
-            return []
-        return ["import onnxruntime", f"session = onnxruntime.InferenceSession({f'{where}/{names[0]}'!r})"]
+    if not any(entry.path.glob("*.safetensors")):
+        for ending, lines in _LOADERS.items():
+            if file := next(iter(sorted(entry.path.glob(f"*{ending}"))), None):
+                return [line.replace("FILE", repr(f"{where}/{file.name}")) for line in lines]
+    if entry.model_type is None:
+        return []
     head = _HEADS.get(str(entry.task), "AutoModel")
     return [
         f"from transformers import {head}, AutoTokenizer",

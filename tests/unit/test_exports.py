@@ -66,6 +66,20 @@ def test_torch_export_is_the_same_function_and_its_example_runs():
     assert report.models[1].bytes == (path / "model.pt2").stat().st_size and report.models[1].agreement == 1.0
 
 
+@pytest.mark.parametrize(
+    "form", ["torch-export", pytest.param("onnx", marks=needs("onnx", "onnxruntime")),
+             pytest.param("openvino", marks=needs("openvino")), pytest.param("gguf", marks=needs("gguf"))],
+)  # fmt: skip
+def test_the_registry_page_loads_an_export_with_its_own_library(form, monkeypatch):
+    path = export(make_source(tiny.bert(1)), form, fresh=False)
+    page = (home.models_dir() / "MODEL_REGISTRY.md").read_text(encoding="utf-8")
+    code = page.split(f"### exported/{path.name}\n")[1].split("```python\n")[1].split("\n```")[0]
+    assert len(code.splitlines()) == 2 and FORMATS[form].file in code
+    if form != "gguf" or extras.has("llama_cpp"):
+        monkeypatch.chdir(home.models_dir().parent)
+        exec(code, {})
+
+
 def test_what_is_stored_in_16_bits_is_exported_in_32_where_16_are_faster(monkeypatch):
     """The file of a bfloat16 model held operators that no engine has, or answers that were rounded twice."""
     monkeypatch.setattr(pytorch, "computes_faster", lambda dtype, device: True)
