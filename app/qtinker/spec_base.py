@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Container
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -88,19 +89,29 @@ class Whole(Part):
         path = [str(part) for part in detail["loc"]]
         if len(path) > 1 and path[1] in cls.unions.get(path[0], ()):
             del path[1]
-        field, message, given = ".".join(path) or "spec", detail["msg"], detail.get("input")
-        message = message.removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
+        field, kind, given, fix = ".".join(path) or "spec", detail["type"], detail.get("input"), ""
+        if kind == "extra_forbidden":
             return Problem(field, "there is no such setting.", "Remove it, or see docs/settings.md for the right name.")
-        if detail["type"] == "missing":
+        if kind == "missing":
             return Problem(field, "is missing.", f"Give {field}.")
-        if detail["type"] == "string_pattern_mismatch" and path[-1] == "name":
+        if kind == "string_pattern_mismatch" and path[-1] == "name":
             return Problem(
                 field, f"{given!r} is no name for a model.",
                 "A name has letters, digits, dots, hyphens and underscores, and begins with a letter or a digit.",
             )  # fmt: skip
-        if detail["type"] == "string_type":
-            fix = in_a_file(given) if path[0] == "data" else ""
-            return Problem(field, f"expected text, found {kind_of(given)}.", fix)
+        if kind == "string_type":
+            return Problem(
+                field, f"expected text, found {kind_of(given)}.", in_a_file(given) if path[0] == "data" else ""
+            )  # fmt: skip
+        if kind == "string_pattern_mismatch":
+            return Problem(field, f"{given!r} is none of its values.", "docs/settings.md lists them.")
+        if kind in ("int_parsing", "float_parsing") and "," in str(given):
+            fix = "Write it without a comma, as 0.5 or 1000."
         shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
-        return Problem(field, f"{message}{shown}.")
+        return Problem(field, f"{_in_our_words(detail['msg'])}{shown}.", fix)
+
+
+def _in_our_words(message: str) -> str:
+    """What pydantic says of a value, without speaking of inputs and of how it parses them."""
+    message = re.sub(r"^\w+ should", "must", re.sub("^Value error, |, (unable|got) .*", "", message))
+    return message.replace("a valid integer", "a whole number").replace("a valid ", "a ")

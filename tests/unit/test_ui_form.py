@@ -52,7 +52,7 @@ def test_form_values_become_a_spec_and_come_back():
     assert spec.training.max_steps == 50 and spec.training.eval_every is None
     back = form.from_spec(spec, [*values, "method.patient.layer_mapping"])
     assert back["student.layers"] == "0,2,4" and back["quantize"] == ["int8-dynamic"]
-    assert back["method.patient.beta"] == 10 and "method.logit.temperature" not in back
+    assert back["method.patient.beta"] == "10" and "method.logit.temperature" not in back
     assert back["training.max_steps"] == "50"
 
 
@@ -210,6 +210,44 @@ def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
     assert spec.student.architecture == "distilbert"
     away = values | {"teacher.also": "../elsewhere", "teacher.weights": ""}
     assert [each.field for each in Logic(list(away), Texts())._spec(tuple(away.values()))[1]] == ["teacher.also"]
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "head", "words"),
+    [
+        ("training.epochs", "0,5", "Epochs", "must be a number (given: '0,5'). Write it without a comma"),
+        ("training.batch_size", "1.5", "Batch size", "must be a whole number (given: '1.5')."),
+        ("training.learning_rate", "1e400", "Learning rate", "must be less than or equal to 1 (given: '1e400')."),
+        ("method.logit.temperature", "nan", "Temperature", "must be less than or equal to 100 (given: 'nan')."),
+        ("data.max_length", "64,5", "Longest text", "must be a whole number (given: '64,5'). Write it without a comma"),
+        ("training.device", "gpu", "Device", "'gpu' is none of its values. docs/settings.md lists them."),
+        ("teacher.weights", "2;1", "Teachers' weights", "must be a number (given: '2;1')."),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_by_its_label_as_it_was_typed(qtinker_home, path, typed, head, words):
+    import gradio as gr
+
+    values = {"look.data": "sample", "look.student": "shape", "teacher.model": "bert-base-uncased",
+              "teacher.finetune": True, "student.shape": "L-2_H-64_A-2", "method.name": "logit"}  # fmt: skip
+    assert type(form.field(path, Texts())) is gr.Textbox, "a number box drops what it can't read"
+    logic = Logic([*values, path], Texts())
+    [problem] = logic._spec((*values.values(), typed))[1]
+    assert logic._title(problem.field) == head
+    assert f"{problem.message} {problem.fix}".startswith(words)
+
+
+@pytest.mark.parametrize("length", ["2", "100000", "64,5"])
+def test_a_length_that_cannot_be_used_is_told_by_the_check_and_not_by_the_preview_too(qtinker_home, length):
+    from qtinker.ui import answers, practice
+
+    practice.make()
+    shown, *_ = Logic([], Texts()).preview("sample", "", "", "", "", length, "practice-bert", "auto")
+    answers.stop()
+    assert "max_length" not in shown
+
+
+def test_numbers_are_shown_as_they_are_written_by_hand():
+    assert [form.shown("training.epochs", value) for value in (5e-5, 3.0, 100, 0.0)] == ["0.00005", "3", "100", "0"]
 
 
 def test_only_what_is_installed_is_offered_and_the_rest_names_its_button(monkeypatch):

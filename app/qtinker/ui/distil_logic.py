@@ -48,7 +48,7 @@ class Logic:
         return ",".join(guard.keep_upload(path) for path in ([paths] if isinstance(paths, str) else paths))
 
     def preview(
-        self, kind: str, train: str, text: str, pair: str, label: str, max_length: Any, teacher: str, task: str
+        self, kind: str, train: str, text: str, pair: str, label: str, max_length: str, teacher: str, task: str
     ) -> list[Any]:
         """What training would see of the data: read in a child process."""
         t = self.t
@@ -67,9 +67,11 @@ class Logic:
             model = choices.find(teacher)
             if model and model.here and model.entry and not model.entry.broken:
                 tokenizer = model.entry.full_name
-                if max_length:
+                if (max_length or "").strip().isdecimal():
                     settings["max_length"] = int(max_length)
             found = answers.preview(source, settings, tokenizer=tokenizer)
+        except SpecError:  # the check tells it, by the name of the field
+            return ["", *keep]
         except RunFailed:
             return [page.note(t("distil.preview_late"), "warn"), *keep]
         except QTinkerError as error:
@@ -337,7 +339,7 @@ class Logic:
         return page.note(self.t.said(problem.message), kind, head=self._title(problem.field), fix=self._fix(problem))
 
     def _title(self, field: str) -> str:
-        path = field
+        path = field = field.rstrip(".0123456789")  # of a list the field that holds it
         if field.startswith("method.") and field.count(".") == 1:
             found = next((each for each in self.paths if each.startswith("method.") and each.endswith(field[6:])), "")
             path = found if found.count(".") == 2 else field

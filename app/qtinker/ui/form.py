@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import types
+from decimal import Decimal
 from typing import Any, Literal, Union, get_args, get_origin
 
 import gradio as gr
@@ -70,14 +71,9 @@ def field(path: str, t: Texts, **more: Any) -> Any:
         return gr.Checkbox(value=bool(default), **common)
     if get_origin(kind) is Literal:
         return gr.Dropdown(choices=[str(value) for value in get_args(kind)], value=default, **common)
-    if kind in (int, float) and default is None:  # a number box would show 0 for "left out"
-        return gr.Textbox(value="", placeholder=t("app.left_out"), max_lines=1, **common)
-    if kind in (int, float):  # no bounds here: the box would refuse to be checked, and the spec says them in words
-        return gr.Number(
-            value=default, precision=0 if kind is int else None,
-            step=1 if kind is int else _step(default), **common,
-        )  # fmt: skip
-    return gr.Textbox(value="" if default is None else str(default), max_lines=1, **common)
+    if kind in (int, float):  # no gr.Number: the browser would drop what it can't read, and 0,5 become 5
+        common["placeholder"] = t("app.left_out") if default is None else shown(path, default)
+    return gr.Textbox(value="" if default is None else shown(path, default), max_lines=1, **common)
 
 
 def default(path: str) -> Any:
@@ -94,12 +90,6 @@ def _kind(annotation: Any) -> Any:
         inner = [part for part in get_args(annotation) if part is not type(None)]
         return _kind(inner[0]) if len(inner) == 1 else str
     return annotation if annotation in (bool, int, float) or get_origin(annotation) is Literal else str
-
-
-def _step(default: Any) -> float:
-    if not isinstance(default, int | float) or not default:
-        return 0.1
-    return 1.0 if default >= 10 else 0.5 if default >= 1 else 0.1 if default >= 0.01 else 1e-5
 
 
 def to_spec(values: Values) -> dict[str, Any]:
@@ -145,8 +135,8 @@ def from_spec(spec: RunSpec, paths: list[str]) -> Values:
 
 def shown(path: str, value: Any) -> Any:
     """A spec's value as its component shows it."""
-    if path != "quantize" and value is not None and not isinstance(value, bool) and _is_optional_number(path):
-        return str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return format(Decimal(str(value)).normalize(), "f")
     if path.endswith("layer_mapping") and isinstance(value, list):
         return ",".join(f"{student}:{teacher}" for student, teacher in value)
     if path == "quantize":
@@ -154,14 +144,6 @@ def shown(path: str, value: Any) -> Any:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return value
-
-
-def _is_optional_number(path: str) -> bool:
-    try:
-        info = declared(path)
-    except (KeyError, IndexError):
-        return False
-    return _kind(info.annotation) in (int, float) and not info.is_required() and info.default is None
 
 
 def command_line(spec: RunSpec) -> str:
