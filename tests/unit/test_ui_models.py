@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import task_data
 from qtinker import checkpoint, registry
-from qtinker.ui import models_page, quantize_page
+from qtinker.errors import InputError
+from qtinker.ui import guard, models_page, quantize_page
 from qtinker.ui.texts import Texts
 
 
@@ -50,3 +53,18 @@ def test_a_model_has_only_its_own_versions_beside_it(qtinker_home):
         group: {each.name for each in quantize_page.variants(f"{group}/same")} for group in ("distilled", "finetuned")
     }
     assert found == {"distilled": {"a", "b", "d"}, "finetuned": {"c", "d"}}
+
+
+def test_loose_files_are_found_again_when_the_name_is_corrected(qtinker_home, monkeypatch):
+    monkeypatch.setattr(models_page.tasks, "start", lambda verb, arguments, **how: arguments[0])
+    uploads = []
+    for name in ("config.json", "model.safetensors"):
+        uploads.append(guard.uploads_dir() / "a1b2" / name)
+        uploads[-1].parent.mkdir(parents=True, exist_ok=True)
+        uploads[-1].write_text(name)
+    for wrong in ("", "my model"):
+        with pytest.raises(InputError, match="name"):
+            models_page.begin_import(uploads, wrong)
+    for _ in range(2):
+        folder = Path(models_page.begin_import(uploads, "my-model"))
+        assert {each.name: each.read_text() for each in folder.iterdir()} == {each.name: each.name for each in uploads}

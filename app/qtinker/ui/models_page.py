@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def build(shell: Shell) -> None:
                     elem_id="qt-import-files",
                 )
                 name = gr.Textbox(label=t("models.import_name"), max_lines=1, elem_id="qt-import-name")
-                bring = Starter(shell, "import", verb="import", label=t("models.import_button"), begin=begin_import)
+                bring = Starter(
+                    shell, "import", verb="import", label=t("models.import_button"), begin=begin_import,
+                    done=lambda task: t("task.done", name=(task.result or {}).get("name", task.label)),
+                )  # fmt: skip
         with gr.Column(scale=5, min_width=320):
             chosen = gr.Textbox(visible=False)
             with gr.Column(elem_classes="qt-card"):
@@ -316,18 +320,26 @@ def begin_import(files: list[str] | None, name: str) -> str:
     paths = [guard.uploaded_file(path) for path in files or []]
     if not paths:
         raise InputError("Nothing is chosen.", "Choose a zip, or all files of a model folder.")
+    wanted = (name or "").strip()
+    if wanted and not guard.is_plain_name(wanted):
+        raise InputError(f"{wanted[:60]!r} can't be a model's name.", "Use letters, digits, dot, dash and underscore.")
     if len(paths) == 1 and paths[0].suffix.lower() == ".zip":
         source = paths[0]
-    elif not (name or "").strip():
+    elif not wanted:
         raise InputError("Loose files have no name together.", "Give the model a name.")
     else:
         source = Path(tasks.scratch(guard.uploads_dir()))
         for path in paths:
             if (source / path.name).exists():
                 raise InputError(f"Two of the files are called {path.name}.", "Import one model at a time.")
-            shutil.move(path, source / path.name)
-    wanted = (name or "").strip()
-    if wanted and not guard.is_plain_name(wanted):
-        raise InputError(f"{wanted[:60]!r} can't be a model's name.", "Use letters, digits, dot, dash and underscore.")
+            _put(path, source / path.name)
     arguments = [str(source), *(["--name", wanted] if wanted else [])]
     return tasks.start("import", arguments, label=wanted or source.name, button="import")
+
+
+def _put(upload: Path, place: Path) -> None:
+    """An upload in another place too: where it is, the page finds it again for the next try."""
+    try:
+        os.link(upload, place)
+    except OSError:  # no links on this disk
+        shutil.copy2(upload, place)
