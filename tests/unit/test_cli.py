@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from qtinker import cli
 from qtinker.cli import border
+from qtinker.errors import InputError
 from qtinker.spec import RunSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,6 +223,20 @@ def test_predict_reads_arguments_file_and_input(monkeypatch, tmp_path):
     (tmp_path / "texts").write_bytes("\ufeffein Satz\r\nnoch größer\r\n".encode())
     monkeypatch.setattr(sys, "stdin", io.StringIO("from\ninput\n"))
     assert read_texts(["one", "-"], tmp_path / "texts") == ["one", "from", "input", "ein Satz", "noch größer"]
+
+
+def test_predict_answers_every_line_and_no_other(monkeypatch, tmp_path):
+    from qtinker.cli.measuring import read_texts
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufefffirst\n\n"))
+    (tmp_path / "texts").write_text("one\n\n\n")
+    assert read_texts(["-"], tmp_path / "texts") == ["first", "", "one", "", ""]
+    (tmp_path / "texts").write_text("")
+    with pytest.raises(InputError, match="at least one text"):
+        read_texts([], tmp_path / "texts")
+    (tmp_path / "texts").write_bytes("größer".encode("latin-1"))
+    with pytest.raises(InputError, match=r"Save it as UTF-8\."):
+        read_texts([], tmp_path / "texts")
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # as the C locale has it

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -310,6 +311,20 @@ def test_missing_file_and_folder(tmp_path):
     written(tmp_path / "in.csv")
     with pytest.raises(InputError, match=r"is a folder.*in\.csv"):
         read_file(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["https://example.com/in.csv", "http://example.com/in.csv"])
+def test_an_address_is_no_file(address):
+    with pytest.raises(InputError, match=rf"{address} is an address.*give the file.*owner/name"):
+        read_file(address)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_what_can_be_read_once_only_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null", "-"):
+        with pytest.raises(InputError, match=r"is no file, and data is read more than once.*Save it into a file"):
+            read_file(path)
 
 
 @pytest.mark.real_data

@@ -246,15 +246,18 @@ def read_texts(texts: list[str], file: Path | None) -> list[str]:
         if text == "-" and isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="strict")  # the C locale lets any byte through, which no tokenizer takes
         try:
-            found += [line.rstrip("\r\n") for line in sys.stdin] if text == "-" else [text]
+            found += [line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin] if text == "-" else [text]
         except UnicodeDecodeError as error:
-            raise InputError(f"Can't read the standard input: {error}.") from None
+            raise InputError(f"Can't read the standard input: {error}.", "It must be UTF-8.") from None
     if file is not None:
         try:
-            found += file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+            with file.open(encoding="utf-8-sig") as lines:
+                found += [line.rstrip("\n") for line in lines]
         except FileNotFoundError:
             raise InputError(f"There is no file {file}.") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise InputError(f"Can't read {file}: {error}.", "Save it as UTF-8.") from None
+        except OSError as error:
             raise InputError(f"Can't read {file}: {error}.") from None
     if not found:
         raise InputError("Give at least one text.", 'For example: python3 app predict MODEL "A fine film."')

@@ -6,6 +6,7 @@ import difflib
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,13 @@ def _refuse_unreadable(path: Path) -> None:
         inside = sorted(p.name for p in path.iterdir() if p.name.removesuffix(".gz").endswith(DATA_SUFFIXES))
         fix = f"Name a file in it, such as {path / inside[0]}." if inside else "Name a file of examples."
         raise InputError(f"{path} is a folder.", fix)
+    if re.match(r"https?:/", str(path)):  # a Path has one slash of the two
+        raise InputError(
+            f"{str(path).replace(':/', '://')} is an address, and data is read from files.",
+            "Fetch it and give the file; of a data set of the Hugging Face Hub give the id, such as owner/name.",
+        )
+    if str(path) == "-" or path.is_fifo() or path.is_char_device():
+        raise InputError(f"{path} is no file, and data is read more than once.", "Save it into a file and name that.")
     if not path.exists():
         near = _neighbour(path)
         fix = f"Is it {near}?" if near else "Check the path; 'sample' is the bundled data set."
