@@ -22,6 +22,7 @@ from .hugging_face import SUPPORTED
 from .kinds import KINDS
 from .label_order import nameless, order_of
 from .quantize.schemes import SCHEMES, offered, refuse_missing
+from .registry_page import size
 from .runtime import extras
 from .shapes import Shape
 from .spec import RunSpec
@@ -392,8 +393,8 @@ def _room(found: Findings) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if found.estimate.disk_bytes > free:
-        _add(found, "spec", f"the run needs about {found.estimate.disk_bytes / 1e9:.1f} GB on the disk, and "
-             f"{free / 1e9:.1f} GB are free in {place}.", "Free some, or set QTINKER_HOME.")  # fmt: skip
+        _add(found, "spec", f"the run needs about {size(found.estimate.disk_bytes)} on the disk, and "
+             f"{size(free)} are free in {place}.", "Free some, or set QTINKER_HOME.")  # fmt: skip
     memory = psutil.virtual_memory().available
     if found.estimate.memory_bytes > memory and not _nvidia():
         _add(found, "training.batch_size", f"the run needs about {found.estimate.memory_bytes / 1e9:.1f} GB of memory, "

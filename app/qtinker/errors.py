@@ -5,9 +5,14 @@ Library code raises them; only the borders (command line, page, worker) turn the
 
 from __future__ import annotations
 
+import errno
+import re
 from dataclasses import dataclass
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_STOPPED = 0, 1, 2, 130
+_NUMBER = re.compile(r"\(os error (\d+)\)")
+_FULL_ON_WINDOWS = 112
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class QTinkerError(Exception):
@@ -85,3 +90,11 @@ class SpecError(InputError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("; ".join(map(str, problems)))
+
+
+def is_full(error: BaseException) -> bool:
+    """Was it a full disk (or quota)? Errors of safetensors carry the system's number in their words only."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    told = _NUMBER.search(str(error))
+    return told is not None and int(told[1]) in {*_FULL, _FULL_ON_WINDOWS}

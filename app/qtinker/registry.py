@@ -8,7 +8,6 @@ recorded counts and hashes nothing. Torch-free.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from . import model_folder, staging
-from .errors import CheckpointError, DiskFull, InputError, QTinkerError
+from .errors import CheckpointError, DiskFull, InputError, QTinkerError, is_full
 from .home import expanded, models_dir
 from .kinds import task_of
 from .model_folder import META, read_meta, write_meta
@@ -274,8 +273,8 @@ def staged(group: str, name: str, *, replace: bool = False) -> Iterator[Path]:
                 if not replace:
                     _refuse_taken(final)
                 staging.place(box, final)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
+        except Exception as error:
+            if not is_full(error):
                 raise
             raise DiskFull(f"The disk that holds {root} is full: {name} was not kept.", "Free some space.") from error
     _refresh_quietly()

@@ -8,25 +8,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import time
 from collections import deque
 from typing import Any
 
+from .errors import is_full
 from .runs import FIRST_STATE, Run, write_json
 
 RESERVE_BYTES = 64 * 1024
-_NUMBER = re.compile(r"\(os error (\d+)\)")
-_FULL_ON_WINDOWS = 112
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-def is_full(error: BaseException) -> bool:
-    """Was it a full disk (or quota)? Errors of safetensors carry the system's number in their words only."""
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    told = _NUMBER.search(str(error))
-    return told is not None and int(told[1]) in {*_FULL, _FULL_ON_WINDOWS}
 
 
 class StateWriter:

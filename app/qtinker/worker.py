@@ -22,8 +22,18 @@ import filelock
 import psutil
 
 from . import jobs, runs, together
-from .errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, DiskFull, InputError, QTinkerError, RunFailed, RunStopped
-from .run_writer import EventWriter, StateWriter, is_full
+from .errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    DiskFull,
+    InputError,
+    QTinkerError,
+    RunFailed,
+    RunStopped,
+    is_full,
+)
+from .run_writer import EventWriter, StateWriter
 from .runs import Run
 
 Event = dict[str, Any]

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from qtinker import api, registry, staging
-from qtinker.errors import CheckpointError, InputError, QTinkerError
+from qtinker.errors import CheckpointError, DiskFull, InputError
 from qtinker.home import models_dir
 from safetensors.numpy import save_file
 
@@ -113,9 +113,13 @@ def test_an_unknown_group_is_refused():
         pass
 
 
-def test_a_full_disk_is_said_in_words():
-    with pytest.raises(QTinkerError, match="is full"), registry.staged("hub", "x"):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), RuntimeError("I/O error: No space left on device (os error 28)")],
+)  # the second as safetensors says it
+def test_a_full_disk_is_said_in_words(error):
+    with pytest.raises(DiskFull, match="is full: x was not kept"), registry.staged("hub", "x"):
+        raise error
     assert leftovers() == []
 
 

@@ -9,7 +9,7 @@ import os
 import psutil
 import pytest
 from qtinker import api, run_writer, runs
-from qtinker.errors import InputError
+from qtinker.errors import InputError, is_full
 from qtinker.run_writer import EventWriter, StateWriter
 from qtinker.spec import RunSpec
 
@@ -206,9 +206,9 @@ def test_events_that_a_full_disk_refuses_are_written_later():
 
 
 def test_a_full_disk_is_known_by_number_and_by_words():
-    assert run_writer.is_full(OSError(errno.ENOSPC, "no room")) and not run_writer.is_full(OSError(errno.EPERM, "no"))
+    assert is_full(OSError(errno.ENOSPC, "no room")) and not is_full(OSError(errno.EPERM, "no"))
     rust = "Error while serializing: I/O error: No space left on device (os error 28)"
-    assert run_writer.is_full(ValueError(rust)) and not run_writer.is_full(ValueError(rust.replace("28", "13")))
+    assert is_full(ValueError(rust)) and not is_full(ValueError(rust.replace("28", "13")))
 
 
 def test_a_full_disk_keeps_the_old_state_and_frees_the_reserve(monkeypatch):

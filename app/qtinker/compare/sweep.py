@@ -16,10 +16,9 @@ from typing import Any
 import psutil
 
 from .. import jobs, worker
-from ..errors import DiskFull, DownloadError, InputError, QTinkerError, RunFailed, RunStopped
+from ..errors import DiskFull, DownloadError, InputError, QTinkerError, RunFailed, RunStopped, is_full
 from ..estimate import examples_read
 from ..kinds import KINDS
-from ..run_writer import is_full
 from . import pairs, planning
 from .pairs import Candidate
 from .store import Sweep
