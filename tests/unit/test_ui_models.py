@@ -68,3 +68,10 @@ def test_loose_files_are_found_again_when_the_name_is_corrected(qtinker_home, mo
     for _ in range(2):
         folder = Path(models_page.begin_import(uploads, "my-model"))
         assert {each.name: each.read_text() for each in folder.iterdir()} == {each.name: each.name for each in uploads}
+
+
+def test_a_damaged_model_is_not_offered_as_a_zip_that_would_be_refused(qtinker_home):
+    put("mine")
+    (registry.resolve("mine") / "model.safetensors").write_bytes(b"cut")
+    _, detail, *_ = models_page.show("distilled/mine", Texts())
+    assert "qt-note bad" in detail and "/download/model/" not in detail

@@ -101,6 +101,12 @@ def test_a_target_becomes_a_command(started):
         ),
         (sweep_page.begin_target, ["sample", "", "", "", [], [], "bert-tiny", "", "", ""], "No target is given"),
         (sweep_page.begin_target, ["sample", "", "", "", [], [], "bert-tiny", "huge", "", ""], "not understood"),
+        (sweep_page.begin_target, ["sample", "", "", "", [], [], "bert-tiny", "", "", "nan"], "not more than 0"),
+        (sweep_page.begin_target, ["sample", "", "", "0", [], [], "bert-tiny", "20MB", "", ""], "'0' is not more than"),
+        *(
+            (sweep_page.begin_target, ["sample", "", epochs, "", [], [], "bert-tiny", "20MB", "", ""], words)
+            for epochs, words in (("nan", "no number of epochs"), ("1e9", "no number of epochs"), ("-1", "than 0"))
+        ),
         (sweep_page.begin_resume, ["../../etc"], "no sweep's id"),
     ],
 )

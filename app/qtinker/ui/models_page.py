@@ -264,7 +264,8 @@ def detail_html(model: choices.Model, t: Texts) -> str:
         parts.append(page.note(t("models.not_here", size=size(model.download))))
     else:
         parts.append(_provenance(entry, t))
-        parts.append(page.links([(f"/download/model/{quote(entry.full_name)}.zip", t("models.zip"))], primary=0))
+        if not entry.broken:  # which is not handed out
+            parts.append(page.links([(f"/download/model/{quote(entry.full_name)}.zip", t("models.zip"))], primary=0))
         parts.append(_files(entry, t))
         title, lines = _use(entry)
         parts.append(f'<p class="qt-small qt-muted">{esc(t(title))}</p><pre class="qt-log">{esc(lines)}</pre>')

@@ -99,7 +99,7 @@ def head_html(state: dict[str, Any], known: Curves, t: Texts) -> str:
     if known.order:
         parts.append(_phases(state, known, t))
     if going_on or state["status"] in runs.RESUMABLE:
-        words = t.get(f"phase.{state.get('phase')}", message or str(state.get("phase") or ""))
+        words = t.get(f"phase.{state.get('phase')}", t.said(message) or str(state.get("phase") or ""))
         right = (
             t("runs.eta_phase", time=duration(state["eta_s"])) if going_on and state.get("eta_s") is not None else ""
         )

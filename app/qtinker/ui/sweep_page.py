@@ -214,10 +214,7 @@ def common_arguments(
             raise InputError(f"{count[:20]!r} is no number of examples.", "Leave it empty for all.")
         arguments += ["--max-examples", count]
     if (epochs or "").strip():
-        try:
-            arguments += ["--epochs", str(float(epochs))]
-        except ValueError:
-            raise InputError(f"{epochs[:20]!r} is no number of epochs.", "Write it as 3 or 0.5.") from None
+        arguments += ["--epochs", words(epochs, passes)]
     if (budget or "").strip():
         arguments += ["--budget", words(budget, quantities.seconds)]
     if chosen := [name for name in methods or [] if name in METHODS]:
@@ -232,9 +229,24 @@ def words(value: str, read: Any) -> str:
         InputError: it is none.
     """
     try:
-        return str(read(value.strip()[:40]))
+        number = read(value.strip()[:40])
     except ValueError as error:
         raise InputError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+    if not number > 0:
+        raise InputError(f"{value.strip()[:40]!r} is not more than 0.")
+    return str(number)
+
+
+def passes(text: str) -> float:
+    """How often the data is gone through.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    with contextlib.suppress(ValueError):
+        if (number := float(text)) <= 10_000:
+            return number
+    raise ValueError(f"{text[:20]!r} is no number of epochs: write it as 3 or 0.5")
 
 
 def checked_student(text: Any) -> str:
