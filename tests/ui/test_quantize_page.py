@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 
 import pytest
-from conftest import SHOTS, SLOW_MS, tool
+from conftest import SHOTS, SLOW_MS, tool, until
 from qtinker.runtime import extras
 
 pytestmark = pytest.mark.browser
@@ -51,6 +51,21 @@ def test_engines_follow_the_scheme_and_an_export_stands_beside_its_source(page, 
         assert {"model.onnx", "tokenizer.json", "example.py"} <= {name.split("/", 1)[1] for name in packed.namelist()}
 
 
+def watch(page):
+    """A function that tells whether all that the page asked its server since now was answered, and is drawn."""
+    asked, answered = set(), set()
+    page.on("request", lambda request: "/queue/" in request.url and asked.add(request))
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: answered.add(request))
+
+    def settled():
+        before = len(asked)
+        page.wait_for_timeout(1000)
+        return before == len(asked) and asked <= answered
+
+    return settled
+
+
 @pytest.mark.parametrize("how", ["beside the page", "by its button"])
 def test_what_is_installed_while_the_page_runs_is_offered(how, practice_home, start_server, visit, tmp_path):
     lacking = next((extra for extra in ("coreml", "gguf", "executorch") if not extras.is_here(extra)), None)
@@ -58,10 +73,13 @@ def test_what_is_installed_while_the_page_runs_is_offered(how, practice_home, st
         pytest.skip("every extra is here")
     beside = tmp_path / "beside"
     beside.mkdir()
-    page = visit(f"{start_server(practice_home, env={'PYTHONPATH': str(beside)}).url}/?tab=quantize")
+    page = visit(f"{start_server(practice_home, env={'PYTHONPATH': str(beside)}).url}/?tab=guide")
+    settled = watch(page)
+    page.goto(page.url.replace("guide", "quantize"))
     page.wait_for_selector(f"#qt-export-lacking >> text=The button “Install {lacking}” on this page")
+    page.wait_for_selector("#qt-quantize-about .qt-note")  # which loading fills in
+    until(settled, what="an answer to all that loading asks")  # what is found from now on is found by the click
     page.wait_for_selector(f"#qt-do-extra-{lacking}")
-    page.wait_for_timeout(3000)  # drawn to the end: what is found from now on is found by the click, not by loading
     for module in extras.EXTRAS[lacking]:
         (beside / f"{module}.py").write_text("")
     if how == "by its button":  # which finds that nothing more is to be fetched
