@@ -106,7 +106,7 @@ class Whole(Part):
         if kind == "string_pattern_mismatch":
             return Problem(field, f"{given!r} is none of its values.", "docs/settings.md lists them.")
         if kind in ("int_parsing", "float_parsing") and "," in str(given):
-            fix = "Write it without a comma, as 0.5 or 1000."
+            fix = "Write it as 0.5 or 1000."
         shown = "" if isinstance(given, (dict, list, BaseModel)) or given is None else f" (given: {given!r})"
         return Problem(field, f"{_in_our_words(detail['msg'])}{shown}.", fix)
 

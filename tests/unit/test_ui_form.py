@@ -215,11 +215,12 @@ def test_a_form_with_several_teachers_becomes_their_spec(qtinker_home):
 @pytest.mark.parametrize(
     ("path", "typed", "head", "words"),
     [
-        ("training.epochs", "0,5", "Epochs", "must be a number (given: '0,5'). Write it without a comma"),
+        ("training.epochs", "0,5", "Epochs", "must be a number (given: '0,5'). Write it as 0.5 or 1000."),
         ("training.batch_size", "1.5", "Batch size", "must be a whole number (given: '1.5')."),
+        ("data.max_examples", "10.000", "At most", "must be a whole number (given: '10.000'). Write it as"),
         ("training.learning_rate", "1e400", "Learning rate", "must be less than or equal to 1 (given: '1e400')."),
         ("method.logit.temperature", "nan", "Temperature", "must be less than or equal to 100 (given: 'nan')."),
-        ("data.max_length", "64,5", "Longest text", "must be a whole number (given: '64,5'). Write it without a comma"),
+        ("data.max_length", "64,5", "Longest text", "must be a whole number (given: '64,5'). Write it as 0.5 or 1000."),
         ("training.device", "gpu", "Device", "'gpu' is none of its values. docs/settings.md lists them."),
         ("teacher.weights", "2;1", "Teachers' weights", "must be a number (given: '2;1')."),
     ],

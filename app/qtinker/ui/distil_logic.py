@@ -301,6 +301,12 @@ class Logic:
                     given[path] = check(given.get(path))
                 except QTinkerError as error:
                     problems.append(Problem(path, error.message, error.fix))
+        method = f"method.{given.get('method.name')}."
+        for path, value in given.items():
+            counts = not path.startswith("method.") or path.startswith(method)
+            if counts and form.is_whole(path) and "." in str(value):  # 10.000 would be taken for 10
+                words = f"must be a whole number (given: {value!r})."
+                problems.append(Problem(path, words, "Write it as 0.5 or 1000."))
         if problems:
             return None, problems
         if kind == "layers" and not given.get("student.layers"):

@@ -85,6 +85,14 @@ def default(path: str) -> Any:
     return "" if value is None and _kind(info.annotation) is not bool else shown(path, value)
 
 
+def is_whole(path: str) -> bool:
+    """Whether a field of the page takes whole numbers."""
+    try:
+        return _kind(declared(path).annotation) is int
+    except (KeyError, IndexError):  # it only steers the page
+        return False
+
+
 def _kind(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         inner = [part for part in get_args(annotation) if part is not type(None)]
