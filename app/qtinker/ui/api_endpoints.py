@@ -138,7 +138,7 @@ def quantize(model: str, scheme: str, name: str = "", engine: str = "auto", data
 
 
 def export(model: str, format: str, name: str = "", data: str = "") -> dict:
-    """Write a trained model as `onnx` or `openvino` and wait for it: {name, folder, bytes, findings, ...}."""
+    """Write a trained model as `onnx`, `openvino`, ... and wait for it: {name, folder, bytes, findings, ...}."""
     return _finished(begin_export(model, format, name, data))
 
 
