@@ -10,6 +10,7 @@ import sys
 import pytest
 import task_data
 import tiny
+import tokenizers
 import torch
 import transformers
 from qtinker import checkpoint, model_folder
@@ -101,6 +102,40 @@ def test_exported_models_answer_as_their_source(tmp_path, kind, form):
         "regression": lambda: float(lines[0][0]) == pytest.approx(answer["value"], abs=0.03),
     }[kind]
     assert expected()
+
+
+def test_an_exports_example_reads_a_word_at_its_mark_where_that_is_a_token(tmp_path, monkeypatch, capsys):
+    """ALBERT's tokens mark where a word begins; where the word is not one of them, the mark alone is its first."""
+    made, text = task_data.model_for("token-classification"), "bad films and fine"
+    tok = marked(["bad", "and"], letters=sorted(set(text)))
+    config = transformers.AlbertConfig(
+        vocab_size=len(tok), embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, initializer_range=0.5, id2label=made.model.config.id2label,
+        label2id=made.model.config.label2id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.AlbertForTokenClassification(config).eval()
+    task = {"type": "token-classification", "labels": list(config.id2label.values())}
+    checkpoint.save(model, tok, tmp_path / "a", meta={"name": "a", "task": task, "max_length": 32})
+    path = export(tmp_path / "a", "torch-export", tmp_path / "out", fresh=False)
+    [answer] = Predictor(tmp_path / "a").predict([text])
+    monkeypatch.setattr(sys, "argv", ["example.py", text])
+    capsys.readouterr()
+    runpy.run_path(str(path / "example.py"))
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert lines == [[each["word"], each["label"]] for each in answer["words"]]
+
+
+def marked(words: list[str], letters: list[str]) -> transformers.PreTrainedTokenizerFast:
+    """A tokenizer as ALBERT's."""
+    pieces = [(token, 0.0) for token in ("<pad>", "<unk>", "[CLS]", "[SEP]")]
+    pieces += [("\u2581", -3.0), *((f"\u2581{word}", -2.0) for word in words), *((letter, -3.0) for letter in letters)]
+    backend = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=1))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>")
 
 
 def test_an_exports_example_looks_for_the_answer_in_the_whole_context(tmp_path):

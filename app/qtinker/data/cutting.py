@@ -72,7 +72,7 @@ def _words(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]
     that is this space alone says nothing of the word and counts as no token of it.
     """
     _needs_fast(tokenizer, "tokens of words")
-    spaced = _keeps_spaces(tokenizer)
+    spaced = keeps_spaces(tokenizer)
     for start in range(0, len(examples), _CHUNK):
         texts = [text.split(" ") for text in examples.texts[start : start + _CHUNK]]
         if spaced:
@@ -183,7 +183,7 @@ def _blocks(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut
         yield finished(rest[None, : max(len(rest) - 1, 0)])  # its own end is the last separator
 
 
-def _keeps_spaces(tokenizer: Any) -> bool:
+def keeps_spaces(tokenizer: Any) -> bool:
     """Whether tokens hold the space before their word, and none is put before a word that has none."""
     splitter = tokenizer.backend_tokenizer.pre_tokenizer
     if splitter is None:

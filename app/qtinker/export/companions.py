@@ -22,7 +22,7 @@ _ANSWERS = {
     "token-classification": """for text, encoded, row in zip(texts, rows, logits):
     places = {}
     for place, word in enumerate(encoded.word_ids):
-        if word is not None and text[slice(*encoded.offsets[place])].strip():  # not a space before a word
+        if word is not None and text[slice(*{letters})].strip():  # not a space before a word
             places.setdefault(word, place)  # a word is answered at its first token
     for word, place in places.items():
         start, end = encoded.word_to_chars(word)
@@ -66,6 +66,7 @@ _USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a t
 
 def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     """What a folder needs beside its graph: config, tokenizer, and an example in the target's own library."""
+    from ..data.cutting import keeps_spaces
     from ..tasks.spans import LONGEST
 
     runtime.tokenizer.save_pretrained(folder)
@@ -85,6 +86,7 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
         ("{texts}", _OTHER_TEXTS.get(asked, _TEXTS)),
         ("{answers}", _ANSWERS[kind]),
         ("{answer}", 'answer if best >= none else ""' if runtime.task.get("unanswerable") else "answer"),
+        ("{letters}", "encoded.offsets[place]" if keeps_spaces(tokenizer) else "encoded.word_to_chars(word)"),
         ("{longest}", str(LONGEST)),
         ("{max_length}", str(runtime.max_length)),
         ("{half}", str(half)),
