@@ -68,6 +68,7 @@ def test_bytes_that_windows_does_not_define_are_latin_1(tmp_path):
         ("cp932", "Shift-JIS (Japanese)", ["この映画はとても面白かったです。", "サービスが悪かった"]),
         ("cp949", "CP949 (Korean)", ["이 영화는 정말 재미있었어요.", "서비스가 나빴어요"]),
         ("cp1251", "Windows-1251 (Cyrillic)", ["Этот фильм мне очень понравился.", "Обслуживание было ужасным"]),
+        ("gb18030", "GB18030 (Chinese)", ["我用Python写代码，速度很快", "iPhone手机的屏幕坏了，APP也打不开"]),
         ("cp1253", "Windows-1253 (Greek)", ["Αυτή η ταινία μου άρεσε πολύ.", "Η εξυπηρέτηση ήταν κακή"]),
     ],
 )
@@ -88,7 +89,10 @@ def test_another_script_is_found_far_below_the_beginning(tmp_path):
     assert read_file(tmp_path / "a.csv").values("text")[-1] == "这部电影非常好看，演员的表演也很出色。"
 
 
-@pytest.mark.parametrize("text", ["Das Essen war für alle großartig, schöne Größe", "Très déçu, l'été à la plage"])
+@pytest.mark.parametrize("text", [
+    "Das Essen war für alle großartig, schöne Größe", "Très déçu, l'été à la plage", "Größe invoice problem",
+    "Füße der Größe nach", "Hääyöaie ja ääni",
+])  # fmt: skip
 def test_western_european_letters_are_no_other_script(tmp_path, text):
     (tmp_path / "a.csv").write_bytes(("text;label\n" + f"{text};a\n" * 40).encode("cp1252"))
     table = read_file(tmp_path / "a.csv")

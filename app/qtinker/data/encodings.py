@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import string
 from pathlib import Path
 from typing import IO
 
@@ -85,13 +86,12 @@ def find_encoding(path: Path, file: IO[bytes]) -> tuple[str, list[str]]:
 def _script(block: bytes) -> str | None:
     """The likeliest encoding of a text in another script than the Latin one; None for Western European ones.
 
-    In those a letter beyond ASCII stands mostly alone between others, in other scripts hardly ever.
+    In those letters beyond ASCII stand mostly alone, or two of them (größe), between others; in other scripts hardly
+    ever.
     """
     beyond = np.frombuffer(block, np.uint8) >= 0x80
-    beside = np.zeros_like(beyond)
-    beside[1:] |= beyond[:-1]
-    beside[:-1] |= beyond[1:]
-    if beyond.sum() < 8 or (beyond & beside).sum() < 0.6 * beyond.sum():
+    lengths, between = _stretches(block, beyond)
+    if beyond.sum() < 8 or lengths[(lengths == 1) | ((lengths == 2) & between)].sum() > 0.4 * beyond.sum():
         return None
     from charset_normalizer import from_bytes
 
@@ -99,3 +99,12 @@ def _script(block: bytes) -> str | None:
     sample = block[start : start + _SAMPLE]
     best = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample, cp_isolation=list(_FOREIGN_SCRIPTS)).best()
     return best.encoding if best is not None and best.encoding in _FOREIGN_SCRIPTS else None
+
+
+def _stretches(block: bytes, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the stretches of bytes beyond ASCII, and whether each has an ASCII letter beside it."""
+    letter = np.isin(np.frombuffer(block, np.uint8), np.frombuffer(string.ascii_letters.encode(), np.uint8))
+    letter = np.concatenate([[False], letter, [False]])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], beyond, [False]]).astype(np.int8)))
+    starts, ends = edges[0::2], edges[1::2]
+    return ends - starts, letter[starts] | letter[ends + 1]
