@@ -294,8 +294,14 @@ def _complete(folder: Path, model: Any, info: dict[str, Any], *, new_head: bool)
     def of_encoder(name: str) -> bool:
         return name.startswith(prefix) or model.base_model is model
 
-    missing = [name for name in info["missing_keys"] if of_encoder(name) and "pooler" not in name]
+    missing = sorted(name for name in info["missing_keys"] if of_encoder(name) and "pooler" not in name)
     if missing:
+        ending = f".{missing[0].removeprefix(prefix)}"
+        if other := next((name for name in info["unexpected_keys"] if name.endswith(ending)), None):
+            raise CheckpointError(
+                f"{folder}: the weights have {other} where {missing[0]} is expected.",
+                "Save the model itself by its save_pretrained, not what your program wraps it in.",
+            )
         raise CheckpointError(
             f"{folder} is incomplete: it has no {missing[0]}" + (f" and {len(missing) - 1} more" * (len(missing) > 1)),
             "Fetch or import the model again.",

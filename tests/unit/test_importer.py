@@ -424,6 +424,19 @@ def test_incomplete_and_mismatched_weights(model):
     assert "NaN or infinity" in refusal(model).message
 
 
+def test_weights_of_a_class_around_the_model(model):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / "model.safetensors")
+    wrapped = {f"net.{name}": weight for name, weight in weights.items()}
+    save_file(wrapped, model / "model.safetensors", metadata={"format": "pt"})
+    error = refusal(model)
+    name = "bert.embeddings.LayerNorm.bias"
+    assert error.message == f"{model}: the weights have net.{name} where {name} is expected."
+    assert "save_pretrained" in error.fix
+    assert "而应为" in Texts("zh").said(error.message) and "save_pretrained" in Texts("zh").said(error.fix)
+
+
 def test_layers_beyond_those_of_the_config(model):
     """transformers would leave them out without a word, and the model answer by its lower half."""
     from safetensors.torch import load_file, save_file
