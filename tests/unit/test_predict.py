@@ -43,6 +43,17 @@ def test_answers_are_those_of_the_plain_model(model):
         assert answer["score"] == answer["probabilities"][answer["label"]]
 
 
+def test_an_empty_text_of_which_no_token_comes_is_answered_whatever_its_batch(tmp_path):
+    """GPT-2's tokenizer puts nothing around a text."""
+    tok, made = tiny.byte_level(), tiny.bert(1, 32, kind="GPT2")
+    config = transformers.GPT2Config(**{**made.model.config.to_dict(), "vocab_size": len(tok), "pad_token_id": 0})
+    network = transformers.GPT2ForSequenceClassification(config).eval()
+    checkpoint.save(network, tok, tmp_path / "gpt", meta={"name": "gpt", "task": tiny.task().to_meta()})
+    [alone] = predict(tmp_path / "gpt", [""])
+    beside, _ = predict(tmp_path / "gpt", ["", "the movie was very good"])
+    assert beside["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)
+
+
 def test_empty_long_and_odd_texts_are_answered(model):
     texts = ["", " ", "good " * 5000, "\u2028\x00\ud800 good", "ありがとう", "🎬" * 300]
     answers = predict("answers", texts)

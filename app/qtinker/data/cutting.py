@@ -53,6 +53,8 @@ def cut(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int)
 
 
 def _texts(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]:
+    """Texts and pairs. One of which no token comes, as of an empty text with GPT-2's tokenizer, is the text's end."""
+    end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     for start in range(0, len(examples), _CHUNK):
         texts = examples.texts[start : start + _CHUNK]
         pairs = None if examples.pairs is None else examples.pairs[start : start + _CHUNK]
@@ -60,8 +62,8 @@ def _texts(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]
             texts, pairs, truncation=True, max_length=max_length, padding=False, return_attention_mask=False,
             return_token_type_ids=True, verbose=False,
         )  # fmt: skip
-        ids: list[list[int]] = encodings["input_ids"]
-        types = encodings.get("token_type_ids") or [[0] * len(row) for row in ids]
+        ids: list[list[int]] = [row or [end] for row in encodings["input_ids"]]
+        types = [row or [0] for row in encodings.get("token_type_ids") or [[0] * len(row) for row in ids]]
         yield Cut(*_flat(ids, types), _truncated(encodings, ids, texts, pairs, tokenizer, max_length))
 
 
