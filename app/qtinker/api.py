@@ -10,6 +10,7 @@ ready for JSON, and raises `qtinker.errors.QTinkerError` with words for the user
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from . import registry as _registry
 from . import runs as _runs
 from . import together
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
-from .errors import InputError, SpecError
+from .errors import InputError, RunFailed, SpecError
 from .given import kind_of as _kind_of
 from .home import expanded as _expanded
 from .options import SettingOption, distill_options, finetune_options, option_of, to_data
@@ -118,7 +119,8 @@ def _given(
 
 def runs() -> dict[str, Any]:
     """All runs, newest first, each with its state; starts the next of the queue if none is going on."""
-    _jobs.advance()
+    with suppress(RunFailed):  # who may not write there may still look
+        _jobs.advance()
     return {"runs": [each.state() for each in _runs.list_runs()], "queue": _jobs.queued()}
 
 

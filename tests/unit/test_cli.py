@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -143,6 +144,32 @@ def test_all_problems_come_at_once(capsys):
     problems = json.loads(out)["error"]["problems"]
     assert [problem["field"] for problem in problems] == ["--epochs", "--batch-size"]
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_what_cannot_be_written_is_said_in_words(capsys, monkeypatch, qtinker_home, number):
+    from qtinker import api
+
+    def full():
+        raise OSError(number, os.strerror(number), "some/file")
+
+    monkeypatch.setattr(api, "models", full)
+    status, _, err = run(capsys, "models")
+    assert status == 1 and err.startswith(f"error: Can't write some/file: {os.strerror(number)}. Make room, give")
+    assert not (qtinker_home / "logs").exists()
+
+
+def test_who_may_not_write_sees_the_runs(capsys, monkeypatch):
+    from qtinker import jobs, runs
+
+    made = runs.create(RunSpec.parse({"student": {"model": "m"}, "data": {"train": "sample"}}))
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(jobs.filelock, "FileLock", refused)
+    status, out, _ = run(capsys, "runs", "--json")
+    assert status == 0 and [each["id"] for each in json.loads(out)["runs"]] == [made.id]
 
 
 def test_the_unforeseen_is_one_line_and_a_traceback_in_a_file(capsys, monkeypatch, qtinker_home):

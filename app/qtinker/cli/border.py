@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import json
 import logging
@@ -31,6 +32,9 @@ from ..home import home
 
 # What other programs set for themselves and would turn against us: unsafe loading, everything served.
 UNWANTED = ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "GRADIO_ALLOWED_PATHS")
+
+# No room, or a disk that is only read.
+NO_WRITING = (errno.ENOSPC, errno.EROFS)
 
 # Libraries that warn of kernels for other machines and of their own deprecations at every start.
 CHATTY = ("torchao", "torch.utils._pytree")
@@ -103,6 +107,9 @@ def attempt(arguments: list[str]) -> Outcome | None:
     except BrokenPipeError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_WRITING and error.filename is not None:
+            return failure(EXIT_FAILED, type(error).__name__, f"Can't write {error.filename}: {error.strerror}.",
+                           "Make room, give yourself the right, or set QTINKER_HOME.")  # fmt: skip
         place = keep_traceback(arguments)
         message = f"{type(error).__name__}: {error}".rstrip(".") + "."
         return failure(EXIT_FAILED, type(error).__name__, message, f"The traceback is in {place}.")
