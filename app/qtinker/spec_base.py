@@ -81,6 +81,10 @@ class Whole(Part):
             raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
         except yaml.YAMLError as error:
             raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        if isinstance(data, dict) and data.get("kind") in ("compare", "compress") and "kind" not in cls.model_fields:
+            raise InputError(f"{path} is a spec for {data['kind']}.", f"Run: python3 app {data['kind']} --spec {path}")
+        if isinstance(data, dict) and "student" in data and "student" not in cls.model_fields:
+            raise InputError(f"{path} is a spec for one run.", f"Run: python3 app run {path}")
         return cls.parse(data)
 
     @classmethod

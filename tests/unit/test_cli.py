@@ -80,6 +80,17 @@ def test_a_spec_survives_a_file_that_is_not_utf_8(capsys, monkeypatch, tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("verb", "other", "fix"),
+    [(["compare", "--data", "x.csv"], ["run"], "compare --spec"), (DISTILL, ["compress", "--spec"], "run")],
+)
+def test_a_spec_of_another_verb_is_refused_with_the_right_one(capsys, tmp_path, verb, other, fix):
+    file = tmp_path / "spec.yaml"
+    file.write_text(run(capsys, *verb, "--print-spec")[1])
+    status, _, err = run(capsys, *other, str(file))
+    assert status == 2 and f"Run: python3 app {fix} {file}" in err
+
+
+@pytest.mark.parametrize(
     ("encoding", "kept"), [("cp1252", b"gr\\u00f6\\u00dfer \\u597d"), ("utf-8", "größer 好".encode())]
 )
 def test_json_is_utf_8_in_every_pipe(monkeypatch, encoding, kept):
