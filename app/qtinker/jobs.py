@@ -8,6 +8,7 @@ keeps two of them from starting two. All state is on disk, so a server that died
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -71,7 +72,10 @@ def check_resumable(run: Run) -> None:
     if status in runs.ACTIVE:
         raise InputError(f"Run {run.id} is going on already.", f"See it with: python3 app runs show {run.id}")
     if status in ("done", "broken"):
-        raise InputError(f"Run {run.id} is {status}: there is nothing to resume.", "Make a new run from its settings.")
+        again = "Make a new run from its settings."
+        if status == "done":
+            again = f"Make a new run from its settings: python3 app run {shlex.quote(str(run.folder / 'spec.yaml'))}"
+        raise InputError(f"Run {run.id} is {status}: there is nothing to resume.", again)
     run.spec()
 
 

@@ -137,6 +137,14 @@ def test_a_worker_has_a_session_of_its_own_and_writes_the_log(worker):
     until(lambda: run.log_tail() == "begun\n")
 
 
+def test_a_run_that_is_done_names_the_command_for_another_like_it():
+    run = runs.create(SPEC)
+    StateWriter(run).update(status="done")
+    with pytest.raises(InputError) as caught:
+        jobs.check_resumable(run)
+    assert caught.value.fix.endswith(f"python3 app run {run.folder / 'spec.yaml'}")
+
+
 def test_a_killed_worker_is_interrupted_and_resumes(worker):
     run = runs.create(SPEC)
     jobs.start(run.id)

@@ -24,6 +24,12 @@ def findings(result: Data) -> list[str]:
     return [*lines, *about_teachers(result), *learned_nothing(result), *slower(result), *crowded(result)]
 
 
+_LONGER = (
+    "Train it longer or at a higher learning rate: by --teacher-epochs and --teacher-learning-rate if the sweep "
+    "finetuned it, else anew by finetune."
+)
+
+
 def about_teachers(result: Data) -> list[str]:
     """Teachers over which retention says nothing, or little."""
     lines = []
@@ -35,7 +41,7 @@ def about_teachers(result: Data) -> list[str]:
             lines.append(
                 f"The teacher {name} ({metric} {score:.4f}) is not clearly better than giving the same answer always "
                 f"({base:.4f}): it has learned too little to teach, and retention over it means nothing, so none is "
-                "given. More --teacher-epochs or a higher --teacher-learning-rate may help."
+                f"given. {_LONGER}"
             )
         elif score <= 0:
             lines.append(f"The {metric} of the teacher {name} is {score:.4f}: no share of that can be told.")
@@ -43,8 +49,7 @@ def about_teachers(result: Data) -> list[str]:
             best = max(better, key=lambda row: (row["score"], row["id"]))
             lines.append(
                 f"{best['id']} ({best['score']:.4f}) answers much better than its teacher {name} ({score:.4f}): the "
-                "teacher was trained too little, and retention over it says little. More --teacher-epochs or a higher "
-                "--teacher-learning-rate may help."
+                f"teacher was trained too little, and retention over it says little. {_LONGER}"
             )
     return lines
 
