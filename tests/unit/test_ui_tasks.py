@@ -39,6 +39,26 @@ def test_no_character_of_a_result_ends_its_line():
     assert api_endpoints._finished(folder.name) == {"text": text}
 
 
+def test_a_task_that_failed_while_no_page_was_open_is_shown_once():
+    folder = task("download", stderr="error: no network\n")
+    request = {"verb": "download", "label": "bert-tiny", "button": "fetch", "started": time.time() - 60}
+    (folder / "request.json").write_text(json.dumps(request))
+    (folder / "exit.json").write_text(json.dumps({"status": 1}))
+    found = tasks.to_show("download", "fetch")
+    assert found is not None and found.error == "no network"
+    assert tasks.to_show("download", "another") is None
+    tasks.seen(found)
+    assert tasks.to_show("download", "fetch") is None
+
+
+def test_a_task_that_ended_well_is_shown_again_only_where_it_is_kept():
+    folder = task("evaluate")
+    request = {"verb": "evaluate", "label": "", "button": "measure", "started": time.time() - 60}
+    (folder / "request.json").write_text(json.dumps(request))
+    assert tasks.to_show("evaluate", "measure") is None
+    assert tasks.to_show("evaluate", "measure", keep=True).id == folder.name
+
+
 def test_a_task_that_takes_too_long_for_a_program_is_not_called_stopped(monkeypatch):
     monkeypatch.setattr(tasks, "wait", lambda task_id, timeout: tasks.read(task_id))
     folder = task("evaluate", going_on=True)

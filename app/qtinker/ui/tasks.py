@@ -29,6 +29,7 @@ from ..runs import is_alive
 
 _ID = re.compile(r"^[a-z]+-\d{8}-\d{6}-[0-9a-f]{6}$")
 _LINE_END = re.compile(r"[\r\n]")  # str.splitlines would also cut inside JSON, at U+2028 for one
+_SEEN = "seen"
 KEPT_SECONDS = 14 * 86_400
 _APP = Path(__file__).resolve().parents[2]
 _started: list[subprocess.Popen[bytes]] = []
@@ -170,13 +171,24 @@ def going_on(verb: str | None = None) -> list[Task]:
     return found
 
 
-def newest(verb: str, button: str) -> Task | None:
-    """The task that a button of the page began last."""
+def to_show(verb: str, button: str, *, keep: bool = False) -> Task | None:
+    """The task that a button of the page began last, if it goes on or failed while no page showed it.
+
+    Args:
+        keep: one that ended well is shown too.
+    """
     for name in _names(verb):
         with contextlib.suppress(InputError):
             if (task := read(name)).button == button:
-                return task
+                unseen = task.status == "failed" and not (tasks_dir() / name / _SEEN).exists()
+                return task if task.going_on or unseen or (keep and task.status == "done") else None
     return None
+
+
+def seen(task: Task) -> None:
+    """Remember that a page has shown what a task came to."""
+    with contextlib.suppress(OSError):
+        (tasks_dir() / task.id / _SEEN).touch()
 
 
 def stop_all() -> None:

@@ -126,9 +126,12 @@ class Starter:
             return gr.skip()
 
     def let_go(self, task_id: str, model: str | None) -> list[Any]:
-        """Show a task no longer, unless it goes on or is of this model (which is in a group once it is here)."""
+        """Show a task no longer, unless it goes on or is of this model (which is in a group once it is here), or none
+        is chosen."""
+        if not model:
+            return [gr.skip(), gr.skip()]
         with contextlib.suppress(QTinkerError):
-            if task_id and ((task := tasks.read(task_id)).going_on or task.label == (model or "").split("/")[-1]):
+            if task_id and ((task := tasks.read(task_id)).going_on or task.label == model.split("/")[-1]):
                 return [gr.skip(), gr.skip()]
         return ["", ""]
 
@@ -141,6 +144,8 @@ class Starter:
             task = tasks.read(task_id)
         except QTinkerError:
             return ["", "", gr.Timer(active=False), gr.Button(visible=False)]
+        if not task.going_on:
+            tasks.seen(task)
         return [
             task_id,
             task_html(task, self.t, done=self._words(task)),
@@ -152,11 +157,9 @@ class Starter:
         return self.done(task) if self.done and task.status == "done" else ""
 
     def find(self) -> list[Any]:
-        """On loading the page: the task that this button began last is shown again if it goes on (or is to be kept)."""
-        last = tasks.newest(self.verb, self.key)
-        if last is None or not (last.going_on or (self.keep and last.status == "done")):
-            return [gr.skip(), gr.skip()]
-        return [last.id, gr.Timer(active=True)]
+        """On loading the page: the task that this button began last is shown again, where it is still of interest."""
+        last = tasks.to_show(self.verb, self.key, keep=self.keep)
+        return [gr.skip(), gr.skip()] if last is None else [last.id, gr.Timer(active=True)]
 
 
 def download(name: str, *, button: str = "") -> str:
