@@ -63,7 +63,15 @@ def test_quantities_as_people_write_them():
     for text in ("90m30", "1 30", "30 1h", "1h30.5", "h30"):
         with pytest.raises(ValueError, match="is no time: write it as 2h, 90m or 1h30m"):
             quantities.seconds(text)
-    assert [quantities.byte_count(text) for text in ("20MB", "1.5 kB", "1KiB", "7")] == [20_000_000, 1500, 1024, 7]
+    assert [quantities.byte_count(text) for text in ("20MB", "1.5 kB", "1KiB", "7000")] == [
+        20_000_000,
+        1500,
+        1024,
+        7000,
+    ]
+    for forgotten in ("20", 20, "500b"):
+        with pytest.raises(ValueError, match="write the unit too, as 20MB"):
+            quantities.byte_count(forgotten)
     assert [quantities.milliseconds(text) for text in ("5ms", "0.01s", "3")] == [5, 10, 3]
     assert [quantities.share(text) for text in ("97%", "0.97")] == [0.97, 0.97]
     for text in ("150%", "97", 97):

@@ -29,12 +29,15 @@ def seconds(value: Any) -> Any:
 
 
 def byte_count(value: Any) -> Any:
-    """Bytes from "20MB" (20,000,000), "20MiB" or a number; what is no text is passed on.
+    """Bytes from "20MB" (20,000,000), "20MiB" or a number; what is neither is passed on.
 
     Raises:
-        ValueError: it is no size.
+        ValueError: it is no size, or one of less than 1000 bytes, which no model has: its unit was forgotten.
     """
-    return round(_scaled(value, _BYTES, "20MB or 500kB")) if isinstance(value, str) else value
+    found = round(_scaled(value, _BYTES, "20MB or 500kB")) if isinstance(value, str) else value
+    if isinstance(found, int | float) and 0 < found < 1000:
+        raise ValueError(f"{value} bytes are less than any model has: write the unit too, as 20MB or 500kB")
+    return found
 
 
 def milliseconds(value: Any) -> Any:
