@@ -314,8 +314,8 @@ def written(done: dict[str, Any], *, small: bool, longer: float = 1.0) -> str:
         "(6 layers, 384 hidden units) finetuned on each data set (on RTE after STS-B: from the encoder itself it stays "
         "near chance); students are cut from it and trained as long as the control, which is the same student without "
         "a teacher (preset Best: on unlabelled texts too, and longer); `feature` and `relations` with their answers "
-        "trained throughout. On RTE and STS-B every method learns three new pairs for each pair too, and in the last "
-        "column the sentences that only Best learns on WNUT17, in as many steps as the control (preset Best: in more). "
+        "trained throughout. On RTE and STS-B every method learns three new pairs for each pair too, and in columns "
+        "with text the texts that only Best learns else, in as many steps as the control (preset Best: in more). "
         "All settings are in benchmarks/quality_sets.py. In each cell: the metric on the evaluation data, its share of "
         "the teacher's, and, where several seeds were trained, the least and greatest of them around the median.", "",
         "| | " + " | ".join(chosen.title for chosen in DATA.values()) + " |",

@@ -103,9 +103,7 @@ DATA = {
         sentences=("rte/train.tsv", "stsb/train.tsv", "xquad/xquad.en.json"),
     ),
 }  # fmt: skip
-DATA["wnut17-text"] = replace(
-    DATA["wnut17"], title="WNUT17 and text", student=(12, 2e-4), seeds=1, text=True, steps=1284
-)
+DATA["wnut17-text"] = replace(DATA["wnut17"], title="WNUT17 and text", student=(12, 2e-4), text=True, steps=1284)
 
 
 def sentences(words: Path, others: Sequence[Path]) -> list[str]:
