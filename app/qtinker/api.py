@@ -21,7 +21,7 @@ from . import runs as _runs
 from . import together
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, RunFailed, SpecError
-from .given import kind_of as _kind_of
+from .given import several as _several
 from .home import expanded as _expanded
 from .options import SettingOption, distill_options, finetune_options, option_of, to_data
 from .spec import DataSpec, RunSpec
@@ -161,7 +161,7 @@ def resume_run(run_id: str, *, on_event: OnEvent = None, own_process: bool = Fal
 
 def remove_runs(run_ids: str | Sequence[str]) -> dict[str, Any]:
     """Delete runs' folders; all are looked up before any is deleted. Models that they made stay."""
-    found = {each.id: each for each in map(_runs.open, _each(run_ids))}  # several names may be one run's
+    found = {each.id: each for each in map(_runs.open, _several(run_ids))}  # several names may be one run's
     for each in found.values():
         _jobs.withdraw(each.id)
         each.delete()
@@ -197,7 +197,7 @@ def models() -> dict[str, Any]:
 
 def verify(names: str | Sequence[str] | None = None) -> dict[str, Any]:
     """Hash models' files again and compare with what was recorded; all models if none is named."""
-    wanted = _each(names or ()) or [entry.full_name for entry in _registry.list_models()]
+    wanted = _several(names or ()) or [entry.full_name for entry in _registry.list_models()]
     checked = [{"name": name, "problems": _registry.verify(name)} for name in wanted]
     return {"ok": not any(each["problems"] for each in checked), "models": checked}
 
@@ -205,22 +205,13 @@ def verify(names: str | Sequence[str] | None = None) -> dict[str, Any]:
 def remove(names: str | Sequence[str]) -> dict[str, Any]:
     """Delete models from the registry; all are looked up before any is deleted."""
     found: dict[str, None] = {}  # several names may be one model's
-    for name in _each(names):
+    for name in _several(names):
         entry = _registry.find(name)
         if entry is None:
             _registry.resolve(name)
             raise InputError(f"{name} is not in the registry.", "See what is here: python3 app models")
         found[entry.full_name] = None
     return {"removed": [_registry.remove(name).full_name for name in found]}
-
-
-def _each(names: Any) -> list[Any]:
-    """A single name is one, not its letters."""
-    if isinstance(names, str | Path):
-        return [names]
-    if hasattr(names, "columns") or not isinstance(names, Iterable):
-        raise InputError(f"Expected a name or several, found {_kind_of(names)}.")
-    return list(names)
 
 
 def download(
@@ -230,7 +221,7 @@ def download(
     from . import catalog
     from .download import download as fetch
 
-    wanted = [names] if isinstance(names, str) else [str(name) for name in names]
+    wanted = [str(name) for name in _several(names)]
     wanted += [entry.name for entry in catalog.in_set(set)] if set else []
     if not wanted:
         raise InputError("Name what to fetch, or a set.", "For example: recommended.")
@@ -303,8 +294,8 @@ def trim(
     examples = None if data is None else _data_spec(data, {}).train
     path = cut(
         model, data=examples, text=None if text is None else _expanded(text),
-        keep=[keep] if isinstance(keep, str) else keep,
-        scripts=[script] if isinstance(script, str) else list(script), name=name, progress=progress,
+        keep=_several(keep),
+        scripts=_several(script), name=name, progress=progress,
     )  # fmt: skip
     record = model_folder.read_meta(path)["trimmed"]
     return {
@@ -376,7 +367,7 @@ def evaluate(
     """
     from .evaluate import evaluate as measure
 
-    named = _each(models)
+    named = _several(models)
     spec = data if isinstance(data, DataSpec) else _data_spec(data, settings)
     return measure(
         named, spec, batch_size=batch_size, device=device, threads=threads, max_examples=max_examples,

@@ -7,6 +7,7 @@ import re
 import torch
 
 from .errors import InputError
+from .spec import DEVICES
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -15,10 +16,10 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: there is no such device here, or no such name.
     """
+    if not re.match(DEVICES, str(name)):
+        raise InputError(f"There is no device {name!r}.", "Use auto, cpu, cuda, cuda:1 (the second GPU) or mps.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", str(name)):
-        raise InputError(f"There is no device {name!r}.", "Use auto, cpu, cuda, cuda:1 (the second GPU) or mps.")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(

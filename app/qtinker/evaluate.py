@@ -71,8 +71,11 @@ def evaluate(
     """
     if not models:
         raise InputError("There is no model to measure.", "Name at least one.")
-    if min(batch_size, max_examples or 1, threads or 1) < 1:
-        raise InputError("The batch size, most examples and threads are whole numbers from 1 on.")
+    if any(count is not None and count < 1 for count in (batch_size, max_examples, threads)):
+        raise InputError(
+            "The batch size, most examples and threads are whole numbers from 1 on.",
+            "Leave out what is to have no limit.",
+        )
     paths = [registry.resolve(model) for model in models]
     for path in paths:
         if engine_of(path) == "torch" and task_of(_config(path), model_folder.read_meta(path)) is None:

@@ -1,8 +1,12 @@
-"""Words about a value of the wrong kind, as Python callers may give one."""
+"""What Python callers give where names or paths are wanted, and words about a value of the wrong kind."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from .errors import InputError
 
 
 def kind_of(value: Any) -> str:
@@ -17,3 +21,16 @@ def in_a_file(value: Any) -> str:
     if isinstance(value, list | tuple | dict):
         return "Write them to a file first, as CSV or JSON Lines, and give its path."
     return ""
+
+
+def several(names: Any) -> list[Any]:
+    """Names or paths as a list; a single one is one, not its letters.
+
+    Raises:
+        InputError: they are neither.
+    """
+    if isinstance(names, str | Path):
+        return [names]
+    if hasattr(names, "columns") or not isinstance(names, Iterable):
+        raise InputError(f"Expected a name or several, found {kind_of(names)}.")
+    return list(names)

@@ -18,6 +18,7 @@ from .spec_base import Part, Whole, setting
 from .spec_methods import METHODS, FeatureMethod, LogitMethod, Method, PatientMethod
 
 SPEC_VERSION: Literal[1] = 1
+DEVICES = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHAPE = re.compile(r"^L-(?P<layers>\d+)_H-(?P<hidden>\d+)_A-(?P<heads>\d+)$")
 
 
@@ -235,8 +236,7 @@ class TrainingSpec(Part):
         "auto", "Attention", "How attention is computed. auto takes what was measured to be the faster in a long "
         "training; a name gives the same numbers on every machine.", level="advanced",
     )
-    device: str = setting("auto", "Device", "auto, cpu, cuda, cuda:1, mps.", level="advanced",
-                          pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = setting("auto", "Device", "auto, cpu, cuda, cuda:1, mps.", level="advanced", pattern=DEVICES)
     seed: int = setting(42, "Seed", "Same seed, same result.", ge=0, lt=2**32)
     eval_every: int | None = setting(
         None, "Evaluate every", "Steps between evaluations; left out: once an epoch.", ge=1, level="advanced"

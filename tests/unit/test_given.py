@@ -81,6 +81,6 @@ def test_a_device_of_another_name_is_refused_with_the_right_ones(device):
 
 
 def test_counts_below_one_are_refused():
-    for wrong in ({"batch_size": 0}, {"batch_size": -1}, {"max_examples": -5}, {"threads": -1}):
+    for wrong in ({"batch_size": 0}, {"batch_size": -1}, {"max_examples": -5}, {"max_examples": 0}, {"threads": -1}):
         with pytest.raises(InputError, match="whole numbers from 1 on"):
             api.evaluate("a", data="sample", **wrong)

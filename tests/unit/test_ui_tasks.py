@@ -12,6 +12,7 @@ import uvicorn
 from qtinker import api, home, jobs, runs
 from qtinker.errors import InputError
 from qtinker.ui import api_endpoints, server, tasks
+from qtinker.ui.tasks_view import Starter
 
 
 def task(name="data", *, going_on=False, **ended):
@@ -49,6 +50,18 @@ def test_a_task_that_failed_while_no_page_was_open_is_shown_once():
     assert tasks.to_show("download", "another") is None
     tasks.seen(found)
     assert tasks.to_show("download", "fetch") is None
+
+
+def test_a_failed_download_is_shown_until_another_model_is_chosen():
+    folder = task("download")
+    (folder / "exit.json").write_text(json.dumps({"status": 1}))
+    starter = Starter.__new__(Starter)
+    cleared = ["", ""]
+    assert [starter.let_go(folder.name, model) == cleared for model in ("", "download", "other")] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_task_that_ended_well_is_shown_again_only_where_it_is_kept():

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import anchor, model_folder
 from ..errors import InputError
+from ..given import several
 from ..options import SettingOption, option, option_of, part_options, to_data
 from . import store
 from .spec import SweepSpec, TargetSpec
@@ -104,8 +105,7 @@ def stop_sweep(sweep_id: str) -> dict[str, Any]:
 
 def remove_sweeps(sweep_ids: str | Sequence[str]) -> dict[str, Any]:
     """Delete sweeps' folders; all are looked up before any is deleted. Runs and models stay."""
-    named = [sweep_ids] if isinstance(sweep_ids, str) else sweep_ids
-    found = {each.id: each for each in map(store.open, named)}  # several names may be one sweep's
+    found = {each.id: each for each in map(store.open, several(sweep_ids))}  # several names may be one sweep's
     for each in found.values():
         each.delete()
     return {"removed": list(found)}

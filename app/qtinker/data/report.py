@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec import DataSpec
-from .examples import Examples, Ragged, word_count
+from .examples import Examples, Ragged, word_count, words_in
 from .loading import label_counts, load_examples
 from .tokens import encode
 
@@ -128,7 +128,8 @@ def _scores(examples: Examples) -> dict[str, float] | None:
 
 def _lengths(examples: Examples, tokenizer: PreTrainedTokenizerBase | None, max_length: int) -> Lengths:
     if tokenizer is None:
-        lengths = np.fromiter(map(word_count, examples.texts), np.int64, len(examples))
+        count = words_in if examples.form == "words" else word_count
+        lengths = np.fromiter(map(count, examples.texts), np.int64, len(examples))
         if examples.pairs is not None:
             lengths += np.fromiter(map(word_count, examples.pairs), np.int64, len(examples))
         return Lengths("words", _percentiles(lengths), round(float(lengths.mean()), 1), histogram=_histogram(lengths))

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from .. import catalog, model_folder, registry
 from ..catalog import CatalogEntry
 from ..errors import CheckpointError, DownloadError, InputError, QTinkerError
+from ..given import several
 from ..home import cache_dir, models_dir
 from . import google, hub
 from .http import Cancel, Patience, session
@@ -75,7 +76,7 @@ def download(
         DownloadError: a model can't be had, or the disk is too small; the others are there.
         RunStopped: `cancel` said so.
     """
-    names = [names] if isinstance(names, str) else list(names)
+    names = several(names)
     entries = list(dict.fromkeys(_entry(name) for name in names))
     mirror = mirror or os.environ.get("QTINKER_GCS") or None
     for entry in entries:
