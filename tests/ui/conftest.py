@@ -20,7 +20,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = Path(os.environ["QTINKER_SCREENSHOTS"]) if os.environ.get("QTINKER_SCREENSHOTS") else None
 SLOW_MS = 60_000
-LEFT_BEHIND = ("signal is aborted without reason", "BodyStreamBuffer was aborted", "Connection errored out")
+# What a page logs whose streams were cut because it is left, and which asks once more before it is gone.
+LEFT_BEHIND = (
+    "signal is aborted without reason", "BodyStreamBuffer was aborted", "Connection errored out",
+    "Unexpected error 404: Not Found", "ERR_INCOMPLETE_CHUNKED_ENCODING", "network error", "Failed to fetch",
+)  # fmt: skip
 # The smallest run that goes through every phase.
 TINY = {
     "teacher": {"model": "practice-bert", "finetune": True, "epochs": 1, "learning_rate": 1e-3},
