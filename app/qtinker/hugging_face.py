@@ -162,7 +162,12 @@ def weights(source: Path, config: dict[str, Any]) -> list[Path]:
             f"{source} holds a TensorFlow checkpoint, and a config.json as Hugging Face's models have.",
             "If it is one of Google's, rename config.json to bert_config.json.",
         )
-    raise CheckpointError(f"{source} has no weights ({model_folder.WEIGHTS} is missing).", "Fetch the model again.")
+    inner = sorted({file.parent.name for name in _WHOLE for file in source.glob(f"*/{name}")})  # as checkpoint-500
+    inner = [name for name in inner if (source / name / model_folder.CONFIG).is_file()]
+    raise CheckpointError(
+        f"{source} has no weights ({model_folder.WEIGHTS} is missing).",
+        f"Give one of the folders in it: {', '.join(inner[:5])}." if inner else "Fetch the model again.",
+    )
 
 
 def model_type(source: Path, weights: list[Path]) -> str:

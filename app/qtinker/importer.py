@@ -86,11 +86,13 @@ def _find(path: Path) -> Path:
         )
     for child in folders:
         foreign.refuse(child, [file.name for file in child.glob("*")])
-    files = ", ".join(sorted(child.name for child in path.iterdir())[:6]) or "nothing"
+    names = sorted(child.name for child in path.iterdir())
+    files = ", ".join(names[:6]) or "nothing"
+    zips = [name for name in names if name.lower().endswith(".zip")]
     raise InputError(
         f"{path} is no model: it has neither a config.json (Hugging Face) nor a bert_model.ckpt.index (Google), "
         f"only {files}.",
-        "Give the folder that holds the model's files.",
+        f"Give the zip: {path / zips[0]}" if zips else "Give the folder that holds the model's files.",
     )
 
 

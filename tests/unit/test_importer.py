@@ -515,6 +515,19 @@ def test_paths_that_hold_no_model(tmp_path, model):
     shutil.copytree(model, tmp_path / "two" / "a")
     shutil.copytree(model, tmp_path / "two" / "b")
     assert "holds 2 models: a, b." in refusal(tmp_path / "two", InputError).message
+    (tmp_path / "empty" / "model.zip").write_bytes(b"1")
+    assert refusal(tmp_path / "empty", InputError).fix == f"Give the zip: {tmp_path / 'empty' / 'model.zip'}"
+
+
+def test_a_folder_of_a_trainer_names_the_checkpoints_in_it(model, tmp_path):
+    for name in ("checkpoint-10", "checkpoint-20"):
+        shutil.copytree(model, tmp_path / "out" / name)
+    shutil.copy(model / "config.json", tmp_path / "out")
+    (tmp_path / "out" / "1_Pooling").mkdir()
+    shutil.copy(model / "config.json", tmp_path / "out" / "1_Pooling")
+    error = refusal(tmp_path / "out")
+    assert "has no weights" in error.message
+    assert error.fix == "Give one of the folders in it: checkpoint-10, checkpoint-20."
 
 
 def zipped_folder(folder: Path, archive: Path, inside: str = "") -> Path:

@@ -52,6 +52,12 @@ def test_an_empty_text_of_which_no_token_comes_is_answered_whatever_its_batch(tm
     [alone] = predict(tmp_path / "gpt", [""])
     beside, _ = predict(tmp_path / "gpt", ["", "the movie was very good"])
     assert beside["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)
+    network = transformers.GPT2ForQuestionAnswering(config).eval()
+    meta = {"name": "asked", "task": {"kind": "question-answering", "labels": []}}
+    checkpoint.save(network, tok, tmp_path / "asked", meta=meta)
+    nothing, some = predict(tmp_path / "asked", [("", ""), ("who", "the cat")])
+    assert (nothing["answer"], nothing["start"], nothing["end"]) == ("", 0, 0)
+    assert some["answer"] == "the cat"[some["start"] : some["end"]]
 
 
 def test_empty_long_and_odd_texts_are_answered(model):

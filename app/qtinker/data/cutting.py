@@ -54,7 +54,7 @@ def cut(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int)
 
 def _texts(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cut]:
     """Texts and pairs. One of which no token comes, as of an empty text with GPT-2's tokenizer, is the text's end."""
-    end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    end = _end(tokenizer)
     for start in range(0, len(examples), _CHUNK):
         texts = examples.texts[start : start + _CHUNK]
         pairs = None if examples.pairs is None else examples.pairs[start : start + _CHUNK]
@@ -124,12 +124,17 @@ def _windows(examples: Examples, tokenizer: Any, max_length: int) -> Iterator[Cu
         ends: list[int] = []
         for number, offsets in enumerate(encodings["offset_mapping"]):
             context = contexts[owners[number]]
+            if not offsets:  # an empty question on an empty context, with GPT-2's tokenizer
+                ids[number] = [_end(tokenizer)]
+                starts.append(-1)
+                ends.append(-1)
+                continue
             for part, (begin, end) in zip(encodings.sequence_ids(number), offsets, strict=True):
                 if part == 1 and context[begin:end][:1].isspace():
                     begin = end - len(context[begin:end].lstrip() or context[begin:end])
                 starts.append(begin if part == 1 else -1)
                 ends.append(end if part == 1 else -1)
-        types = encodings.get("token_type_ids") or [[0] * len(row) for row in ids]
+        types = [row or [0] for row in encodings.get("token_type_ids") or [[0] * len(row) for row in ids]]
         extras: dict[str, np.ndarray] = {
             "char_starts": np.asarray(starts, np.int32), "char_ends": np.asarray(ends, np.int32),
             "example": start + owners,
@@ -192,6 +197,11 @@ def keeps_spaces(tokenizer: Any) -> bool:
         return False
     [(plain, _), *_], [(spaced, _), *_] = splitter.pre_tokenize_str("a"), splitter.pre_tokenize_str(" a")
     return plain == "a" and spaced == "\u0120a"  # how bytes of a space are written
+
+
+def _end(tokenizer: Any) -> int:
+    """The token that stands for a text of which none comes."""
+    return int(tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id)
 
 
 def _needs_fast(tokenizer: Any, what: str) -> None:
