@@ -71,6 +71,11 @@ def test_what_the_core_says_is_known_to_the_page():
     [
         ("There is no column 'x' in a.csv. Its columns are: 'a', 'b'.", None, "a.csv 中没有列 'x'。现有列：'a', 'b'。"),
         (
+            "There is no column 'x' in a.csv. Its columns are: 'a', 'b' and 2 more.",
+            None,
+            "a.csv 中没有列 'x'。现有列：'a', 'b' 等另外 2 个。",
+        ),
+        (
             "The disk is full (no room). Free some space, then go on with: python3 app runs resume r1",
             "The disk is full (no room). Free some space, then press Resume.",
             "磁盘已满（no room）。请腾出空间，然后点“继续”。",

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 _BLANK = re.compile(r"\{(\d+)\}")
+_MORE = re.compile(r" and \d+ more$")  # after the first of a list, which is a value as a whole
 _END = re.compile(r"(?<=[.!?:]) (?=\S)")
 Template = tuple[re.Pattern[str], str, str]
 
@@ -59,5 +60,9 @@ def translate(text: str, language: str) -> str:
 def _one(sentence: str, known: list[Template]) -> str | None:
     for pattern, literal, translated in known:
         if literal in sentence and (match := pattern.fullmatch(sentence)):
-            return _BLANK.sub(lambda blank: match[f"b{blank[1]}"], translated)
+            return _BLANK.sub(lambda blank: _value(match[f"b{blank[1]}"], known), translated)
     return None
+
+
+def _value(words: str, known: list[Template]) -> str:
+    return _MORE.sub(lambda more: _one(more[0], known) or more[0], words)
