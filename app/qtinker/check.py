@@ -30,6 +30,8 @@ from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
 
 MANY = 8
 """Names shown in a message before it is cut."""
+LOW_RATE, FEW_STEPS = 2e-4, 10_000
+"""A learning rate below it, for fewer steps than these, leaves random weights about as they were."""
 
 
 @dataclass
@@ -330,6 +332,10 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
     if spec.training.batch_size > len(examples):
         _add(found, "training.batch_size", f"{spec.training.batch_size} is more than the {len(examples)} training "
              "examples: each epoch is one step.", "Lower it.", level="warning")  # fmt: skip
+    steps = len(examples) * spec.training.epochs / spec.training.batch_size
+    if spec.student.shape and spec.training.learning_rate < LOW_RATE and steps < FEW_STEPS:
+        _add(found, "training.learning_rate", f"{spec.training.learning_rate:.2g} teaches little to a student that "
+             "begins with random weights.", "Try 1e-3, and more epochs.", level="warning")  # fmt: skip
     if spec.training.gradient_accumulation > spec.training.batch_size:
         _add(found, "training.gradient_accumulation", f"{spec.training.gradient_accumulation} micro-batches can't be "
              f"made of {spec.training.batch_size} examples.", f"At most {spec.training.batch_size}.")  # fmt: skip

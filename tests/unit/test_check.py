@@ -226,6 +226,20 @@ def test_a_shape_without_a_teacher(data, pair):
 
 
 @pytest.mark.parametrize(
+    ("training", "told"),
+    [({}, True), ({"learning_rate": 1e-3}, False), ({"batch_size": 1, "epochs": 9999}, False)],
+)
+def test_random_weights_want_a_larger_learning_rate(data, pair, training, told):
+    shaped = {"student": {"model": None, "shape": "L-2_H-32_A-4"}, "training": training}
+    warnings = found(spec(data, **shaped), "warning")
+    assert ("training.learning_rate" in warnings) is told
+    if told:
+        assert "5e-05 teaches little" in warnings["training.learning_rate"]
+    cut = {"student": {"model": None, "layers": [0, 3]}, "training": training}
+    assert "training.learning_rate" not in found(spec(data, **cut), "warning")
+
+
+@pytest.mark.parametrize(
     ("method", "field", "words"),
     [
         ({"name": "patient", "layer_mapping": "1:9"}, "method.layer_mapping", "teacher has layers 1 to 4"),
