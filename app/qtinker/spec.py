@@ -185,7 +185,9 @@ class DataSpec(Part):
     @field_validator("unlabelled", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] or None if isinstance(value, str) else value
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()] or None
+        return [value] if hasattr(value, "to_csv") else value  # a table is one thing, not the names of its columns
 
 
 class TaskSpec(Part):

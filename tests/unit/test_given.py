@@ -21,6 +21,7 @@ def test_a_table_in_memory_is_told_how_to_become_a_file():
     for verb in (
         lambda: api.data(TABLE),
         lambda: api.distill(teacher="a", student_shape="L-2_H-128_A-2", data=TABLE),
+        lambda: api.distill(teacher="a", student_shape="L-2_H-128_A-2", data="a.csv", unlabelled=TABLE),
         lambda: api.finetune("a", data=TABLE),
         lambda: api.evaluate("a", data=TABLE),
         lambda: api.trim("a", data=TABLE),
