@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datasets
 import pytest
+from huggingface_hub import constants
 from qtinker import data
 from qtinker.data import hub
 from qtinker.errors import InputError
@@ -82,3 +83,24 @@ def test_what_the_library_says_is_passed_on(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(InputError, match=r"'cola', 'sst2'.*Name one of its configurations, as in glue:CONFIG"):
         data.load(DataSpec(train="glue"), seed=0)
+
+
+def test_without_a_network_the_hub_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.chdir(tmp_path)
+    asked, ask = [], datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a: asked.append(constants.is_offline_mode()) or ask(*a))
+    with pytest.raises(InputError, match=r"no file films, and .* it can't be reached\. Check the id and the conn"):
+        data.load(DataSpec(train="films"), seed=0)
+    assert asked == [True] and not constants.HF_HUB_OFFLINE and not datasets.config.HF_HUB_OFFLINE
+    (tmp_path / "films.csv").write_text("text,label\none thing,a\ntwo things,b\n")
+    with pytest.raises(InputError, match=r"If you mean the file films\.csv, give its whole name"):
+        data.load(DataSpec(train="films"), seed=0)
+
+
+def test_a_data_set_that_was_fetched_before_is_read_without_a_network(monkeypatch, loaded):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    loaded(train=part(["this is one", "this is two"], [0, 1]))
+    assert len(data.load_eval("films")) == 2
