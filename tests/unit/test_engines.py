@@ -183,6 +183,15 @@ def test_four_bits_are_chosen_by_gptq_where_there_are_examples(source):
 
 
 @needs_openvino
+@pytest.mark.parametrize("kind", ["Albert", "MobileBert"])
+def test_families_that_gptq_can_t_take_apart_go_without(kind):
+    source = make_source(tiny.bert(2, 32, 4, dropout=0.0, kind=kind), kind)
+    path = quantize(source, "int4-weight-only", engine="openvino", fresh=False, force=True,
+                    check_rows=tiny.examples(40))  # fmt: skip
+    assert "gptq" not in model_folder.read_meta(path)["quantization"]
+
+
+@needs_openvino
 def test_static_int8_is_calibrated_on_the_given_rows(source):
     with pytest.raises(InputError, match=r"int8-static needs examples.*--data FILE"):
         quantize(source, "int8-static")

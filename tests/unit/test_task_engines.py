@@ -20,6 +20,7 @@ from qtinker.evaluate import evaluate
 from qtinker.export import export
 from qtinker.predict import Predictor
 from qtinker.quantize import quantize
+from qtinker.quantize.layers import bytes_by_part
 from qtinker.runtime import engine_of, extras
 
 needs_onnx = pytest.mark.skipif(not all(map(extras.has, extras.EXTRAS["onnx"])), reason="the extra onnx is not here")
@@ -68,6 +69,17 @@ def test_int8_answers_as_its_source(tmp_path, kind):
     assert len(Predictor(path).predict(asked(kind))) == len(asked(kind))
     report = evaluate([source, path], None, calls=2, throughput_examples=4, isolate=False, max_examples=8)
     assert report.models[1].agreement > 0.8 and report.models[0].latency_ms["p50"] > 0
+
+
+@pytest.mark.parametrize(("scheme", "most"), [("int8-weight-only", 0.9), ("int4-weight-only", 0.6), ("mixed", 0.6)])
+def test_packing_writes_tied_weights_once(tmp_path, scheme, most):
+    source = kept(tmp_path, "masked-lm")
+    examples = ["the movie was very good"] * 40
+    path = quantize(source, scheme, engine="compressed-tensors", check_rows=examples, fresh=False, force=True)
+    headers = [model_folder.safetensors_header(folder / "model.safetensors") for folder in (source, path)]
+    assert not any("decoder" in name for header in headers for name in header)
+    before, after = (bytes_by_part(folder) for folder in (source, path))
+    assert after["head"] <= before["head"] and sum(after.values()) < most * sum(before.values())
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from .schemes import Scheme
 
 CALIBRATION_ROWS = 300
 FEWEST_FOR_GPTQ = 32
+TAKEN_BY_GPTQ = ("bert", "distilbert")
+"""NNCF 3.4 can't take apart, layer by layer, models that put a projection between embeddings and encoder."""
 DYNAMIC_GROUP = 128
 """Activations that share a scale in int8-dynamic: more gained no speed in measurements, fewer lost it."""
 _HEAD = [rf".*\.({'|'.join(HEAD_NAMES)})[./].*"]
@@ -73,7 +75,8 @@ def takes_gptq(runtime: Any, scheme: Scheme, calibration: Examples | None) -> bo
     """Whether 4-bit weights are chosen by GPTQ (Frantar et al. 2023), each making up on real activations for the
     rounding of those before it: where there are examples, and the weights don't lie on the 4-bit grid already."""
     enough = calibration is not None and len(calibration) >= FEWEST_FOR_GPTQ
-    return scheme.name == "int4-weight-only" and enough and runtime.meta.get("quantization_aware") != "int4"
+    taken = enough and runtime.config.get("model_type") in TAKEN_BY_GPTQ
+    return scheme.name == "int4-weight-only" and taken and runtime.meta.get("quantization_aware") != "int4"
 
 
 def calibration_batches(runtime: Any, examples: Examples) -> list[dict[str, np.ndarray]]:

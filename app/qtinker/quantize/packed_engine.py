@@ -105,12 +105,16 @@ def round_weight(tensor: Any, packing: Packing) -> Any:
 def write(model: Any, tensors: dict[str, Any], packing: Packing, folder: Path) -> None:
     """Write the packed tensors, and a config.json that tells transformers how to unpack them.
 
-    transformers 5.23 unpacks all layers of a file by one description, so a file has one packing.
+    transformers 5.23 unpacks all layers of a file by one description, so a file has one packing. Tied weights are
+    written once, and tied again on loading.
     """
     from compressed_tensors.quantization import QuantizationConfig
     from safetensors.torch import save_file
 
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    tied = names - {name for name, _ in model.named_parameters()}
+    once = {name: tensor for name, tensor in tensors.items() if name not in tied}
+    save_file(once, folder / "model.safetensors", metadata={"format": "pt"})
     config = QuantizationConfig(
         config_groups={"weights": _description(packing)}, format=packing.format, quantization_status="compressed"
     )

@@ -98,7 +98,8 @@ SCHEMES: dict[str, Scheme] = {
             keeps=_KEEPS + " (pooler and classifier are written in half precision by compressed-tensors)",
             size="half a byte a weight + 2 or 2.5 bytes a group",
             needs="compressed-tensors (transformers loads it by itself) or openvino; nothing to calibrate, but with "
-            "--data FILE (32 rows or more) openvino's weights are chosen by GPTQ, which loses less at the same size",
+            "--data FILE (32 rows or more) openvino's weights of BERT and DistilBERT are chosen by GPTQ, which loses "
+            "less at the same size",
             suits=f"the smallest file to ship; with compressed-tensors {_UNPACKS}; small encoders lose more than large "
             "ones",
             agreement=0.75,
