@@ -55,6 +55,16 @@ def test_a_model_has_only_its_own_versions_beside_it(qtinker_home):
     assert found == {"distilled": {"a", "b", "d"}, "finetuned": {"c", "d"}}
 
 
+def test_the_automatic_engine_is_left_to_the_verb_which_measures_it(qtinker_home, monkeypatch):
+    monkeypatch.setattr(quantize_page.tasks, "start", lambda verb, arguments, **how: arguments)
+    put("mine")
+    for given in ("auto", "", None):
+        asked = quantize_page.begin("mine", "int8-dynamic", "", given)
+        assert asked[asked.index("--engine") + 1] == "auto"
+    with pytest.raises(InputError, match="'nope' can't make int8-dynamic"):
+        quantize_page.begin("mine", "int8-dynamic", "", "nope")
+
+
 def test_loose_files_are_found_again_when_the_name_is_corrected(qtinker_home, monkeypatch):
     monkeypatch.setattr(models_page.tasks, "start", lambda verb, arguments, **how: arguments[0])
     uploads = []

@@ -80,6 +80,24 @@ def test_a_task_that_takes_too_long_for_a_program_is_not_called_stopped(monkeypa
     assert "left going on" in caught.value.fix and tasks.read(folder.name).going_on
 
 
+@pytest.mark.parametrize(
+    ("verb", "values", "words"),
+    [
+        ("quantize", ("a", ["int8-dynamic"]), "scheme: expected text, found list."),
+        ("quantize", ("a", "int8-dynamic", 5), "name: expected text, found int."),
+        ("export", ("a", {"onnx": 1}), "format: expected text, found dict."),
+        ("evaluate", (["a"], "sample", "ten"), "max_examples: expected a whole number, found str."),
+        ("evaluate", (["a"], "sample", 2.5), "max_examples: expected a whole number, found float."),
+        ("evaluate", (["a"], "sample", -3), "max_examples is -3. Give a whole number from 1 on"),
+        ("predict", (None, "a text"), "No model is chosen."),
+    ],
+)
+def test_a_program_that_gives_another_type_is_told_which_is_wanted(verb, values, words):
+    with pytest.raises(api_endpoints.gr.Error) as caught:
+        api_endpoints.spoken(getattr(api_endpoints, verb))(*values)
+    assert caught.value.message.startswith(words)
+
+
 def put(path, *, days=0.0):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(1000))

@@ -5,13 +5,16 @@ What a browser may ask, a program may ask: names of models and runs, data in QTi
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from .. import api, jobs, runs
-from ..errors import InputError, QTinkerError
+from ..errors import InputError
+from ..given import kind_of
 from ..spec import RunSpec
 from . import answers, guard, tasks
 from .handlers import words_of
@@ -21,6 +24,7 @@ from .tasks_view import download as begin_download
 from .texts import Texts
 
 WAIT_SECONDS = 3600.0
+_TYPES: dict[str, tuple[type, str]] = {"str": (str, "text"), "int": (int, "a whole number")}
 
 
 def build() -> None:
@@ -34,18 +38,27 @@ def build() -> None:
 
 def spoken(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The verb with its errors as words: no traceback crosses the line."""
-    import functools
 
     @functools.wraps(verb)
     def called(*args: Any, **kwargs: Any) -> Any:
         try:
+            refuse_other_types(verb, inspect.signature(verb).bind(*args, **kwargs).arguments)
             return plain(verb(*args, **kwargs))
-        except QTinkerError as error:
-            raise gr.Error(words_of(error, Texts()), print_exception=False) from None
         except Exception as error:
             raise gr.Error(words_of(error, Texts()), print_exception=False) from None
 
     return called
+
+
+def refuse_other_types(verb: Callable[..., Any], given: dict[str, Any]) -> None:
+    """
+    Raises:
+        InputError: a value is neither of the type that the verb takes there nor left out (None).
+    """
+    for name, value in given.items():
+        wanted, words = _TYPES.get(verb.__annotations__[name], (object, ""))
+        if value is not None and not isinstance(value, wanted):
+            raise InputError(f"{name}: expected {words}, found {kind_of(value)}.")
 
 
 def plain(value: Any) -> Any:
@@ -146,9 +159,11 @@ def evaluate(models: list[str], data: str, max_examples: int = 0) -> dict:
     """Measure models side by side: {models: [{name, metrics, bytes, parameters, latency_ms, examples_per_second}]}."""
     if not isinstance(models, list) or not models:
         raise InputError("models is a list of names.", 'For example ["my-teacher", "my-student"].')
+    if max_examples and max_examples < 0:
+        raise InputError(f"max_examples is {max_examples}.", "Give a whole number from 1 on, or 0 to measure on all.")
     arguments = [*[guard.local_model(name).full_name for name in models], "--data", guard.hub_or_file(data)]
     if max_examples:
-        arguments += ["--max-examples", str(int(max_examples))]
+        arguments += ["--max-examples", str(max_examples)]
     return _finished(tasks.start("evaluate", arguments, label=", ".join(map(str, models))[:80]))
 
 

@@ -316,10 +316,10 @@ def begin(model: str, scheme: str, name: str = "", engine: str = "auto", data: s
     entry = guard.local_model(model)
     if scheme not in SCHEMES:
         raise InputError(f"There is no scheme {str(scheme)[:40]!r}.", f"Schemes: {', '.join(SCHEMES)}.")
-    engine = automatic(scheme) if engine in ("", "auto") else engine
-    choose_engine(find_scheme(scheme), engine)
-    if not extras.runs(engine):
-        raise InputError(f"The engine {engine} is not installed.", extras.install_command(extras.ENGINES[engine]))
+    engine = engine or "auto"
+    chosen = automatic(scheme) if engine == "auto" else choose_engine(find_scheme(scheme), engine).engine
+    if not extras.runs(chosen):
+        raise InputError(f"The engine {chosen} is not installed.", extras.install_command(extras.ENGINES[chosen]))
     arguments = [entry.full_name, "--scheme", scheme, "--engine", engine, *_named(name)]
     if data or scheme in CALIBRATED:
         arguments += ["--data", guard.hub_or_file(data)]
