@@ -204,9 +204,10 @@ def _load_once(folder: Path, given: Path, progress: Progress) -> None:
     try:
         loaded = checkpoint.load(folder)
         tokenizer, config = loaded.tokenizer, loaded.model.config
-        if len(tokenizer) > config.vocab_size:
+        tokens = 1 + max(tokenizer.get_vocab().values())  # numbers may be left out, as by a line that comes twice
+        if tokens > config.vocab_size:
             raise CheckpointError(
-                f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {config.vocab_size}.",
+                f"{folder}: the tokenizer has {tokens} tokens, the model {config.vocab_size}.",
                 "Give the tokenizer files that belong to the model.",
             )
         wanted = checkpoint.model_inputs(loaded.model)

@@ -19,7 +19,7 @@ BEST = 5
 _PIECES = re.compile(r"\S+")
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Chinese characters: each a word, as BERT's tokenizers cut them and as data for words of Chinese are tagged."""
-_INNER = re.compile(rf"[{_HAN}]|[@#]?[^\W{_HAN}](?:[^\W{_HAN}]|['’.&@-])*[^\W{_HAN}]|[@#]?[^\W{_HAN}]|[^\w\s]")
+INNER = re.compile(rf"[{_HAN}]|[@#]?[^\W{_HAN}](?:[^\W{_HAN}]|['’.&@-])*[^\W{_HAN}]|[@#]?[^\W{_HAN}]|[^\w\s]")
 Answer = dict[str, Any]
 
 
@@ -106,7 +106,7 @@ def words_of(text: str) -> list[tuple[int, int]]:
     each by itself."""
     found = []
     for piece in _PIECES.finditer(text):
-        for word in _INNER.finditer(_joined(piece.group())):
+        for word in INNER.finditer(_joined(piece.group())):
             found.append((piece.start() + word.start(), piece.start() + word.end()))
     return found
 

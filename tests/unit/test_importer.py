@@ -497,6 +497,10 @@ def test_tokenizers_that_are_missing_or_too_large(model):
     change(model / "config.json", vocab_size=len(WORDS))
     write_tokenizer(model, [*WORDS, "more"], do_lower_case=False, max_length=20)
     assert f"the tokenizer has {len(WORDS) + 1} tokens, the model {len(WORDS)}" in refusal(model).message
+    gap = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    del gap["model"]["vocab"][WORDS[-1]]
+    (model / "tokenizer.json").write_text(json.dumps(gap), encoding="utf-8")
+    assert f"the tokenizer has {len(WORDS) + 1} tokens, the model {len(WORDS)}" in refusal(model).message
     (model / "tokenizer.json").write_text("{}", encoding="utf-8")
     assert "tokenizer.json" in refusal(model).message
     for name in ("tokenizer.json", "vocab.txt"):

@@ -19,14 +19,13 @@ _ANSWERS = {
     "regression": """for text, row in zip(texts, logits):
     print(f"{row[0]:.4f}", text, sep="\\t")
 """,
-    "token-classification": """for text, encoded, row in zip(texts, rows, logits):
+    "token-classification": """for words, encoded, row in zip(parted, rows, logits):
     places = {}
     for place, word in enumerate(encoded.word_ids):
-        if word is not None and text[slice(*{letters})].strip():  # not a space before a word
+        if {own}:
             places.setdefault(word, place)  # a word is answered at its first token
     for word, place in places.items():
-        start, end = encoded.word_to_chars(word)
-        print(text[start:end].strip(), labels[str(row[place].argmax())], sep="\\t")
+        print(words[word], labels[str(row[place].argmax())], sep="\\t")
 """,
     "question-answering": """best, none, answer = -np.inf, np.inf, ""
 for encoded, row in zip(rows, logits):  # the windows of the context
@@ -53,6 +52,18 @@ _OTHER_TEXTS = {
 }
 _ROWS = """tokenizer.enable_truncation({max_length})
 rows = tokenizer.encode_batch(texts)"""
+_IMPORTS = "import json\nimport sys\n"
+_WORD_IMPORTS = "import json\nimport re\nimport sys\nimport unicodedata\n"
+_WORDS = """parted = []
+for text in texts:
+    marked = "".join("a" if unicodedata.category(letter)[0] == "M" else letter for letter in text)
+    places = [place.span() for place in re.finditer({pattern!r}, marked)]  # punctuation apart, as predict parts it
+    parted.append([text[start:end] for start, end in places] or [""])
+tokenizer.enable_truncation({max_length})
+rows = tokenizer.encode_batch({parted}, is_pretokenized=True)"""
+_SPACED = """[[words[0], *(" " + word for word in words[1:])] for words in parted]"""
+_OWN = "word is not None"
+_SPACED_OWN = f"{_OWN} and (word == 0 or encoded.offsets[place][1] > 1)"  # not the space before a word
 _WINDOWS = """[(question, context)] = texts
 places = tokenizer.encode(question, add_special_tokens=False).offsets[: {half}]  # the rest is for the context
 question = question[: places[-1][1] if places else 0]
@@ -67,6 +78,7 @@ _USAGE = {"question-answering": '"a question" "its context"', "masked-lm": '"a t
 def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
     """What a folder needs beside its graph: config, tokenizer, and an example in the target's own library."""
     from ..data.cutting import keeps_spaces
+    from ..predicted import INNER
     from ..tasks.spans import LONGEST
 
     runtime.tokenizer.save_pretrained(folder)
@@ -78,15 +90,18 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
         return
     tokenizer, kind = runtime.tokenizer, runtime.problem_type
     asked = "pair" if runtime.task.get("pair") and kind not in _OTHER_TEXTS else kind
-    text, half = example, runtime.max_length // 2
+    text, half, spaced = example, runtime.max_length // 2, keeps_spaces(tokenizer)
     room = runtime.max_length - half - tokenizer.num_special_tokens_to_add(pair=True)
     for key, value in (
         ("{usage}", _USAGE.get(asked, '"a text" "another"')),
-        ("{rows}", _WINDOWS if kind == "question-answering" else _ROWS),
+        (_IMPORTS, _WORD_IMPORTS if kind == "token-classification" else _IMPORTS),
+        ("{rows}", {"question-answering": _WINDOWS, "token-classification": _WORDS}.get(kind, _ROWS)),
         ("{texts}", _OTHER_TEXTS.get(asked, _TEXTS)),
         ("{answers}", _ANSWERS[kind]),
         ("{answer}", 'answer if best >= none else ""' if runtime.task.get("unanswerable") else "answer"),
-        ("{letters}", "encoded.offsets[place]" if keeps_spaces(tokenizer) else "encoded.word_to_chars(word)"),
+        ("{parted}", _SPACED if spaced else "parted"),
+        ("{own}", _SPACED_OWN if spaced else _OWN),
+        ("{pattern!r}", ascii(INNER.pattern)),
         ("{longest}", str(LONGEST)),
         ("{max_length}", str(runtime.max_length)),
         ("{half}", str(half)),
