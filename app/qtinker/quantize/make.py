@@ -20,6 +20,7 @@ from ..runtime import weights_bytes
 from ..runtime.pytorch import TorchRuntime
 from .engines import Work, apply
 from .layers import bytes_by_part, select_layers
+from .mixed import HIGH, LOW
 from .rows import rows_to_check
 from .schemes import CPU_ENGINES, Choice, Scheme, candidates
 from .verify import Verdict, compare_logits, verify_folder
@@ -162,6 +163,7 @@ class Attempt:
             record["findings"] = [
                 f"Engine {choice.engine}: {record['reason']}.",
                 f"Compared with its source: {verdict}.",
+                *mixture_words(record),
             ]
             if speedup is not None:
                 record["speedup"] = speedup
@@ -173,6 +175,17 @@ class Attempt:
             (folder / "README.md").write_text(card + _card(record), encoding="utf-8")
             model_folder.write_meta(folder, new_meta)
         self.progress(f"Kept as {self.name}: {verdict}")
+
+
+def mixture_words(record: dict[str, Any]) -> list[str]:
+    """How many layers mixed has in 4 bits, and what that loses."""
+    if not (bits := record.get("bits_by_layer")):
+        return []
+    low = sum(number == LOW for number in bits.values())
+    return [
+        f"{low} of {len(bits)} layers are in {LOW} bits, the others in {HIGH}: {record['lost']:.2f} points of "
+        f"{record['measured_by']} are lost on {record['measured_rows']} rows (at most {record['max_loss']:g} may be)."
+    ]
 
 
 def why(choice: Choice, speedup: float, measured: dict[str, float]) -> str:
@@ -246,9 +259,11 @@ def _card(record: dict[str, Any]) -> str:
     before, after = record["bytes_before"], record["bytes_after"]
     rows = "\n".join(f"| {part} | {before[part]:,} | {after[part]:,} |" for part in before if part in after)
     words = "\n".join(f"- {line}" for line in record["findings"])
+    bits = "".join(f"| {name} | {number} |\n" for name, number in record.get("bits_by_layer", {}).items())
     return (
         f"\n## Quantization\n\nScheme `{record['scheme']}` by {record['engine']}, from {record['source']}.\n\n"
         f"Quantized: {record['touches']}. Not quantized: {record['keeps']}.\n\n"
         f"| part | bytes before | bytes after |\n|---|---|---|\n{rows}\n\n"
         f"Loaded again and compared with its source on {record['check']['rows']} rows:\n\n{words}\n"
+        + (f"\n| layer | bits |\n|---|---|\n{bits}" if bits else "")
     )
