@@ -60,6 +60,7 @@ def test_torch_export_is_the_same_function_and_its_example_runs():
     path = export(source, "torch-export", fresh=False)
     assert model_folder.read_meta(path)["export"]["source_path"] == str(source)
     assert engine_of(path) == "torch.export" and apart(path, source) < 1e-5
+    assert str(source.parent) not in (path / "config.json").read_text(encoding="utf-8")
     example_agrees(path, source)
     report = evaluate([source, path], tiny.examples(8), calls=2, throughput_examples=4, isolate=False)
     assert [model.engine for model in report.models] == ["torch", "torch.export"]
@@ -152,6 +153,7 @@ def test_gguf_holds_what_llama_cpp_asks_for(tmp_path):
     reader = gguf.GGUFReader(path / "model.gguf")
     fields = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
     assert fields["general.architecture"] == "bert" and fields["bert.block_count"] == 2
+    assert fields["general.name"] == "teacher"
     assert fields["bert.pooling_type"] == 4 and fields["bert.attention.causal"] is False
     words = fields["tokenizer.ggml.tokens"]
     assert words[:5] == tiny.SPECIAL and words[5] == "\u2581good" and fields["tokenizer.ggml.token_type"][:6] == [
@@ -212,6 +214,8 @@ def test_what_llama_cpp_has_no_way_for_is_refused():
         export(make_source(name="pairs", pair=True), "gguf")
     with pytest.raises(InputError, match=r"knows BERT classifiers, not DistilBert"):
         export(make_source(tiny.bert(1, 32, kind="DistilBert"), "distil"), "gguf")
+    with pytest.raises(InputError, match=r"groups of 32, and this model's layers are 60 and 120 wide"):
+        export(make_source(tiny.bert(1, 60, 3), "narrow"), "gguf-q4_0")
     assert not list((home.models_dir() / "exported").glob("*"))
 
 

@@ -97,6 +97,7 @@ def test_bytes_are_what_the_scheme_promises(source, scheme, per_weight):
         halved = scheme == "int4-weight-only" and len(shape) == 2
         small = scheme == "int8-dynamic" and "token_type" in name
         promised[part_of(name)] += int(np.prod(shape)) * (2 if halved else 4) if not small else 2 * 64 * 4
+    assert str(source.parent) not in (path / "config.json").read_text(encoding="utf-8")
     after = bytes_by_part(path)
     assert record["bytes_after"]["encoder"] == after["encoder"]
     for part, expected in promised.items():

@@ -83,7 +83,8 @@ def write_companions(runtime: Any, folder: Path, *, example: str) -> None:
 
     runtime.tokenizer.save_pretrained(folder)
     config = json.loads(runtime.model.config.to_json_string(use_diff=False))
-    config.pop("quantization_config", None)
+    for key in ("quantization_config", "_name_or_path"):  # the second is a path on this computer
+        config.pop(key, None)
     config["architectures"] = [type(runtime.model).__name__]
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if not (folder / "tokenizer.json").is_file():

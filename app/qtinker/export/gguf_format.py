@@ -39,6 +39,8 @@ _PLAIN = ("token_types", "position_embd", "cls.output")
 """Matrices that stay float32: llama.cpp adds the first two as they are, and a head's few rows are no load."""
 RANK = 4
 _NORMAL, _UNKNOWN, _CONTROL = 1, 2, 3
+GROUP = 32
+"""Weights that share a scale in Q8_0 and Q4_0; rows that groups don't divide stay in half precision."""
 TYPES = {"f16": "F16", "q8_0": "Q8_0", "q4_0": "Q4_0"}
 
 
@@ -49,7 +51,7 @@ def write(model: Any, tokenizer: Any, folder: Path, *, kind: str = "f16") -> dic
         kind: f16, q8_0 or q4_0: how the matrices are held (groups of 32 weights share a half-precision scale).
 
     Raises:
-        InputError: it is no BERT classifier, or its tokenizer no WordPiece.
+        InputError: it is no BERT classifier, its tokenizer no WordPiece, or no row can be cut into groups.
         MissingExtra: gguf is not installed.
     """
     if model.config.model_type != "bert" or not hasattr(model, "classifier"):
@@ -59,6 +61,13 @@ def write(model: Any, tokenizer: Any, folder: Path, *, kind: str = "f16") -> dic
         )
     if getattr(model.config, "is_decoder", False) or model.config.hidden_act != "gelu":
         raise InputError("llama.cpp's BERT reads both ways and computes with gelu; this model does not.")
+    widths = {int(model.config.hidden_size), int(model.config.intermediate_size)}
+    if kind != "f16" and not any(width % GROUP == 0 for width in widths):
+        raise InputError(
+            f"{TYPES[kind]} holds weights in groups of {GROUP}, and this model's layers are "
+            f"{' and '.join(map(str, sorted(widths)))} wide: none could be held in it.",
+            "Export it to gguf, in half precision.",
+        )
     gguf = extras.load("gguf", "gguf")
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     if state["model"].get("type") != "WordPiece":
@@ -79,7 +88,7 @@ def write(model: Any, tokenizer: Any, folder: Path, *, kind: str = "f16") -> dic
         stem = new.rpartition(".")[0]
         held = gguf.GGMLQuantizationType.F32
         if array.ndim == 2 and stem not in _PLAIN:
-            held = wanted if kind == "f16" or array.shape[1] % 32 == 0 else gguf.GGMLQuantizationType.F16
+            held = wanted if kind == "f16" or array.shape[1] % GROUP == 0 else gguf.GGMLQuantizationType.F16
         if held == gguf.GGMLQuantizationType.F32:
             writer.add_tensor(new, array)
             plain.append(new)
@@ -105,7 +114,7 @@ def tensor_name(name: str) -> str | None:
 
 def _describe(writer: Any, gguf: Any, config: Any, kind: str) -> None:
     writer.add_type("model")
-    writer.add_name(str(getattr(config, "name_or_path", "") or "bert"))
+    writer.add_name(Path(str(config.name_or_path)).name or "bert")
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)

@@ -119,6 +119,7 @@ def write(model: Any, tensors: dict[str, Any], packing: Packing, folder: Path) -
         config_groups={"weights": _description(packing)}, format=packing.format, quantization_status="compressed"
     )
     content = json.loads(model.config.to_json_string(use_diff=False))
+    content.pop("_name_or_path", None)  # a path on this computer
     content |= {"architectures": [type(model).__name__], "dtype": "float32"}
     content["quantization_config"] = {**json.loads(config.model_dump_json()), "dequantize": True}
     (folder / "config.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
