@@ -314,7 +314,7 @@ def quantize(work: Work) -> dict[str, Any]:
                     level="warning",
                 )
         else:
-            made.append({"name": known.name, "path": str(known), "scheme": each.scheme})
+            made.append(pipeline.quantized(known, each.scheme))
         work.tell_step(number, len(work.spec.quantize))
     return {"models": made}
 

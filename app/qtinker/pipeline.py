@@ -208,10 +208,15 @@ def environment(spec: RunSpec) -> dict[str, Any]:
 
 def quantize_model(model: str | Path, *, scheme: str, name: str | None = None, **options: Any) -> dict[str, Any]:
     """Quantize one model of the registry; what came of it as plain data."""
-    from . import model_folder
     from .quantize import quantize
 
-    path = Path(quantize(model, scheme, name=name, **options))
+    return quantized(Path(quantize(model, scheme, name=name, **options)), scheme)
+
+
+def quantized(path: Path, scheme: str) -> dict[str, Any]:
+    """A quantized model as plain data."""
+    from . import model_folder
+
     record = model_folder.read_meta(path).get("quantization") or {}
     return {
         "name": path.name,

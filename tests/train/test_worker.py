@@ -156,6 +156,14 @@ def test_finetune_and_quantize(home, models):
     assert after["encoder"] < 0.5 * before["encoder"] and after["embeddings"] < 0.5 * before["embeddings"]
 
 
+def test_a_scheme_made_before_a_stop_is_told_as_one_made_after_it(home, models):
+    run = api.create_run(spec(models, quantize=[{"scheme": "bf16"}, {"scheme": "int4-weight-only"}]))
+    with pytest.raises(RunStopped, match="quantizing"):
+        worker.execute(run, emit=stop_at("quantize", run))
+    before, after = api.resume_run(run.id)["quantized"]
+    assert before.keys() == after.keys() and before["bytes"] < before["source_bytes"]
+
+
 def test_a_long_name_with_spaces_is_no_other_models_and_keeps_each_scheme(home, models, tmp_path):
     data = tmp_path / f"{'my reviews ' * 7}of the 2024.csv"
     shutil.copy(models / "train.csv", data)
