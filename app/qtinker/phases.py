@@ -25,7 +25,7 @@ from .keeping import content_key, data_name, keep, made_before, student_name, su
 from .kinds import KINDS
 from .label_order import order_of
 from .quantize.qat import rounding
-from .reading import load_data, longest, tell_losses, the_task
+from .reading import load_data, longest, refuse_other_data, tell_losses, the_task
 from .report import ModelReport
 from .runtime.base import load_tokenizer
 from .spec import RunSpec, StudentSpec, TrainingSpec
@@ -56,6 +56,7 @@ def prepare(work: Work) -> dict[str, Any]:
     if spec.student.model:
         registry.resolve(spec.student.model)
     work.dataset = load_data(work.spec, own)
+    done["content"] = refuse_other_data(work)
     work.task = the_task(work, own if "teacher" in done else None)
     if spec.teacher is not None and not spec.teacher.finetune and own is not None and own["type"] != work.task.type:
         raise untrained(spec)

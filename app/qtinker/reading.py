@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Any
 
 from . import data, model_folder, registry
 from .data import Encoded, Examples
 from .data.asked import asked
+from .data.examples import Ragged
+from .data.split import text_hashes
 from .data.windows import lost_answers
 from .errors import InputError
+from .keeping import content_key
 from .spec import RunSpec
 from .work import Work
 
@@ -30,6 +34,33 @@ def load_data(spec: RunSpec, own: dict[str, Any] | None) -> data.Dataset:
         if spec.teacher is not None and spec.teacher.finetune and options.get("labels"):
             return data.load(spec.data, seed=spec.training.seed, task=spec.task.type)
         raise
+
+
+def content(found: data.Dataset, *, labels: bool = True) -> str:
+    """A hash of all examples in their order: texts, and labels unless a teacher gave them."""
+    parts: list[Any] = []
+    for each in (found.train, found.eval):
+        parts.append(text_hashes(each.texts, each.pairs))
+        if labels:
+            parts += [each.labels.values if isinstance(each.labels, Ragged) else each.labels, each.answers]
+    return content_key(*parts)
+
+
+def refuse_other_data(work: Work) -> str:
+    """The hash of the data, which are those that the run began with, or nothing has come of those yet.
+
+    Raises:
+        InputError: models of this run learned from other data.
+    """
+    found, done = content(work.dataset), work.record.done
+    begun = len(done) > 1 or work.run.files.checkpoint.exists()
+    if begun and done.get("prepare", {}).get("content", found) != found:
+        raise InputError(
+            f"The data are no longer those that run {work.run.id} began with.",
+            "Put the files back as they were and resume it, or make a new run from its settings: "
+            f"python3 app run {shlex.quote(str(work.run.files.spec))}",
+        )
+    return found
 
 
 def the_task(work: Work, own: dict[str, Any] | None) -> Any:

@@ -186,6 +186,24 @@ def test_killed_at_three_places_it_ends_with_the_same_table(home, made, whole):
     assert len(runs.list_runs()) == 4
 
 
+def test_a_sweep_goes_on_with_the_data_that_it_began_with_only(home, made, tmp_path):
+    data = tmp_path / "train.csv"
+    shutil.copyfile(made / "train.csv", data)
+
+    def stop(event):
+        if event["kind"] == "step" and event["phase"] == "distill":
+            store.open("last").request_stop()
+
+    with pytest.raises(RunStopped):
+        api.compare(data=data, custom_pairs=PAIRS[:2], on_event=stop, **SETTINGS)
+    with data.open("a") as file:
+        file.write("a very good plot,good\n")
+    with pytest.raises(InputError, match="no longer those"):
+        api.resume_sweep("last")
+    shutil.copyfile(made / "train.csv", data)
+    assert len(api.resume_sweep("last")["points"]) == 4
+
+
 def test_a_pair_that_fails_is_reported_and_the_sweep_goes_on(home, made, capsys):
     broken = home / "bert_models" / "hub" / "mid" / "model.safetensors"
     broken.write_bytes(broken.read_bytes()[:-100])

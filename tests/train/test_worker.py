@@ -339,6 +339,22 @@ def test_finished_phases_are_not_done_again(home, models):
     assert os.stat(Path(report["checkpoint"]) / "model.safetensors").st_mtime_ns == before
 
 
+def test_a_run_goes_on_with_the_data_that_it_began_with_only(home, models, tmp_path):
+    data = tmp_path / "train.csv"
+    shutil.copyfile(models / "train.csv", data)
+    run = api.create_run(spec(models, data={"train": str(data)}, control=True))
+    with pytest.raises(RunStopped):
+        worker.execute(run, emit=stop_at("control", run))
+    shutil.rmtree(run.files.checkpoint / "control")  # as if killed before a first state
+    whole = data.read_text()
+    data.write_text(whole + "a very good plot,good\n")
+    with pytest.raises(InputError, match="no longer those") as caught:
+        api.resume_run(run.id)
+    assert str(run.files.spec) in caught.value.fix
+    data.write_text(whole)
+    assert api.resume_run(run.id)["examples"]["train"] == 144
+
+
 def test_a_model_kept_just_before_a_kill_is_found_again(home, models, monkeypatch):
     """The process dies between the registry's rename and writing down that the phase is done."""
     run = api.create_run(spec(models))

@@ -76,6 +76,7 @@ class SweepWork:
             from . import measuring, results, training
 
             planning.plan(self)
+            self.refuse_other_data()
             with precision.agreed(self.state.setdefault("precision", {})):
                 training.train(self)
             measuring.measure(self)
@@ -189,6 +190,20 @@ class SweepWork:
         told = self.dataset
         words = f"{len(told.train):,} examples to learn from, {len(told.eval):,} to measure on"
         self.say(f"{words}: {KINDS[told.task.type].words}", kind="message")
+
+    def refuse_other_data(self) -> None:
+        """
+        Raises:
+            InputError: candidates were trained on other data than there are now.
+        """
+        from ..reading import content
+
+        found = content(self.dataset, labels=bool(self.dataset.train.labelled.any()))
+        if self.state.setdefault("content", found) != found:
+            raise InputError(
+                f"The data are no longer those that sweep {self.sweep.id} began with.",
+                "Put the files back as they were and resume it, or start a new one.",
+            )
 
     @property
     def metric(self) -> str:
