@@ -139,6 +139,11 @@ class Downloads:
 
     def _bar(self, progress: Progress, event: dict[str, Any]) -> None:
         name = event["name"]
+        if event["phase"] == "done":  # a line that stays: nothing of it moves any more
+            if name in self.tasks:
+                progress.remove_task(self.tasks.pop(name))
+            self._line(event)
+            return
         if name not in self.tasks:
             self.tasks[name] = progress.add_task(name, total=None)
         description = escape(f"{name}: {event['phase']}")

@@ -66,6 +66,20 @@ def test_downloads_as_lines_and_as_json():
     assert json.loads(stream.getvalue()) == download("done", 5, already=True)
 
 
+def test_a_download_that_is_done_leaves_no_bar_behind():
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    with console.Downloads(stream=Terminal()) as drawing:
+        drawing(download("convert", 5))
+        drawing(download("done", 0, total=None))
+        drawing(download("done", 0, total=None, name="bert-mini", already=True))
+        assert drawing.progress is not None and not drawing.progress.tasks
+    text = drawing.stream.getvalue()
+    assert "bert-tiny: done" in text and "bert-mini: done (was here already)" in text
+
+
 def test_a_table_lines_up():
     text = console.table(["model", "accuracy"], [["a", "0.5"], ["long-name", "-"]])
     assert text.splitlines() == [
