@@ -17,6 +17,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+import servers
 from qtinker.download.checksums import Promise, google_hashes
 from qtinker.download.http import Cancel, Patience, parse_retry_after, public, session
 from qtinker.download.progress import Progress
@@ -265,6 +266,13 @@ def test_retry_after_of_hours_is_not_waited(server, get, waits):
     assert waits == []
 
 
+def test_a_long_wait_is_told(server, get):
+    server.put(PATH, BODY).mishaps = [status(429, Retry_After="17")]
+    phases = []
+    get(advance=lambda phase, done, total: phases.append(phase))
+    assert list(dict.fromkeys(phases)) == ["wait", "download"]
+
+
 def test_both_forms_of_retry_after():
     assert parse_retry_after("120") == 120
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:30 GMT", now=1445412480.0) == 30
@@ -314,6 +322,12 @@ def test_redirects_are_followed_relative_ones_too(server, get, tmp_path):
     get()
     assert (tmp_path / "x.zip").read_bytes() == BODY
     assert [request.headers["Range"] for request in server.asked("/elsewhere/y.zip")[1:]] == ["bytes=100000-"]
+
+
+def test_the_host_that_failed_is_the_one_redirected_to(server, get):
+    server.put(PATH, b"", redirect="http://127.0.0.2:9/x.zip")
+    with pytest.raises(DownloadError, match=r"^Can't reach 127\.0\.0\.2: it refuses connections\."):
+        get()
 
 
 def test_a_circle_of_redirects_is_said(server, get):
@@ -367,6 +381,28 @@ def test_proxies_of_the_environment_are_used(server, get, monkeypatch, tmp_path)
     monkeypatch.setenv("http_proxy", server.url)
     server.put("/bert_models/x.zip", BODY)
     get(url="http://storage.invalid" + PATH)
+    assert (tmp_path / "x.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("url", ["http://storage.invalid", "https://storage.invalid"])
+def test_a_proxy_that_wants_a_login_is_named(server, get, monkeypatch, waits, url):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, server.url)
+    server.put(PATH, BODY).mishaps = [status(407)]
+    monkeypatch.setattr(servers._Handler, "do_CONNECT", lambda self: self._plain(407, {}), raising=False)
+    with pytest.raises(DownloadError, match=r"does not let requests to storage\.invalid through \(407\)") as caught:
+        get(url=url + PATH)
+    assert "NAME:PASSWORD" in caught.value.fix
+    assert not waits
+
+
+def test_a_hash_that_can_not_be_read_is_asked_for_again(server, get, tmp_path):
+    resource = server.put(PATH, BODY, google=True)
+    right, resource.headers["x-goog-hash"] = resource.headers["x-goog-hash"], "crc32c=?"
+    with pytest.raises(DownloadError, match="can't be read"):
+        get()
+    resource.headers["x-goog-hash"] = right
+    get()
     assert (tmp_path / "x.zip").read_bytes() == BODY
 
 

@@ -85,7 +85,10 @@ def google_hashes(header: str) -> dict[str, str]:
             try:
                 found[name] = base64.b64decode(value, validate=True).hex()
             except (binascii.Error, ValueError):
-                raise DownloadError(f"The server sends an x-goog-hash that can't be read: {header!r}.") from None
+                raise DownloadError(
+                    f"The server sends an x-goog-hash that can't be read: {header!r}.",
+                    "Try another mirror, or leave it out.",
+                ) from None
     return found
 
 

@@ -20,6 +20,7 @@ from ..errors import DownloadError, InputError, RunStopped
 
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 600.0
+_TOLD_WAIT = 3.0
 
 
 class Cancel:
@@ -130,16 +131,21 @@ def parse_retry_after(value: str | None, *, now: float | None = None) -> float |
 
 
 class Again(Exception):
-    """This attempt failed in a way that another may not; `after` is the wait that the server asked for."""
+    """This attempt failed in a way that another may not; `after` is the wait that the server asked for, `host` the one
+    that it was redirected to."""
 
-    def __init__(self, reason: str, *, after: float | None = None, reached: bool = True) -> None:
+    def __init__(
+        self, reason: str, *, after: float | None = None, reached: bool = True, host: str | None = None
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.after, self.reached = reason, after, reached
+        self.reason, self.after, self.reached, self.host = reason, after, reached, host
 
 
 def patiently(attempt: Callable[[], Any], *, cancel: Cancel, patience: Patience, url: str,
-              high_water: Callable[[], int] = lambda: 0) -> Any:  # fmt: skip
-    """Call until it succeeds; attempts that brought the transfer further than any before do not count.
+              high_water: Callable[[], int] = lambda: 0,
+              waiting: Callable[[], None] = lambda: None) -> Any:  # fmt: skip
+    """Call until it succeeds; attempts that brought the transfer further than any before do not count. `waiting` is
+    called before a wait that somebody would notice.
 
     Raises:
         DownloadError: every attempt failed; names the host and what to do.
@@ -155,7 +161,7 @@ def patiently(attempt: Callable[[], Any], *, cancel: Cancel, patience: Patience,
             further = high_water()
             failed = 1 if further > best else failed + 1
             best = max(best, further)
-            host = urlsplit(url).hostname or url
+            host = again.host or urlsplit(url).hostname or url
             if failed >= (patience.attempts if reached else patience.unreached):
                 raise _gave_up(host, again.reason, reached=reached) from None
             seconds = patience.before(failed) if again.after is None else again.after
@@ -164,6 +170,8 @@ def patiently(attempt: Callable[[], Any], *, cancel: Cancel, patience: Patience,
                     f"{host} asks to wait {seconds / 60:.0f} minutes before the next request.",
                     "Run the same command again later; it goes on where it ended.",
                 ) from None
+            if seconds > _TOLD_WAIT:
+                waiting()
             (patience.wait or cancel.wait)(seconds)
 
 
@@ -189,11 +197,14 @@ def request(http: requests.Session, url: str, *, patience: Patience, headers: di
         host = urlsplit(url).hostname or url
         response = http.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.read))
     except requests.exceptions.SSLError as error:
-        raise _about_tls(host, str(error)) from None
+        raise _about_tls(_host(error, url), str(error)) from None
     except requests.exceptions.ProxyError as error:
-        raise Again(f"the proxy does not answer ({short(error)})", reached=False) from None
-    except requests.exceptions.Timeout:
-        raise Again("no answer in time", reached=False) from None
+        refused = re.search(r"Tunnel connection failed: (\d+)", str(error))
+        if refused and int(refused[1]) not in _RETRIED:
+            raise _refused_by_proxy(_host(error, url), int(refused[1])) from None
+        raise Again(f"the proxy does not answer ({short(error)})", reached=False, host=_host(error, url)) from None
+    except requests.exceptions.Timeout as error:
+        raise Again("no answer in time", reached=False, host=_host(error, url)) from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema) as e:
         if isinstance(e, requests.exceptions.InvalidProxyURL) or "SOCKS" in str(e):
             raise DownloadError(
@@ -206,7 +217,7 @@ def request(http: requests.Session, url: str, *, patience: Patience, headers: di
     except requests.exceptions.TooManyRedirects:
         raise DownloadError(f"{host} redirects in circles.", "Try a mirror.") from None
     except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-        raise Again(short(error), reached=False) from None
+        raise Again(short(error), reached=False, host=_host(error, url)) from None
     except OSError as error:
         if "CA certificate bundle" not in str(error):
             raise
@@ -219,8 +230,11 @@ def request(http: requests.Session, url: str, *, patience: Patience, headers: di
         return response
     after = parse_retry_after(response.headers.get("Retry-After"))
     response.close()
+    host = urlsplit(response.url).hostname or host
+    if status == 407:
+        raise _refused_by_proxy(host, status)
     if status in _RETRIED:
-        raise Again(f"it answers {status} {response.reason}", after=after)
+        raise Again(f"it answers {status} {response.reason}", after=after, host=host)
     if status in (401, 403):
         raise Refused(f"{host} refuses {public(url)} ({status}).", "No login is ever sent: try another mirror.")
     if status in (404, 410):
@@ -240,6 +254,19 @@ class Refused(DownloadError):
     """The server says that this is not for everybody."""
 
 
+def _host(error: requests.exceptions.RequestException, url: str) -> str:
+    """Which host failed: the address may have been redirected to another."""
+    return urlsplit(getattr(error.request, "url", None) or url).hostname or url
+
+
+def _refused_by_proxy(host: str, status: int) -> DownloadError:
+    if status == 407:
+        fix = "Give HTTPS_PROXY your login: http://NAME:PASSWORD@PROXY:PORT."
+    else:
+        fix = "Have it allowed, or name a mirror: --from URL for Google's checkpoints, HF_ENDPOINT for the Hub."
+    return DownloadError(f"The proxy does not let requests to {host} through ({status}).", fix)
+
+
 def _about_tls(host: str, text: str) -> Exception:
     """What a failure of the encryption means: only some are about the certificate."""
     if "WRONG_VERSION_NUMBER" in text:
@@ -250,7 +277,7 @@ def _about_tls(host: str, text: str) -> Exception:
             f"The certificate of {host} can't be trusted: {' '.join((reason[1] if reason else text[-160:]).split())}.",
             "Behind a company's proxy, point REQUESTS_CA_BUNDLE at its certificate.",
         )
-    return Again("the encrypted connection was cut", reached=False)
+    return Again("the encrypted connection was cut", reached=False, host=host)
 
 
 def _no_address(url: str) -> InputError:
@@ -266,6 +293,7 @@ def short(error: Exception) -> str:
         ("Connection refused", "it refuses connections"), ("actively refused", "it refuses connections"),
         ("Network is unreachable", "the network is unreachable"), ("timed out", "no answer in time"),
         ("Connection reset", "it cut the connection"), ("Connection aborted", "it cut the connection"),
+        ("Tunnel connection failed", "it can't reach it"),
         ("RemoteDisconnected", "it cut the connection"), ("IncompleteRead", "the body ended early"),
     ):  # fmt: skip
         if known in text:

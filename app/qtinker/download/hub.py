@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def fetch_files(entry: CatalogEntry, work: Path, *, http: requests.Session, canc
     Raises:
         DownloadError: the model or a file that it needs can't be had.
     """
-    listing = _listing(entry, http=http, cancel=cancel, patience=patience)
+    listing = _listing(
+        entry, http=http, cancel=cancel, patience=patience, waiting=lambda: report("wait", "", 0, None)
+    )  # fmt: skip
     files = HubFiles(endpoint(), listing.commit)
     revision = listing.commit or str(entry.revision)
     weights: list[str] = []
@@ -119,7 +122,8 @@ class _Listing:
         return [_PICKLE]
 
 
-def _listing(entry: CatalogEntry, *, http: requests.Session, cancel: Cancel, patience: Patience) -> _Listing:
+def _listing(entry: CatalogEntry, *, http: requests.Session, cancel: Cancel, patience: Patience,
+             waiting: Callable[[], None]) -> _Listing:  # fmt: skip
     """The files of the revision with their hashes; unknown where a mirror has files but no such interface."""
     url = f"{endpoint()}/api/models/{entry.repo}/revision/{quote(str(entry.revision), safe='')}?blobs=true"
 
@@ -134,7 +138,7 @@ def _listing(entry: CatalogEntry, *, http: requests.Session, cancel: Cancel, pat
                 raise Again("the line broke") from None
 
     try:
-        content = patiently(attempt, cancel=cancel, patience=patience, url=url)
+        content = patiently(attempt, cancel=cancel, patience=patience, url=url, waiting=waiting)
     except _absent():
         content = None
     siblings = content.get("siblings") if isinstance(content, dict) else None

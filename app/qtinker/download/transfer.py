@@ -36,7 +36,7 @@ class Received:
 
 
 Advance = Callable[[str, int, int | None], None]
-"""Called with the phase (download or verify), the bytes done and the bytes in all (None: not known)."""
+"""Called with the phase (wait, download or verify), the bytes done and the bytes in all (None: not known)."""
 
 
 def fetch(http: requests.Session, url: str, target: Path, *, promise: Promise, cancel: Cancel, patience: Patience,
@@ -54,8 +54,9 @@ def fetch(http: requests.Session, url: str, target: Path, *, promise: Promise, c
         target.replace(transfer.part)
     for last in (False, True):
         received = patiently(
-            transfer.attempt, cancel=cancel, patience=patience, url=url, high_water=lambda: transfer.furthest
-        )
+            transfer.attempt, cancel=cancel, patience=patience, url=url, high_water=lambda: transfer.furthest,
+            waiting=lambda: advance("wait", transfer.furthest, None),
+        )  # fmt: skip
         total = transfer.part.stat().st_size
         verified = 0
 
@@ -149,6 +150,7 @@ class _Transfer:
                     f"{public(self.url)} has {total:,} bytes where the catalog says {self.promise.bytes:,}.",
                     "Try another mirror, or leave it out.",
                 )
+            promise = self._promise(every, total)
             kept = {"url": public(self.url), "validator": validator, "total": total, "headers": every}
             # The state first: a part without its state is started anew, never gone on with blindly.
             try:
@@ -160,7 +162,7 @@ class _Transfer:
             have = self._stream(response, have, total)
         if total is not None and have != total:
             raise Again(f"the line broke after {have:,} of {total:,} bytes")
-        return Received(self.url, every, self._promise(every, total))
+        return Received(self.url, every, promise)
 
     def _promise(self, headers: dict[str, str], total: int | None) -> Promise:
         promise = self.promise.with_headers(headers)
