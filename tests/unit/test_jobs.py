@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from qtinker import jobs, runs
+from qtinker import api, jobs, registry, runs
 from qtinker.compare import store
 from qtinker.compare.spec import SweepSpec
 from qtinker.errors import InputError
@@ -135,6 +135,19 @@ def test_a_worker_has_a_session_of_its_own_and_writes_the_log(worker):
     if os.name == "posix":
         assert os.getsid(run.state()["pid"]) != os.getsid(0)
     until(lambda: run.log_tail() == "begun\n")
+
+
+def test_a_model_that_a_run_needs_is_not_removed(worker):
+    worker("polite")
+    with registry.staged("hub", "small") as folder:
+        (folder / "config.json").write_text("{}")
+    run = runs.create(SPEC)
+    jobs.start(run.id)
+    with pytest.raises(InputError, match=f"Run {run.id} needs hub/small") as caught:
+        api.remove("small")
+    assert f"runs stop {run.id}" in caught.value.fix
+    jobs.stop(run.id, wait=True)
+    assert api.remove("small") == {"removed": ["hub/small"]}
 
 
 def test_a_run_that_is_done_names_the_command_for_another_like_it():
