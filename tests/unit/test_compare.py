@@ -309,6 +309,14 @@ def test_ticks_are_round():
 # --- the store -------------------------------------------------------------------------------------------------------
 
 
+def test_a_sweep_in_several_processes_is_refused_before_it_is_made(qtinker_home, monkeypatch):
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="by one process"):
+        api.compare(data="sample", custom_pairs=["a,b"])
+    assert api.sweeps() == {"sweeps": []}
+
+
 def test_sweeps_are_found_and_removed(qtinker_home, capsys):
     assert api.sweeps() == {"sweeps": []}
     made = store.create(SweepSpec.parse(DATA))

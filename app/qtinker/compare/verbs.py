@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import anchor, model_folder
+from .. import anchor, model_folder, together
 from ..errors import InputError
 from ..given import several
 from ..options import SettingOption, option, option_of, part_options, to_data
@@ -85,6 +85,7 @@ def resume_sweep(sweep_id: str, *, budget: str | float | None = None, on_event: 
     Args:
         budget: a new one for all attempts together; what was left out for lack of time is then taken up again.
     """
+    _refuse_several()
     found = store.open(sweep_id)
     if found.state()["status"] == "done" and budget is None:
         raise InputError(f"Sweep {found.id} is done.", f"See it with: python3 app sweeps show {found.id}")
@@ -136,6 +137,7 @@ def _student(text: str) -> str:
 
 
 def _go(spec: SweepSpec, on_event: OnEvent) -> dict[str, Any]:
+    _refuse_several()
     return _execute(create_sweep(spec), on_event)
 
 
@@ -143,6 +145,14 @@ def _execute(sweep: Sweep, on_event: OnEvent) -> dict[str, Any]:
     from . import sweep as driver
 
     return driver.execute(sweep, emit=on_event)
+
+
+def _refuse_several() -> None:
+    if together.count() > 1:
+        raise InputError(
+            "A sweep is executed by one process.",
+            "Start it without torchrun or accelerate; several processes can share a run (finetune, distill).",
+        )
 
 
 def _enlarge(found: Sweep, budget: str | float) -> None:
