@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from qtinker import cli
+from qtinker import cli, registry
 from qtinker.cli import border
 from qtinker.errors import InputError
 from qtinker.spec import RunSpec
@@ -321,6 +321,18 @@ def test_a_result_is_not_lost_with_its_file(capsys, monkeypatch, tmp_path, verb,
     measuring.check_writable(file)
     assert file.read_text() == "kept"
     assert run(capsys, *command[:-1], str(tmp_path / "none" / "a.csv"))[0] == 2
+
+
+def test_a_model_that_changed_is_told_with_the_way_out(capsys, qtinker_home):
+    for group, name in (("bert_small", "bert-tiny"), ("distilled", "mine")):
+        with registry.staged(group, name) as folder:
+            (folder / "config.json").write_text("{}")
+            registry.write_meta(folder, {"name": name})
+        (qtinker_home / "bert_models" / group / name / "config.json").write_text("{ }")
+    assert cli.main(["models", "verify"]) == 1
+    told = capsys.readouterr().out
+    assert "models remove bert_small/bert-tiny), then fetch it again: python3 app download bert-tiny\n" in told
+    assert "models remove distilled/mine), then make or import it again.\n" in told
 
 
 def test_removing_asks_first(capsys, monkeypatch, qtinker_home):

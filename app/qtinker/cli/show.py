@@ -41,8 +41,19 @@ def verified(result: Data) -> None:
     """A line a model."""
     for each in result["models"]:
         print(f"{each['name']}: {' '.join(each['problems']) or 'as recorded'}")
+        if each["problems"]:
+            print(f"  {how_anew(each['name'])}")
     if not result["models"]:
         print("No models are here yet.")
+
+
+def how_anew(name: str) -> str:
+    """How to have a model again whose files are not what they were."""
+    from .. import catalog
+
+    known = catalog.find(name.rpartition("/")[2])
+    then = f"fetch it again: python3 app download {known.name}" if known else "make or import it again."
+    return f"Unless you changed it yourself, remove it (python3 app models remove {name}), then {then}"
 
 
 def downloaded(result: Data) -> None:

@@ -123,7 +123,9 @@ def build(shell: Shell) -> None:
         problems = registry.verify(entry.full_name)
         if not problems:
             return page.note(t("models.verified"), "good")
-        return "".join(page.note(t.said(words), "bad") for words in problems)
+        *others, last = problems
+        notes = [page.note(t.said(words), "bad") for words in others]
+        return "".join([*notes, page.note(t.said(last), "bad", fix=t("models.verify_fix"))])
 
     verify.click(check, [chosen], [verified], show_progress="minimal", api_visibility="private")
     remove.click(lambda: gr.Row(visible=True), outputs=sure, **shell.quiet)
