@@ -335,6 +335,15 @@ def test_a_model_that_changed_is_told_with_the_way_out(capsys, qtinker_home):
     assert "models remove distilled/mine), then make or import it again.\n" in told
 
 
+def test_a_download_that_is_stopped_says_that_it_goes_on(capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qtinker.api.download", stop)
+    assert cli.main(["download", "bert-tiny"]) == 130
+    assert "The same command goes on where it ended." in capsys.readouterr().err
+
+
 def test_removing_asks_first(capsys, monkeypatch, qtinker_home):
     folder = qtinker_home / "bert_models" / "hub" / "mine"
     folder.mkdir(parents=True)

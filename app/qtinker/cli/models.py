@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, RunStopped
 from .border import Json, Outcome
 
 IMPORT_STEPS = {
@@ -91,8 +91,11 @@ def download(
 
     if not names and not which:
         raise InputError("Name what to fetch.", "For example: python3 app download --set recommended")
-    with console.Downloads(as_json=json) as drawing:
-        result = api.download(names or [], set=which, mirror=mirror, progress=drawing)
+    try:
+        with console.Downloads(as_json=json) as drawing:
+            result = api.download(names or [], set=which, mirror=mirror, progress=drawing)
+    except KeyboardInterrupt:
+        raise RunStopped("The download was stopped.", "The same command goes on where it ended.") from None
     return Outcome(result, lambda: show.downloaded(result))
 
 
