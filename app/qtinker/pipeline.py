@@ -87,6 +87,14 @@ class Record:
         except (OSError, ValueError, TypeError, KeyError):
             return {}, 0.0
 
+    def holds(self, phase: str) -> bool:
+        """Whether a phase is done and what it made is still there: else it is made again, from its saved state."""
+        if phase not in self.done:
+            return False
+        made = self.done[phase]
+        models = [made] if "path" in made else made["models"] if phase == "quantize" else []
+        return all(Path(each["path"]).is_dir() for each in models)
+
     def finish(self, phase: str, result: dict[str, Any]) -> None:
         """A phase is done: it is not done again, whatever happens to the process."""
         self.done[phase] = result
@@ -118,7 +126,7 @@ def execute(
     ordered = plan(spec)
     try:
         for index, phase in enumerate(ordered, 1):
-            if phase.name in record.done and phase.name != "prepare":
+            if phase.name != "prepare" and together.from_main(partial(record.holds, phase.name)):
                 continue
             if together.from_main(should_stop):
                 raise RunStopped(f"Stopped before: {phase.title}.")

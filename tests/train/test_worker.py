@@ -355,6 +355,19 @@ def test_a_run_goes_on_with_the_data_that_it_began_with_only(home, models, tmp_p
     assert api.resume_run(run.id)["examples"]["train"] == 144
 
 
+def test_a_model_removed_while_its_run_is_stopped_is_there_again_after_it(home, models):
+    run = api.create_run(spec(models, control=True))
+    with pytest.raises(RunStopped):
+        worker.execute(run, emit=stop_at("control", run))
+    made = Path(json.loads(run.files.phases.read_text())["done"]["distill"]["path"])
+    before = weights(made)
+    registry.remove(made.name)
+    _, offset = run.events()
+    report = api.resume_run(run.id)
+    assert report["checkpoint"] == str(made) and same(weights(made), before)
+    assert not [e for e in run.events(offset)[0] if e["kind"] == "step" and e["phase"] == "distill"]
+
+
 def test_a_model_kept_just_before_a_kill_is_found_again(home, models, monkeypatch):
     """The process dies between the registry's rename and writing down that the phase is done."""
     run = api.create_run(spec(models))
