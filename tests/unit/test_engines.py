@@ -114,6 +114,15 @@ def test_int8_in_onnx_touches_the_embeddings_and_not_the_head(source):
 
 
 @needs_onnx
+def test_int8_in_onnx_touches_matrices_that_layers_share():
+    source = make_source(tiny.bert(3, 128, kind="Albert"), "shared")  # smaller ones the exporter turns itself
+    path = quantize(source, "int8-dynamic", engine="onnxruntime", fresh=False)
+    record = model_folder.read_meta(path)["quantization"]
+    assert record["bytes_after"]["encoder"] < 0.4 * record["bytes_before"]["encoder"]
+    assert record["bytes_after"]["head"] == pytest.approx(record["bytes_before"]["head"], rel=0.02)
+
+
+@needs_onnx
 def test_int8_in_onnx_leaves_heads_of_words_and_places_float():
     """Their weights are turned round by the exporter, and have numbers for names."""
     import onnx

@@ -38,6 +38,7 @@ def quantize_model(model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
         graph = onnx.load(Path(name) / FILE)
         # Shapes noted by the exporter contradict those that the quantizer infers, and it gives up.
         del graph.graph.value_info[:]
+        turn_weights(onnx, graph.graph)
         tables = pack_tables(onnx, graph.graph)
         heads = [node.name for node in graph.graph.node if in_head(node)]
         with quiet():
@@ -57,6 +58,22 @@ def in_head(node: Any) -> bool:
     modules = {part for scope in ast.literal_eval(scopes) for part in scope.split(".")}
     named = any(part in HEAD_NAMES for given in node.input for part in given.split("."))
     return named or bool(modules & set(ONE_A_TOKEN))
+
+
+def turn_weights(onnx: Any, graph: Any) -> None:
+    """Put turned constants for matrices that the graph turns round when it runs, as the exporter leaves those that
+    several layers share (ALBERT's): the quantizer takes constants alone."""
+    constants = {entry.name: entry for entry in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type != "Transpose" or node.input[0] not in constants:
+            continue
+        order = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), None)
+        turned = np.ascontiguousarray(onnx.numpy_helper.to_array(constants[node.input[0]]).transpose(order))
+        graph.initializer.append(onnx.numpy_helper.from_array(turned, node.output[0]))
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for name in constants.keys() - used:
+        graph.initializer.remove(constants[name])
 
 
 def pack_tables(onnx: Any, graph: Any) -> int:
