@@ -130,6 +130,18 @@ def test_a_quantized_model_that_grows_is_told_with_what_keeps_it_small():
     assert "Mind the size" not in said[-1]
 
 
+@pytest.mark.parametrize(
+    "form, command",
+    [("onnx", "quantize teacher --scheme int8-dynamic --engine onnxruntime"),
+     ("openvino", "quantize teacher --scheme int8-dynamic --engine openvino"),
+     ("gguf", "export teacher --format gguf")],
+)  # fmt: skip
+def test_a_model_that_torchao_quantized_is_refused_with_the_command_for_its_source(form, command):
+    packed = quantize(make_source(), "int8-dynamic", engine="torchao", check_rows=tiny.examples(8), fresh=False)
+    with pytest.raises(InputError, match=f"python3 app {command}$"):
+        export(packed, form)
+
+
 def test_an_archive_with_a_pickle_is_not_opened(tmp_path):
     path = export(make_source(), "torch-export", tmp_path / "out", fresh=False)
     with zipfile.ZipFile(path / "model.pt2") as archive:

@@ -47,6 +47,8 @@ _WRITERS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
 """Format -> what writes it, and the example that runs it."""
 GROWN = 1.2
 """Times its source's bytes from which an export is told to have grown."""
+_ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}
+"""Format -> the engine of quantized models that runs it."""
 _RUNNERS = {
     "model.onnx": "ONNX Runtime", "openvino_model.xml": "OpenVINO", "model.pt2": "PyTorch", "model.gguf": "llama.cpp",
     "model.pte": "ExecuTorch",
@@ -104,13 +106,21 @@ def told_if_grown(path: Path, exported: int, form: Format) -> str:
     before, meta = weights_bytes(path), model_folder.read_meta(path)
     if not meta.get("quantization") or exported < GROWN * before:
         return ""
-    source = meta["quantization"].get("source") or "its source"
-    engine = {"onnx": "onnxruntime", "openvino": "openvino"}.get(form.extra)
     text = (
         f"Mind the size: {size(exported)}, and {meta.get('name') or path.name} has {size(before)}. {form.title} holds "
         "its weights as floats."
     )
-    return text + (f" For a small one: quantize {source} --scheme int8-dynamic --engine {engine}." if engine else "")
+    return text + (f" For a small one: {quantize_source(meta, form)}" if form.name in _ENGINES else "")
+
+
+def quantize_source(meta: dict[str, Any], form: Format) -> str:
+    """The command that quantizes what a quantized model was made from, for the engine of the format."""
+    return f"python3 app quantize {source_of(meta)} --scheme int8-dynamic --engine {_ENGINES[form.name]}"
+
+
+def source_of(meta: dict[str, Any]) -> str:
+    """Of which model a quantized one was made."""
+    return (meta.get("quantization") or {}).get("source") or "SOURCE"
 
 
 def refuse_foreign(path: Path, form: Format) -> None:
@@ -118,18 +128,17 @@ def refuse_foreign(path: Path, form: Format) -> None:
     Raises:
         InputError: the model is not one of PyTorch's, or is quantized in a way that the format can't take.
     """
-    name = model_folder.read_meta(path).get("name") or path.name
-    engine = engine_of(path)
+    meta = model_folder.read_meta(path)
+    name, engine = meta.get("name") or path.name, engine_of(path)
     if engine != "torch":
         raise InputError(f"{name} runs on {engine} already.", "Export the PyTorch model that it was made from.")
     config = model_folder.read_json(path / model_folder.CONFIG)
     if (config.get("quantization_config") or {}).get("quant_method") == "torchao":
-        scheme = "int8-static" if form.name == "openvino" else "int8-dynamic"
-        engine = "openvino" if form.name == "openvino" else "onnxruntime"
-        raise InputError(
-            f"{name} is quantized by torchao, whose tensors {form.name} can't hold.",
-            f"Quantize its source for that engine: python3 app quantize MODEL --scheme {scheme} --engine {engine}",
-        )
+        hint = (
+            f"Quantize its source for that engine: {quantize_source(meta, form)}" if form.name in _ENGINES
+            else f"Export its source instead: python3 app export {source_of(meta)} --format {form.name}"
+        )  # fmt: skip
+        raise InputError(f"{name} is quantized by torchao, whose tensors {form.name} can't hold.", hint)
     if form.name == "torch-export" and config.get("model_type") == "mobilebert":
         raise InputError(
             "torch.export can't take MobileBERT, which reads each token with its neighbours, for texts of any length.",
