@@ -142,6 +142,12 @@ def test_a_model_that_torchao_quantized_is_refused_with_the_command_for_its_sour
         export(packed, form)
 
 
+def test_an_export_is_refused_by_quantize_with_its_source():
+    exported = export(make_source(), "torch-export", fresh=False)
+    with pytest.raises(InputError, match=r"teacher-torch-export is an export.*Quantize its source instead: teacher\."):
+        quantize(exported, "int8-dynamic")
+
+
 def test_an_archive_with_a_pickle_is_not_opened(tmp_path):
     path = export(make_source(), "torch-export", tmp_path / "out", fresh=False)
     with zipfile.ZipFile(path / "model.pt2") as archive:

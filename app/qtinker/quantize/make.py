@@ -48,6 +48,7 @@ def make(
     given = check_rows if calibration is None or scheme.name == "mixed" else calibration
     if scheme.examples and (given is None or not len(given)):
         raise InputError(f"{scheme.name} needs examples {scheme.examples}.", "Give some of your own: --data FILE")
+    refuse_export(path)
     refuse_quantized(path)
     source_name = str(model_folder.read_meta(path).get("name") or path.name)
     name = name or registry.unique_name("quantized", f"{source_name}-{scheme.name}")
@@ -208,6 +209,19 @@ def readable(folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.is_file() and not file.is_symlink():
             file.chmod(0o666 & ~mask)
+
+
+def refuse_export(path: Path) -> None:
+    """
+    Raises:
+        InputError: the folder holds an export, whose weights no engine here can round.
+    """
+    meta = model_folder.read_meta(path)
+    if export := meta.get("export"):
+        raise InputError(
+            f"{meta.get('name') or path.name} is an export and can't be quantized.",
+            f"Quantize its source instead: {export['source']}.",
+        )
 
 
 def refuse_quantized(path: Path) -> None:
