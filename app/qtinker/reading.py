@@ -107,12 +107,14 @@ def longest(work: Work) -> int:
 def tell_losses(work: Work, examples: Examples, encoded: Encoded) -> None:
     """Say what of the training examples is not read, because texts are longer than a model may take."""
     if encoded.form in ("texts", "words") and encoded.truncated > TOO_LONG * len(encoded):
+        capped = work.max_length < work.spec.data.max_length
         work.say(
             f"{encoded.truncated:,} of {len(encoded):,} training texts are longer than {work.max_length} tokens, and "
-            "what is beyond is not read. A greater longest length (--max-length) reads more, if the models have the "
-            "positions.",
+            "what is beyond is not read. "
+            + ("Models of more positions read more." if capped else
+               "A greater longest length (--max-length) reads more, if the models have the positions."),
             level="warning",
-        )
+        )  # fmt: skip
     if encoded.form == "spans" and (lost := lost_answers(examples, encoded)):
         work.say(
             f"{lost:,} answers are whole in no part of {work.max_length} tokens of their contexts: these questions "
