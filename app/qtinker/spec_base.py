@@ -58,7 +58,8 @@ class Whole(Part):
             SpecError: with every problem at once, each with its field, what is wrong and the fix.
         """
         if not isinstance(data, dict):
-            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.")])
+            raise SpecError([Problem("spec", f"expected a mapping of settings, found {type(data).__name__}.",
+                                     "Give what --print-spec prints.")])  # fmt: skip
         try:
             return cls.model_validate(data)
         except ValidationError as error:

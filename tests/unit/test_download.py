@@ -348,7 +348,7 @@ def test_nobody_there_is_one_line_with_the_host_and_the_way_out(get, waits):
         get(url="http://127.0.0.1:9" + PATH)
     assert caught.value.message == "Can't reach 127.0.0.1: it refuses connections."
     assert "HTTPS_PROXY" in caught.value.fix
-    assert "--from" in caught.value.fix
+    assert "QTINKER_GCS" in caught.value.fix and "python3 app import" in caught.value.fix
     assert len(waits) == 2
     assert "\n" not in str(caught.value)
 

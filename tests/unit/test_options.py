@@ -104,6 +104,12 @@ def test_problems_are_named_by_option():
     assert fields == ["--learning-rate", "--batch-size"]
 
 
+def test_a_file_that_is_no_spec_is_refused_with_what_makes_one(tmp_path):
+    (tmp_path / "reviews.csv").write_text("text,label\nfine,good\n")
+    with pytest.raises(SpecError, match=r"expected a mapping of settings, found str\. Give what --print-spec prints\."):
+        RunSpec.load(tmp_path / "reviews.csv")
+
+
 def test_a_name_that_cannot_be_one_is_refused_in_words():
     with pytest.raises(SpecError, match="'web one' is no name for a model"):
         RunSpec.parse({"student": {"model": "s"}, "data": {"train": "x"}, "name": "web one"})

@@ -180,8 +180,8 @@ def _gave_up(host: str, reason: str, *, reached: bool) -> DownloadError:
         return DownloadError(f"{host} failed again and again: {reason}.", "Run the same command again to go on.")
     return DownloadError(
         f"Can't reach {host}: {reason}.",
-        "Check the network or the proxy (HTTPS_PROXY), or name a mirror: --from URL for Google's checkpoints, "
-        "HF_ENDPOINT for the Hub.",
+        "Check the network or the proxy (HTTPS_PROXY), name a mirror (QTINKER_GCS for Google's checkpoints, "
+        "HF_ENDPOINT for the Hub), or bring a copy in: python3 app import FOLDER-OR-ZIP",
     )
 
 
@@ -263,7 +263,7 @@ def _refused_by_proxy(host: str, status: int) -> DownloadError:
     if status == 407:
         fix = "Give HTTPS_PROXY your login: http://NAME:PASSWORD@PROXY:PORT."
     else:
-        fix = "Have it allowed, or name a mirror: --from URL for Google's checkpoints, HF_ENDPOINT for the Hub."
+        fix = "Have it allowed, or name a mirror (QTINKER_GCS for Google's checkpoints, HF_ENDPOINT for the Hub)."
     return DownloadError(f"The proxy does not let requests to {host} through ({status}).", fix)
 
 
