@@ -93,7 +93,7 @@ def preflight(spec: RunSpec) -> Findings:
 def _model(name: str, where: str, found: Findings) -> Shape | None:
     try:
         path = registry.resolve(name)
-        shape, export = shapes.read(path), model_folder.read_meta(path).get("export")
+        shape, meta = shapes.read(path), model_folder.read_meta(path)
     except QTinkerError as error:
         _add(found, where, error.message, error.fix)
         return None
@@ -102,8 +102,11 @@ def _model(name: str, where: str, found: Findings) -> Shape | None:
              f"Supported are {', '.join(SUPPORTED)}.")  # fmt: skip
         return None
     if shape.quantized:
-        _add(found, where, f"{shape.name} is quantized and can't be trained or learned from.", "Use its source.")
+        source = (meta.get("quantization") or {}).get("source")
+        _add(found, where, f"{shape.name} is quantized and can't be trained or learned from.",
+             f"Use the model that it was made from, {source}." if source else "Use its source.")  # fmt: skip
         return None
+    export = meta.get("export")
     if export and not model_folder.safetensors_files(path):
         _add(found, where, f"{shape.name} is an export and can't be trained or learned from.",
              f"Use the model that it was made from, {export.get('source', 'its source')}.")  # fmt: skip

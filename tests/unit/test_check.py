@@ -353,8 +353,11 @@ def test_a_scheme_that_nothing_here_makes_is_told_before_the_training(data, pair
 
 
 def test_quantized_models_are_no_students(data, pair):
-    make("packed", layers=2, quantization_config={"quant_method": "torchao"})
+    folder = make("packed", layers=2, quantization_config={"quant_method": "torchao"})
     assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]
+    meta = {"name": "packed", "quantization": {"source": "small"}}
+    (folder / "qtinker.json").write_text(json.dumps(meta))
+    assert found(spec(data, student={"model": "packed"}))["student.model"].endswith("that it was made from, small.")
 
 
 def test_a_damaged_model_is_named(data, pair):
