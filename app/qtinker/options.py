@@ -6,6 +6,7 @@ Nothing is declared here: flags, help, ranges, defaults and choices all come fro
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -261,5 +262,8 @@ def in_options(error: SpecError, options: list[SettingOption]) -> SpecError:
     """The same problems, each named by its option instead of its path in the spec."""
     flags = {each.field: each.flags[0].split("/")[0] for each in options}
     return SpecError(
-        [Problem(flags.get(problem.field, problem.field), problem.message, problem.fix) for problem in error.problems]
+        [
+            Problem(flags.get(re.sub(r"\.\d+$", "", problem.field), problem.field), problem.message, problem.fix)
+            for problem in error.problems
+        ]
     )

@@ -104,6 +104,13 @@ def test_problems_are_named_by_option():
     assert fields == ["--learning-rate", "--batch-size"]
 
 
+def test_a_problem_in_a_list_is_named_by_its_option():
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse({"student": {"model": "s"}, "data": {"train": "x"}, "quantize": ["onnx"]})
+    [problem] = in_options(caught.value, distill_options()).problems
+    assert problem.field == "--quantize"
+
+
 def test_a_file_that_is_no_spec_is_refused_with_what_makes_one(tmp_path):
     (tmp_path / "reviews.csv").write_text("text,label\nfine,good\n")
     with pytest.raises(SpecError, match=r"expected a mapping of settings, found str\. Give what --print-spec prints\."):
