@@ -230,7 +230,7 @@ def test_without_a_network_it_is_said_once_and_tried_again(home, made, capsys, m
     said = capsys.readouterr().err
     assert said.count("Can't reach") == 2  # while it goes on, and as the reason why it ended
     assert "bert-base-uncased, bert-tiny, bert-mini: Can't reach" in said
-    assert "error: None of the 2 pairs could be trained." in said and "--from URL" in said
+    assert "error: None of the 2 pairs could be trained." in said and "QTINKER_GCS" in said
     assert cli.main(["download", "bert-tiny"]) == 1
     capsys.readouterr()
     for name in ("bert-base-uncased", "bert-tiny", "bert-mini"):
