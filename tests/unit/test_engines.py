@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import task_data
 import tiny
 import torch
@@ -135,15 +136,28 @@ def test_int8_in_onnx_leaves_heads_of_words_and_places_float():
         assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 6
 
 
-@needs_openvino
-def test_gpt2_is_exported_to_openvino():
+@pytest.fixture
+def gpt():
     config = transformers.GPT2Config(
         vocab_size=25, n_embd=32, n_layer=1, n_head=2, n_positions=64, num_labels=2, pad_token_id=0,
         bos_token_id=1, eos_token_id=1,
     )  # fmt: skip
     loaded = dataclasses.replace(tiny.bert(1, 32), model=transformers.GPT2ForSequenceClassification(config).eval())
-    source = make_source(loaded, "gpt")
-    assert close(export(source, "openvino", fresh=False), source, 0.05)
+    return make_source(loaded, "gpt")
+
+
+@pytest.mark.parametrize("scheme", ["bf16", "fp16"])
+def test_gpt2_is_held_in_16_bits_and_in_no_fewer(gpt, scheme):
+    half = quantize(gpt, scheme, fresh=False)
+    state = safetensors.torch.load_file(half / "model.safetensors")
+    assert {tensor.dtype for tensor in state.values()} == {torch.bfloat16 if scheme == "bf16" else torch.float16}
+    with pytest.raises(InputError, match="halve it with --scheme bf16 or fp16"):
+        quantize(gpt, "int8-weight-only", fresh=False)
+
+
+@needs_openvino
+def test_gpt2_is_exported_to_openvino(gpt):
+    assert close(export(gpt, "openvino", fresh=False), gpt, 0.05)
 
 
 @needs_openvino

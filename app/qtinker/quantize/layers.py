@@ -36,13 +36,16 @@ class Layers:
         return self.embeddings + self.linears
 
 
-def select_layers(model: torch.nn.Module) -> Layers:
+def select_layers(model: torch.nn.Module, *, needed: bool = True) -> Layers:
     """The encoder's linear layers and the embeddings; the pooler and the head are left alone.
 
     A head has a handful of rows, which 4-bit packings can't hold and whose rounding goes straight into the answer.
 
+    Args:
+        needed: whether the scheme is of layers at all; 16 bits are of every weight.
+
     Raises:
-        InputError: the encoder has no linear layer.
+        InputError: the encoder has no linear layer, and one is needed.
     """
     import torch
 
@@ -53,10 +56,10 @@ def select_layers(model: torch.nn.Module) -> Layers:
         for kind, names in found.items():
             if isinstance(module, kind) and id(module) in inside and "pooler" not in name.split("."):
                 names.append(name)
-    if not found[torch.nn.Linear]:
+    if needed and not found[torch.nn.Linear]:
         raise InputError(
             f"{type(model).__name__} has no linear layers in its encoder, so there is nothing to quantize.",
-            "GPT-2 keeps its weights in Conv1D layers, which no scheme here takes."
+            "GPT-2 keeps its weights in Conv1D layers: halve it with --scheme bf16 or fp16."
             if any(type(module).__name__ == "Conv1D" for module in base.modules())
             else "Choose a model with a Transformer encoder.",
         )

@@ -109,7 +109,7 @@ class Attempt:
         rows = rows_to_check(self.check_rows, runtime)
         max_length = runtime.max_length
         source_logits = logits_of(runtime, rows, max_length=max_length)
-        layers = select_layers(runtime.model)
+        layers = select_layers(runtime.model, needed=scheme.bits < 16)
         parameters = runtime.parameters
         source_ms = quick_latency(runtime, rows, calls=CALLS, max_length=max_length)
 
