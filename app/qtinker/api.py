@@ -3,8 +3,10 @@
     import qtinker
     report = qtinker.distill(teacher="my-teacher", student="bert-tiny", data="reviews.csv", method="patient", lr=1e-4)
 
-Settings are named as the command line's options are; --no-control is control=False. Each function returns plain data,
-ready for JSON, and raises `qtinker.errors.QTinkerError` with words for the user. Free of torch until a verb needs it.
+Settings are named as the command line's options are; --no-control is control=False. Data is the path of a file, or a
+table in memory: a DataFrame (pandas, polars), a Dataset, an Arrow table, rows as dicts; it is kept in the data folder.
+Each function returns plain data, ready for JSON, and raises `qtinker.errors.QTinkerError` with words for the user. Free
+of torch until a verb needs it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 from . import jobs as _jobs
 from . import registry as _registry
 from . import runs as _runs
+from . import tables as _tables
 from . import together
 from .compare.verbs import compare, compress, remove_sweeps, resume_sweep, show_sweep, stop_sweep, sweeps  # noqa: F401
 from .errors import InputError, RunFailed, SpecError
@@ -91,7 +94,7 @@ def as_spec(spec: SpecLike) -> RunSpec:
     """A RunSpec from one, from plain data, or from the path of a YAML file."""
     if isinstance(spec, RunSpec):
         return spec
-    return RunSpec.parse(spec) if isinstance(spec, dict) else RunSpec.load(spec)
+    return RunSpec.parse(_tables.in_spec(spec)) if isinstance(spec, dict) else RunSpec.load(spec)
 
 
 def _given(
@@ -111,7 +114,7 @@ def _given(
     data = to_data(options, values)
     for part, more in fixed.items():
         data.setdefault(part, {}).update(more)
-    return RunSpec.parse(data)
+    return RunSpec.parse(_tables.in_spec(data))
 
 
 # --- runs --------------------------------------------------------------------------------------------------------
@@ -261,7 +264,7 @@ def import_model(
 
 
 def data(
-    source: str | Path | DataSpec, *, tokenizer: str | None = None, task: str = "auto", **settings: Any
+    source: _tables.Source | DataSpec, *, tokenizer: str | None = None, task: str = "auto", **settings: Any
 ) -> dict[str, Any]:
     """What training would see: columns, rows, balance of the classes, lengths, examples, findings, warnings."""
     from .data import inspect
@@ -276,7 +279,7 @@ def data(
 
 
 def quantize(
-    model: str | Path, *, scheme: str, name: str | None = None, data: str | Path | None = None, **options: Any
+    model: str | Path, *, scheme: str, name: str | None = None, data: _tables.Source | None = None, **options: Any
 ) -> dict[str, Any]:
     """Make a quantized version of a model in the registry. Returns its name, path, bytes and what was checked.
 
@@ -293,7 +296,7 @@ def quantize(
 
 
 def trim(
-    model: str | Path, *, data: str | Path | None = None, text: str | Path | None = None,
+    model: str | Path, *, data: _tables.Source | None = None, text: str | Path | None = None,
     keep: str | Iterable[str] = (), script: str | Iterable[str] = (), name: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -323,7 +326,7 @@ def trim(
 
 
 def export(
-    model: str | Path, *, format: str, out: str | Path | None = None, data: str | Path | None = None, **options: Any
+    model: str | Path, *, format: str, out: str | Path | None = None, data: _tables.Source | None = None, **options: Any
 ) -> dict[str, Any]:
     """Write a model in a form that runs elsewhere. Returns its name, path, bytes and what was checked.
 
@@ -349,7 +352,7 @@ def export(
             "source": record.get("source"), "findings": [words]}  # fmt: skip
 
 
-def _texts(model: str | Path, data: str | Path, *, labelled: bool = False, **columns: str | None) -> Any:
+def _texts(model: str | Path, data: _tables.Source, *, labelled: bool = False, **columns: str | None) -> Any:
     """The examples of a file as the model takes them (pairs or single texts); with their labels only if asked for."""
     from . import checkpoint, registry
     from .data import Examples, load_eval
@@ -367,7 +370,7 @@ def _texts(model: str | Path, data: str | Path, *, labelled: bool = False, **col
 def evaluate(
     models: str | Path | Iterable[str | Path],
     *,
-    data: str | Path | DataSpec,
+    data: _tables.Source | DataSpec,
     batch_size: int = 32,
     device: str = "cpu",
     threads: int | None = None,
@@ -393,7 +396,7 @@ def evaluate(
 
 
 def predict(
-    model: str | Path, texts: Iterable[Any] | None = None, *, data: str | Path | None = None,
+    model: str | Path, texts: Iterable[Any] | None = None, *, data: _tables.Source | None = None,
     text_column: str | None = None, text_pair_column: str | None = None, batch_size: int = 32, device: str = "cpu",
     threads: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -401,8 +404,8 @@ def predict(
 
     Args:
         texts: texts, or pairs of texts as tuples: (premise, hypothesis), (question, context).
-        data: a file instead, in any form that trainings read; its labels are not looked at. Tagged words stay apart as
-            they are there, and rows without a text have no answer.
+        data: a file or a table instead, in any form that trainings read; its labels are not looked at. Tagged words
+            stay apart as they are there, and rows without a text have no answer.
         text_column: the file's column, where it is not found by itself.
         text_pair_column: that of the second text.
     """
@@ -416,9 +419,9 @@ def predict(
     return {"predictions": answer(model, asked, batch_size=batch_size, device=device, threads=threads)}
 
 
-def _data_spec(source: str | Path, settings: dict[str, Any]) -> DataSpec:
+def _data_spec(source: _tables.Source, settings: dict[str, Any]) -> DataSpec:
     given = {name: value for name, value in settings.items() if value is not None}
-    parsed = RunSpec.parse({"student": {"model": "any"}, "data": {"train": source, **given}})
+    parsed = RunSpec.parse({"student": {"model": "any"}, "data": {"train": _tables.as_file(source), **given}})
     return parsed.data
 
 

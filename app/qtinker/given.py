@@ -19,7 +19,7 @@ def in_a_file(value: Any) -> str:
     if hasattr(value, "to_csv"):  # a DataFrame of pandas, a Dataset
         return 'Write it to a file first, to_csv("data.csv", index=False), and give its path.'
     if isinstance(value, list | tuple | dict):
-        return "Write them to a file first, as CSV or JSON Lines, and give its path."
+        return 'Write them to a file and give its path, or give rows: [{"text": ..., "label": ...}, ...].'
     return ""
 
 

@@ -54,6 +54,11 @@ def runs_dir() -> Path:
     return home() / "runs"
 
 
+def data_dir() -> Path:
+    """Data that was uploaded on the page or given in memory, kept so that a run that uses it can be resumed."""
+    return home() / "data"
+
+
 def cache_dir() -> Path:
     """Token arrays and teacher outputs: may be deleted at any time, is made again."""
     return home() / "cache"

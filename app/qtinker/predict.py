@@ -87,7 +87,8 @@ def as_examples(texts: Iterable[Text]) -> data.Examples:
     if isinstance(texts, str):
         texts = [texts]
     if isinstance(texts, Mapping) or hasattr(texts, "columns") or not isinstance(texts, Iterable):
-        raise InputError(f"Expected texts, found {kind_of(texts)}.", "Give a list of them: list(table['text']).")
+        fix = "Give a list of them, list(table['text']), or the table as data."
+        raise InputError(f"Expected texts, found {kind_of(texts)}.", fix)
     firsts: list[str] = []
     seconds: list[str] = []
     for item in texts:

@@ -17,26 +17,17 @@ TABLE = pd.DataFrame({"text": ["Good.", "Bad."], "label": [1, 0]})
 TOO_LONG = "x" * 300
 
 
-def test_a_table_in_memory_is_told_how_to_become_a_file():
-    for verb in (
-        lambda: api.data(TABLE),
-        lambda: api.distill(teacher="a", student_shape="L-2_H-128_A-2", data=TABLE),
-        lambda: api.distill(teacher="a", student_shape="L-2_H-128_A-2", data="a.csv", unlabelled=TABLE),
-        lambda: api.finetune("a", data=TABLE),
-        lambda: api.evaluate("a", data=TABLE),
-        lambda: api.trim("a", data=TABLE),
-        lambda: api.trim("a", text=TABLE),
-        lambda: api.import_model(TABLE),
-        lambda: api.run(TABLE),
-    ):
+def test_a_table_is_no_path_of_text_or_of_a_model():
+    for verb in (lambda: api.trim("a", text=TABLE), lambda: api.import_model(TABLE), lambda: api.run(TABLE)):
         with pytest.raises(InputError, match="found DataFrame") as caught:
             verb()
         assert 'to_csv("data.csv", index=False)' in str(caught.value)
 
 
-def test_rows_in_memory_are_told_how_to_become_a_file():
-    with pytest.raises(SpecError, match=r"data.train: expected text, found list.*CSV or JSON Lines"):
-        api.data([{"text": "Good.", "label": 1}])
+def test_what_is_neither_file_nor_table_is_told_what_is():
+    for value in ([], {"text": ["Good."]}, [1, 2]):
+        with pytest.raises(SpecError, match=r"data.train: expected text, found (list|dict).*or give rows"):
+            api.data(value)
 
 
 def test_what_is_no_name_is_refused():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import anchor, model_folder, together
+from .. import anchor, model_folder, tables, together
 from ..errors import InputError
 from ..given import several
 from ..options import SettingOption, option, option_of, part_options, to_data
@@ -183,11 +183,11 @@ def given(kind: str, settings: dict[str, Any], spec: SweepLike | None = None) ->
             raise InputError("Both a spec and settings were given.", "Put the settings into the spec.")
         if isinstance(spec, SweepSpec):
             return spec
-        return SweepSpec.parse(spec) if isinstance(spec, dict) else SweepSpec.load(spec)
+        return SweepSpec.parse(tables.in_spec(spec)) if isinstance(spec, dict) else SweepSpec.load(spec)
     options = sweep_options(kind)
     custom = settings.pop("custom_pairs", None)
     values: dict[str, Any] = {}
     for name, value in settings.items():
         values[option_of(name, options, "custom_pairs").parameter] = str(value) if isinstance(value, Path) else value
-    data = to_data(options, values) | {"kind": kind}
+    data = tables.in_spec(to_data(options, values)) | {"kind": kind}
     return SweepSpec.parse(data | ({"custom_pairs": custom} if custom else {}))

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import catalog, registry, runs
 from ..errors import InputError, QTinkerError
-from ..home import cache_dir, expanded, home
+from ..home import cache_dir, data_dir, expanded, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
 SHEET_ENDINGS = (".xlsx", ".xls", ".ods")
@@ -41,11 +41,6 @@ def max_upload() -> str:
     if not re.fullmatch(r"\d{1,6}(kb|mb|gb)", given):
         raise InputError(f"QTINKER_MAX_UPLOAD is {given[:20]!r}, which is no size.", "Write it as 500mb or 4gb.")
     return given
-
-
-def data_dir() -> Path:
-    """Where data files given on the page are kept, so that a run that uses them can be resumed."""
-    return home() / "data"
 
 
 def model_name(value: Any) -> str:
