@@ -35,6 +35,8 @@ PARTS: dict[str, type[Part]] = {
     "task": TaskSpec,
     "training": TrainingSpec,
 }
+_ENTRY = re.compile(r"\.\d+(\.scheme)?$")
+"""Where in a list a problem lies, which an option does not tell."""
 LIMITS = {"gt": "more than {}", "ge": "at least {}", "lt": "less than {}", "le": "at most {}"}
 
 
@@ -172,7 +174,7 @@ def run_options(*names: str) -> Iterator[SettingOption]:
 
             scheme = option((name,), QuantizeSpec.model_fields["scheme"])
             yield SettingOption(
-                (name,), ("--quantize",), scheme.type, "Quantize", "Also make this quantized version; may be repeated.",
+                (name,), ("--quantize",), scheme.type, "Quantize", "Also make these quantized versions, comma separated.",
                 "", None, repeatable=True, panel="run",
             )  # fmt: skip
         else:
@@ -248,7 +250,7 @@ def to_data(options: list[SettingOption], values: dict[str, Any]) -> dict[str, A
                 f"Leave it out, or add --method {each.methods[0]}.",
             )
         if each.path == ("quantize",):
-            value = [{"scheme": scheme} for scheme in value]
+            value = [{"scheme": scheme} for scheme in _parted(value)]
         place = data
         for key in each.path[:-1]:
             place = place.setdefault(key, {})
@@ -258,12 +260,20 @@ def to_data(options: list[SettingOption], values: dict[str, Any]) -> dict[str, A
     return apply_preset(wanted, data) if wanted else data
 
 
+def _parted(values: list[Any]) -> list[Any]:
+    """A list's entries; those that one text holds are parted by commas."""
+    found: list[Any] = []
+    for value in values:
+        found += [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else [value]
+    return found
+
+
 def in_options(error: SpecError, options: list[SettingOption]) -> SpecError:
     """The same problems, each named by its option instead of its path in the spec."""
     flags = {each.field: each.flags[0].split("/")[0] for each in options}
     return SpecError(
         [
-            Problem(flags.get(re.sub(r"\.\d+$", "", problem.field), problem.field), problem.message, problem.fix)
+            Problem(flags.get(_ENTRY.sub("", problem.field), problem.field), problem.message, problem.fix)
             for problem in error.problems
         ]
     )

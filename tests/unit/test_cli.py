@@ -138,11 +138,11 @@ def test_a_password_file_may_begin_with_a_byte_order_mark(tmp_path):
         (["quantize", "nobody", "--scheme", "int2"], "error: Invalid value for '--scheme'"),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(capsys, arguments, line):
+def test_wrong_input_is_a_line_for_each_problem_and_status_2(capsys, arguments, line):
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
     assert err.startswith(line), err
-    assert len(err.splitlines()) == 1
+    assert all(each.startswith("error: ") for each in err.splitlines()), err
     assert "Traceback" not in err
     status, out, err = run(capsys, *arguments, "--json")
     error = json.loads(out.splitlines()[-1])["error"]
@@ -154,7 +154,20 @@ def test_all_problems_come_at_once(capsys):
     _, out, err = run(capsys, *DISTILL, "--epochs", "0", "--batch-size", "0", "--json")
     problems = json.loads(out)["error"]["problems"]
     assert [problem["field"] for problem in problems] == ["--epochs", "--batch-size"]
-    assert len(err.splitlines()) == 1
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [["error", "--epochs"], ["error", "--batch-size"]]
+
+
+def test_several_versions_are_asked_for_by_commas_or_by_repeating(capsys):
+    for words in (["--quantize", "int8-dynamic,nf4"], ["--quantize", "int8-dynamic", "--quantize", "nf4"]):
+        _, out, _ = run(capsys, *DISTILL, *words, "--print-spec", "--json")
+        assert [each["scheme"] for each in json.loads(out)["spec"]["quantize"]] == ["int8-dynamic", "nf4"]
+    status, _, err = run(capsys, *DISTILL, "--quantize", "int8-dynamic,int8")
+    assert status == 2 and err.startswith("error: --quantize: must be 'int8-dynamic'") and "given: 'int8'" in err
+
+
+def test_an_option_without_its_value_names_the_help_of_its_verb(capsys):
+    for verb in ("distill", "quantize"):
+        assert run(capsys, verb, "--data")[2].rstrip().endswith(f"{verb} --help")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])

@@ -96,10 +96,13 @@ def attempt(arguments: list[str]) -> Outcome | None:
     try:
         result = build()(arguments, standalone_mode=False, prog_name=program_name())
     except TyperException as error:
-        return failure(EXIT_BAD_INPUT, "UsageError", usage_message(error), usage_fix(error))
+        return failure(EXIT_BAD_INPUT, "UsageError", usage_message(error), usage_fix(error, arguments))
     except SpecError as error:
         problems = [vars(problem) for problem in error.problems]
-        return failure(error.exit_status, "SpecError", " ".join(map(str, error.problems)), problems=problems)
+        for problem in error.problems:  # a line each, so that a command in one ends where it ends
+            tell(str(problem))
+        message = " ".join(map(str, error.problems))
+        return Outcome(described(error.exit_status, "SpecError", message, problems=problems), status=error.exit_status)
     except QTinkerError as error:
         return failure(error.exit_status, type(error).__name__, error.message, error.fix)
     except (KeyboardInterrupt, Abort):
@@ -120,14 +123,20 @@ def attempt(arguments: list[str]) -> Outcome | None:
     return None
 
 
-def failure(status: int, kind: str, message: str, fix: str = "", **more: Any) -> Outcome:
+def failure(status: int, kind: str, message: str, fix: str = "") -> Outcome:
     """Tell it in one line on standard error; with --json also as an object."""
-    line = " ".join(f"{message} {fix}".split())
-    prefix = "" if status == EXIT_STOPPED else "error: "
-    print(prefix + line, file=sys.stderr, flush=True)
-    return Outcome(
-        {"error": {"type": kind, "message": message, "fix": fix, "exit_status": status, **more}}, status=status
-    )
+    tell(f"{message} {fix}", "" if status == EXIT_STOPPED else "error: ")
+    return Outcome(described(status, kind, message, fix), status=status)
+
+
+def described(status: int, kind: str, message: str, fix: str = "", **more: Any) -> dict[str, Any]:
+    """What went wrong, as --json tells it."""
+    return {"error": {"type": kind, "message": message, "fix": fix, "exit_status": status, **more}}
+
+
+def tell(message: str, prefix: str = "error: ") -> None:
+    """Write a message on one line of standard error."""
+    print(prefix + " ".join(message.split()), file=sys.stderr, flush=True)
 
 
 def takes_unicode(stream: TextIO) -> bool:
@@ -157,10 +166,11 @@ def usage_message(error: TyperException) -> str:
     return message if message.endswith((".", "?", ")")) else message + "."
 
 
-def usage_fix(error: TyperException) -> str:
-    """The help that lists what there is."""
+def usage_fix(error: TyperException, arguments: list[str]) -> str:
+    """The help that lists what there is. Of an option without its value the parser does not say where it stood."""
     context = getattr(error, "ctx", None)
-    return f"See: {context.command_path if context else program_name()} --help"
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    return f"See: {context.command_path if context else f'{program_name()} {verb}'.strip()} --help"
 
 
 def program_name() -> str:

@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -36,8 +35,9 @@ def with_options(command: Callable[..., Any], options: list[SettingOption]) -> C
     kept = [each for each in own.parameters.values() if each.name != "settings"]
     added = []
     for each in options:
-        kind = list[choices(each)] if each.repeatable else each.type  # type: ignore[misc]
-        info = typer.Option(*each.flags, help=each.help, show_default=False, rich_help_panel=each.panel)
+        kind = list[str] if each.repeatable else each.type
+        values = f"[{'|'.join(get_args(each.type))}]" if each.repeatable else None
+        info = typer.Option(*each.flags, help=each.help, show_default=False, rich_help_panel=each.panel, metavar=values)
         required = each.required and each.path != ("student", "model")
         added.append(
             inspect.Parameter(
@@ -50,23 +50,13 @@ def with_options(command: Callable[..., Any], options: list[SettingOption]) -> C
     kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept]
 
     def called(**values: Any) -> Any:
-        settings = {each.parameter: plain(values.pop(each.parameter)) for each in options}
+        settings = {each.parameter: values.pop(each.parameter) for each in options}
         return command(settings=settings, **values)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__
     called.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
     return called
-
-
-def choices(option: SettingOption) -> Any:
-    """A repeatable option's choices as an Enum, the only form in which Typer takes a list of them."""
-    return Enum(option.parameter, {value: value for value in get_args(option.type)})
-
-
-def plain(value: Any) -> Any:
-    """The words behind such an Enum's members."""
-    return [each.value for each in value] if isinstance(value, list) else value
 
 
 def data_options() -> list[SettingOption]:
