@@ -174,7 +174,7 @@ def run_options(*names: str) -> Iterator[SettingOption]:
 
             scheme = option((name,), QuantizeSpec.model_fields["scheme"])
             yield SettingOption(
-                (name,), ("--quantize",), scheme.type, "Quantize", "Also make these quantized versions, comma separated.",
+                (name,), ("--quantize",), scheme.type, "Quantize", "Also make quantized versions, comma separated.",
                 "", None, repeatable=True, panel="run",
             )  # fmt: skip
         else:
