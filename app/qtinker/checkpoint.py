@@ -194,6 +194,7 @@ def load(
             heads.draw(model)
         if kept and labels:
             heads.bring_into_order(model, labels)
+    refuse_foreign_tokenizer(tokenizer, model.config.vocab_size, folder)
     _pad_token(model, tokenizer)
     own_memory(model)
     model.eval()
@@ -210,6 +211,20 @@ def refuse_without_tokenizer(folder: Path) -> None:
         raise CheckpointError(
             f"{folder.name} has no tokenizer: none of {', '.join(TOKENIZERS[:2])} is there.",
             "Copy the tokenizer files of the model that it was made from into its folder.",
+        )
+
+
+def refuse_foreign_tokenizer(tokenizer: Any, vocab_size: int, folder: Path) -> None:
+    """A tokenizer with ids that the model has no embedding for would end in an IndexError at the first such word.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    tokens = 1 + max(tokenizer.get_vocab().values())  # ids may be left out, as by a line that comes twice
+    if tokens > vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {tokens} tokens, the model {vocab_size}.",
+            "Give the tokenizer files that belong to the model.",
         )
 
 

@@ -257,7 +257,7 @@ def test_a_mirror_with_a_path_keeps_the_rest(server, entries):
 
 def test_too_small_a_disk_is_said_before_anything_is_asked(server, entries):
     entries["tf-tiny"] = google_entry("tf-tiny", parameters=10**15)
-    with pytest.raises(DownloadError, match=r"GB free; this needs 4\d{6}\.\d GB"):
+    with pytest.raises(DownloadError, match=r"GB free; this needs 4\d{6}\.\d\d GB"):
         download(["tf-tiny"])
     assert server.requests == []
 

@@ -496,7 +496,10 @@ def test_weights_of_other_sizes_than_the_config_says(model, changes, told):
 def test_tokenizers_that_are_missing_or_too_large(model):
     change(model / "config.json", vocab_size=len(WORDS))
     write_tokenizer(model, [*WORDS, "more"], do_lower_case=False, max_length=20)
-    assert f"the tokenizer has {len(WORDS) + 1} tokens, the model {len(WORDS)}" in refusal(model).message
+    words = f"the tokenizer has {len(WORDS) + 1} tokens, the model {len(WORDS)}"
+    assert words in refusal(model).message
+    with pytest.raises(CheckpointError, match=words):  # a folder used as it lies there
+        predict(model, ["more"])
     gap = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
     del gap["model"]["vocab"][WORDS[-1]]
     (model / "tokenizer.json").write_text(json.dumps(gap), encoding="utf-8")

@@ -24,6 +24,7 @@ from ..catalog import CatalogEntry
 from ..errors import CheckpointError, DownloadError, InputError, QTinkerError
 from ..given import several
 from ..home import cache_dir, models_dir
+from ..registry_page import size
 from . import google, hub
 from .http import Cancel, Patience, session
 from .progress import Progress
@@ -255,7 +256,7 @@ def _check_space(entries: list[CatalogEntry]) -> None:
         free = shutil.disk_usage(where).free
         if free < need:
             raise DownloadError(
-                f"The disk that holds {where} has {free / 1e9:.1f} GB free; this needs {need / 1e9:.1f} GB "
+                f"The disk that holds {where} has {size(free)} free; this needs {size(need)} "
                 "(download, unpacked and converted).",
                 "Free some space, set QTINKER_HOME to another disk, or fetch fewer models at once.",
             )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import model_folder
+from ..checkpoint import refuse_foreign_tokenizer, unnamed_head
 from ..checkpoint import refuse_without_tokenizer as refuse_without_tokenizer
-from ..checkpoint import unnamed_head
 from ..errors import CheckpointError
 from ..hugging_face import SUPPORTED, not_supported
 from ..kinds import KINDS, names_of, task_of
@@ -43,6 +43,8 @@ class Runtime(ABC):
         self.meta = model_folder.read_meta(path)
         self.config = model_folder.read_json(path / model_folder.CONFIG)
         self.tokenizer = load_tokenizer(path) if with_tokenizer else None
+        if self.tokenizer is not None and "vocab_size" in self.config:
+            refuse_foreign_tokenizer(self.tokenizer, self.config["vocab_size"], path)
         self.labels = labels_of(path)
         self.input_names: set[str] = {"input_ids", "attention_mask"}
 
