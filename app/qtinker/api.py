@@ -213,24 +213,25 @@ def remove(names: str | Sequence[str]) -> dict[str, Any]:
         if entry is None:
             _registry.resolve(name)
             raise InputError(f"{name} is not in the registry.", "See what is here: python3 app models")
-        if run_id := _needed_by(entry):
+        if run := _needed_by(entry):
+            what = "waits in the queue" if run.state()["status"] == "queued" else "is going on"
             raise InputError(
-                f"Run {run_id} needs {entry.full_name} and is going on.",
-                f"Wait for its end, or stop it first: python3 app runs stop {run_id}",
+                f"Run {run.id} needs {entry.full_name} and {what}.",
+                f"Wait for its end, or stop it first: python3 app runs stop {run.id}",
             )
         found[entry.full_name] = None
     return {"removed": [_registry.remove(name).full_name for name in found]}
 
 
-def _needed_by(entry: _registry.RegistryEntry) -> str | None:
-    """The id of a run going on that made a model, or has it in its settings."""
+def _needed_by(entry: _registry.RegistryEntry) -> _runs.Run | None:
+    """A run going on or waiting that made a model, or has it in its settings."""
     known = (entry.name, entry.full_name, str(entry.path))
-    for each in _jobs.active():
+    for each in (*_jobs.active(), *map(_runs.open, _jobs.queued())):
         with suppress(InputError):  # damaged settings
             spec = each.spec()
             teachers = [spec.teacher.model, *(spec.teacher.also or [])] if spec.teacher else []
             if entry.run == each.id or {spec.student.model, spec.data.augment_model, *teachers} & {*known}:
-                return each.id
+                return each
     return None
 
 

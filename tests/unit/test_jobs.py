@@ -16,7 +16,7 @@ from qtinker.compare import store
 from qtinker.compare.spec import SweepSpec
 from qtinker.errors import InputError
 from qtinker.run_writer import StateWriter
-from qtinker.spec import RunSpec
+from qtinker.spec import RunSpec, StudentSpec
 from qtinker.ui.run_views import waits_for
 from qtinker.ui.texts import Texts
 
@@ -146,8 +146,15 @@ def test_a_model_that_a_run_needs_is_not_removed(worker):
     with pytest.raises(InputError, match=f"Run {run.id} needs hub/small") as caught:
         api.remove("small")
     assert f"runs stop {run.id}" in caught.value.fix
+    waiting = runs.create(SPEC.model_copy(update={"student": StudentSpec(model="large")}))
+    with registry.staged("hub", "large") as folder:
+        (folder / "config.json").write_text("{}")
+    jobs.start(waiting.id)
+    with pytest.raises(InputError, match=f"Run {waiting.id} needs hub/large and waits in the queue"):
+        api.remove("large")
+    jobs.stop(waiting.id)
     jobs.stop(run.id, wait=True)
-    assert api.remove("small") == {"removed": ["hub/small"]}
+    assert api.remove(["small", "large"]) == {"removed": ["hub/small", "hub/large"]}
 
 
 def test_a_run_that_is_done_names_the_command_for_another_like_it():
