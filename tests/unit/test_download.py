@@ -227,7 +227,7 @@ def test_damage_on_the_way_is_repaired_by_a_fresh_start(server, get, tmp_path):
 
 def test_a_wrong_length_is_refused_before_the_body(server, get):
     server.put(PATH, BODY)
-    with pytest.raises(DownloadError, match=r"307,200 bytes where the catalog says 99"):
+    with pytest.raises(DownloadError, match=r"307,200 bytes where 99 were promised"):
         get(promise=Promise(bytes=99))
 
 

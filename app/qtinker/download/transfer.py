@@ -147,7 +147,7 @@ class _Transfer:
                 have = 0
             if self.promise.bytes is not None and total is not None and total != self.promise.bytes:
                 raise DownloadError(
-                    f"{public(self.url)} has {total:,} bytes where the catalog says {self.promise.bytes:,}.",
+                    f"{public(self.url)} has {total:,} bytes where {self.promise.bytes:,} were promised.",
                     "Try another mirror, or leave it out.",
                 )
             promise = self._promise(every, total)
