@@ -11,7 +11,7 @@ import pytest
 from qtinker import catalog
 from qtinker.export.formats import FORMATS
 from qtinker.quantize.schemes import SCHEMES
-from qtinker.ui import guard
+from qtinker.ui import choices, guard
 from qtinker.ui.guide import AMOUNTS, GOALS, LABELS, LANGUAGES, advise
 from qtinker.ui.texts import LANGUAGES as TONGUES
 from qtinker.ui.texts import Texts, messages
@@ -24,6 +24,16 @@ def test_a_translation_has_every_text_with_the_same_blanks(language):
     for key in Texts.keys("en"):
         blanks = [set(re.findall(r"\{(\w+)\}", words.get(key))) for words in (english, other)]
         assert blanks[0] == blanks[1], key
+
+
+@pytest.mark.parametrize("language", TONGUES)
+def test_every_model_of_the_catalog_is_described_in_the_language(language):
+    english = {name: entry.about for name, entry in catalog.catalog().items()}
+    told = {name: choices.about(choices.from_offer(catalog.find(name)), Texts(language)) for name in english}
+    assert all(told.values()) and len(set(told.values())) == len(set(english.values()))
+    assert [name for name in told if (told[name] == english[name]) != (language == "en")] == []
+    known = {key.removeprefix("catalog.") for key in Texts.keys(language) if key.startswith("catalog.")}
+    assert known - {"miniature"} <= set(english)
 
 
 def test_every_text_that_the_page_asks_for_is_there():

@@ -122,6 +122,16 @@ def from_offer(offer: catalog.CatalogEntry) -> Model:
     )  # fmt: skip
 
 
+def about(model: Model, t: Texts) -> str:
+    """What the catalog says of a model, in the page's language."""
+    if model.offer is None or t.language == "en":
+        return model.about
+    if own := t.get(f"catalog.{model.offer.name}"):
+        return own
+    miniature = t.get("catalog.miniature") if "miniatures:" in model.about else ""
+    return miniature.format(layers=model.layers, hidden=model.hidden) or model.about
+
+
 def find(name: str | None) -> Model | None:
     """The choice of that name."""
     if not name:

@@ -21,7 +21,8 @@ def teacher_html(model: choices.Model | None, t: Texts) -> str:
     if model.licence:
         facts.append((t("models.licence"), model.licence))
     state = t("distil.teacher_trained") if model.trained else t("distil.teacher_untrained")
-    about = f'<p class="qt-small qt-muted">{esc(model.about)}</p>' if model.about else ""
+    words = choices.about(model, t)
+    about = f'<p class="qt-small qt-muted">{esc(words)}</p>' if words else ""
     kind = "good" if model.trained else ""
     return f"{page.facts(facts)}{about}<div style='margin-top:8px'>{page.note(state, kind)}</div>"
 

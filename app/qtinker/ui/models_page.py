@@ -182,7 +182,7 @@ def table_html(models: list[choices.Model], current: str, t: Texts) -> str:
     rows, attributes = [], []
     for model in models:
         key = model.entry.full_name if model.entry else model.name
-        about = model.about or kind_words(model, t)
+        about = choices.about(model, t) or kind_words(model, t)
         broken = model.entry.broken if model.entry else None
         state = page.pill(t("models.broken"), "failed") if broken else (
             page.pill(t("models.here"), "good") if model.here else page.pill(size(model.download) + " ↓"))  # fmt: skip
@@ -253,7 +253,7 @@ def card_text(entry: registry.RegistryEntry) -> str:
 
 def detail_html(model: choices.Model, t: Texts) -> str:
     """A model's page: facts, where it comes from, files, download, and how to load it."""
-    entry, parts = model.entry, [page.title(model.name, model.about or kind_words(model, t))]
+    entry, parts = model.entry, [page.title(model.name, choices.about(model, t) or kind_words(model, t))]
     if entry and entry.broken:
         parts.append(page.note(t.said(entry.broken), "bad"))
     facts = [
