@@ -24,7 +24,7 @@ class ArrowTable(Protocol):
 class ParquetTable(Protocol):
     """A Dataset of `datasets`."""
 
-    def to_parquet(self, path_or_buf: Any) -> Any:
+    def to_parquet(self, path: Any, /) -> Any:
         """Write the rows to a file."""
 
 
