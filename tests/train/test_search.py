@@ -13,6 +13,7 @@ from qtinker.compare.spec import SweepSpec
 from qtinker.compare.sweep import SweepWork
 from qtinker.data import load
 from qtinker.errors import InputError
+from qtinker.runtime import extras
 from qtinker.spec import DataSpec, StudentSpec
 from qtinker.tasks import TASKS
 
@@ -134,6 +135,24 @@ def test_a_teacher_that_is_trained_for_the_task_is_not_trained_again(qtinker_hom
     assert [each.finetune for each in trained if each.model == "big"] == [True]
     named = {row["name"]: row["checkpoint"] for row in report["teachers"]}
     assert len(named) == 2, "each pair was measured beside its own teacher"
+
+
+@pytest.mark.skipif(not all(map(extras.has, extras.EXTRAS["onnx"])), reason="the extra onnx is not here")
+def test_a_search_keeps_to_the_engine_that_is_asked_for(qtinker_home, tmp_path):
+    task_data.encoder(qtinker_home / "bert_models" / "hub", "big", layers=2, seed=1)
+    data = str(task_data.write(tmp_path, "multi-label", 60))
+    settings = {"data": data, "max_length": 32, "threads": 1, "precision": "fp32", "device": "cpu"}
+    api.finetune(model="big", name="teacher", epochs=1, **settings)
+    asked = {"teacher": "teacher", "students": "@0", "methods": "logit", "epochs": 1, "download": False}
+    report = api.compress(max_latency=1000, engine="onnxruntime", **asked, **settings)
+    made = [row for row in report["points"] if row["scheme"] != "float"]
+    assert [(row["scheme"], row["engine"]) for row in made] == [("int8-dynamic", "onnxruntime")]
+    with pytest.raises(InputError, match=r"runs on onnxruntime already\. Its files are ONNX: use them as they are"):
+        api.export(made[0]["checkpoint"], format="onnx")
+    with pytest.raises(InputError, match=r"python3 app quantize .* --scheme int8-dynamic --engine openvino"):
+        api.export(made[0]["checkpoint"], format="openvino")
+    with pytest.raises(InputError, match=r"Export its source instead: python3 app export .* --format torch-export"):
+        api.export(made[0]["checkpoint"], format="torch-export")
 
 
 @pytest.mark.parametrize("kind", ["multi-label", "token-classification"])

@@ -33,6 +33,7 @@ DATA = {"data": {"train": "sample"}}
         ({"custom_pairs": ["a,b@0-x"]}, "no student"),
         ({"methods": ["magic"]}, "no method 'magic'"),
         ({"schemes": ["int3"]}, "int8-dynamic"),
+        ({"schemes": ["int8-dynamic", "nf4"], "engine": "onnxruntime"}, "the engine onnxruntime makes no nf4"),
         ({"budget": "soon"}, "no time"),
         ({"kind": "compress", "target": {"max_size": "20MB"}}, "name the teacher"),
         ({"kind": "compress", "teacher": "t"}, "give a target"),
@@ -87,6 +88,12 @@ def test_a_spec_is_the_same_read_back(tmp_path):
     (tmp_path / "sweep.yaml").write_text(spec.to_yaml(), encoding="utf-8")
     assert SweepSpec.load(tmp_path / "sweep.yaml") == spec
     assert (spec.wanted_schemes, spec.wanted_methods) == ([], ["logit", "relations"])
+
+
+def test_an_engine_keeps_to_the_schemes_that_it_makes():
+    asked = {**DATA, "kind": "compress", "teacher": "t", "target": {"max_size": "20MB"}}
+    wanted = {name: SweepSpec.parse({**asked, "engine": name}).wanted_schemes for name in ("auto", "onnxruntime")}
+    assert wanted == {"auto": ["int8-dynamic", "int8-weight-only", "int4-weight-only"], "onnxruntime": ["int8-dynamic"]}
 
 
 def test_the_command_line_builds_the_same_spec(capsys, tmp_path):

@@ -241,7 +241,8 @@ def test_a_quantized_model_of_earlier_weights_is_made_again():
 
     assert [fits(name) for name in ("t-bf16", "older", "newer")] == [True, False, True]
     assert not fits("t-bf16", "int8-dynamic")
-    assert points.quantized(source, "bf16", examples=None, progress=print).name == "t-bf16"
+    assert not points.made_of(registry.find("t-bf16"), source, "bf16", "openvino"), "no engine is on record"
+    assert points.quantized(source, "bf16", engine="auto", examples=None, progress=print).name == "t-bf16"
     registry.remove("finetuned/t")
     add("finetuned", "t", one(b"2"), created="2026-01-03T00:00:00+00:00")
     assert [fits(name) for name in ("t-bf16", "older", "newer")] == [False, False, False]
@@ -267,7 +268,7 @@ def test_a_full_disk_fails_the_sweep_and_no_candidate(monkeypatch, tmp_path):
         training.train_to(known, "one", 1.0)
     assert known.entries["one"]["status"] in sweep.OPEN and known.closed == []
     known.entries["one"]["checkpoint"] = str(tmp_path)
-    known.say = lambda text, kind="": None
+    known.say, known.spec = lambda text, kind="": None, SweepSpec.parse(DATA)
     monkeypatch.setattr(points, "quantized", full)
     with pytest.raises(DiskFull):
         measuring.quantized(known, "one", "bf16")

@@ -82,11 +82,14 @@ def quantized(work: Any, name: str, scheme: str) -> None:
         return
     try:
         work.say(f"Quantizing {name} by {scheme}", kind="message")
-        made[scheme] = str(
-            points.quantized(
-                Path(entry["checkpoint"]), scheme, examples=work.dataset.eval, progress=lambda text: work.check_stop()
-            )
+        path = points.quantized(
+            Path(entry["checkpoint"]),
+            scheme,
+            engine=work.spec.engine,
+            examples=work.dataset.eval,
+            progress=lambda text: work.check_stop(),
         )
+        made[scheme] = str(path)
     except DiskFull:
         raise
     except QTinkerError as error:

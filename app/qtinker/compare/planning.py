@@ -8,6 +8,7 @@ from typing import Any
 from .. import anchor, catalog, check, registry, shapes
 from ..errors import QTinkerError
 from ..kinds import KINDS
+from ..quantize import schemes
 from . import availability, bounds, pairs
 from .pairs import Candidate
 
@@ -25,6 +26,9 @@ def plan(work: Any) -> None:
         look_again(work)
     if work.state["phase"] not in ("models", "plan"):
         return
+    for scheme in work.spec.wanted_schemes:
+        if work.spec.engine != "auto":
+            schemes.candidates(schemes.find(scheme), work.spec.engine)  # is it installed?
     work.save(phase="models", message="Reading the data")
     work.tell_data()
     work.save(message="Looking for the models")

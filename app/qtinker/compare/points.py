@@ -20,26 +20,33 @@ from ..runs import read_json, write_json
 CALLS, THROUGHPUT_EXAMPLES = 30, 128
 
 
-def quantized(source: Path, scheme: str, *, examples: Examples, progress: Callable[[str], None]) -> Path:
+def quantized(source: Path, scheme: str, *, engine: str, examples: Examples, progress: Callable[[str], None]) -> Path:
     """The quantized version of a student: the one that an interrupted attempt made, else a new one.
+
+    Args:
+        engine: the one that makes it, or auto.
 
     Raises:
         QTinkerError: the scheme can't be applied, or changes the model too much.
     """
     name = registry.plain_name(f"{source.name}-{scheme}")
     for entry in registry.list_models():
-        if entry.group == "quantized" and entry.name.startswith(name) and made_of(entry, source, scheme):
+        if entry.group == "quantized" and entry.name.startswith(name) and made_of(entry, source, scheme, engine):
             return entry.path
-    made = pipeline.quantize_model(source, scheme=scheme, check_rows=examples, fresh=False, progress=progress)
+    made = pipeline.quantize_model(
+        source, scheme=scheme, engine=engine, check_rows=examples, fresh=False, progress=progress
+    )
     return Path(made["path"])
 
 
-def made_of(entry: RegistryEntry, source: Path, scheme: str) -> bool:
-    """Whether a quantized model was made by the scheme of the weights that a folder has now: another model may have
-    had that folder before."""
+def made_of(entry: RegistryEntry, source: Path, scheme: str, engine: str = "auto") -> bool:
+    """Whether a quantized model was made by the scheme (and the engine, if not any will do) of the weights that a
+    folder has now: another model may have had that folder before."""
     record = entry.quantization or {}
     place = str(record.get("source_path") or "")
     if entry.broken or record.get("scheme") != scheme or Path(place).resolve() != source.resolve():
+        return False
+    if engine not in ("auto", record.get("engine")):
         return False
     if "source_key" in record:
         return bool(record["source_key"] == weights_key(source))

@@ -32,13 +32,15 @@ POLL_SECONDS = 0.5
 
 def latencies(
     students: dict[str, tuple[StudentSpec, Sequence[str]]], *, teacher: Path, examples: Examples, task: Any,
-    max_length: int, threads: int | None, seconds: float | None = None, stopping: Callable[[], bool] | None = None,
+    max_length: int, threads: int | None, engine: str = "auto", seconds: float | None = None,
+    stopping: Callable[[], bool] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:  # fmt: skip
     """For each student and scheme (`float` too) `latency_ms` and `bytes`; a scheme that can't be applied is left out.
 
     Args:
         students: by any name: how it is built, and the schemes to try.
         task: a `tasks.Task`: whose head the students get.
+        engine: what makes the quantized ones.
         seconds: no further student is begun after so many; its times stay unknown.
         stopping: asked often: whether the user wants it to end.
 
@@ -47,7 +49,7 @@ def latencies(
         QTinkerError: the process that measures died.
     """
     job = prepared(students, teacher=teacher, examples=examples, task=task, max_length=max_length, threads=threads)
-    job["seconds"] = seconds
+    job |= {"seconds": seconds, "engine": engine}
     with tempfile.TemporaryDirectory(prefix="qtinker-probe-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -149,7 +151,7 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
         for scheme in [FLOAT, *each["schemes"]]:
             try:
                 path = folder if scheme == FLOAT else quantize.quantize(
-                    folder, scheme, force=True, fresh=False, check_rows=rows
+                    folder, scheme, engine=job["engine"], force=True, fresh=False, check_rows=rows
                 )  # fmt: skip
                 runtime = open_runtime(path, threads=job["threads"])
                 found[name][scheme] = {

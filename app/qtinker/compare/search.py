@@ -206,7 +206,7 @@ def measure_times(work: Any, starts: list[Start], teacher: Path) -> None:
         {each.name: (student_spec(each.name), [s for s in each.fitting(spec.target) if s != bounds.FLOAT])
          for each in starts},
         teacher=teacher, examples=work.dataset.eval, task=work.dataset.task, max_length=spec.data.max_length,
-        threads=spec.training.threads, seconds=left, stopping=work.stopping,
+        threads=spec.training.threads, engine=spec.engine, seconds=left, stopping=work.stopping,
     )  # fmt: skip
     for start in starts:
         measured = times.get(start.name, {})

@@ -8,11 +8,13 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from ..quantize.schemes import SCHEMES
 from ..spec import METHODS, SHAPE, DataSpec, Scheme, TaskSpec, TrainingSpec
 from ..spec_base import Part, Whole, setting
 from . import quantities
 
 Mode = Literal["quick", "balanced", "all"]
+Engine = Literal["auto", "torchao", "compressed-tensors", "onnxruntime", "openvino"]
 METHOD_NAMES = tuple(METHODS)
 
 # fmt: off
@@ -76,6 +78,10 @@ class SweepSpec(Whole):
         None, "Schemes", f"Quantization schemes to try: {', '.join(get_args(Scheme))}; none for float alone. Left "
         "out: int8-dynamic for compare; int8-dynamic, int8-weight-only and int4-weight-only for compress."
     )
+    engine: Engine = setting(
+        "auto", "Engine", "What makes the quantized models: auto takes what is fastest here; onnxruntime keeps to what "
+        "an ONNX file holds."
+    )
     target: TargetSpec = Field(default_factory=TargetSpec)
     teacher_epochs: float = setting(3.0, "Teacher epochs", "Passes over the data where a teacher is finetuned.",
                                     gt=0, le=1000)
@@ -133,6 +139,9 @@ class SweepSpec(Whole):
             check_student(student.strip())
         for text in self.students:
             check_student(text)
+        for scheme in self.schemes or []:
+            if not self._makes(scheme):
+                raise ValueError(f"the engine {self.engine} makes no {scheme}: leave out --engine, or that scheme")
         if self.kind == "compress":
             if not self.teacher:
                 raise ValueError("name the teacher to make smaller (--teacher)")
@@ -155,7 +164,11 @@ class SweepSpec(Whole):
         """The schemes to try, with the default of the verb."""
         if self.schemes is not None:
             return list(dict.fromkeys(self.schemes))
-        return ["int8-dynamic", *(["int8-weight-only", "int4-weight-only"] if self.kind == "compress" else [])]
+        usual = ["int8-dynamic", *(["int8-weight-only", "int4-weight-only"] if self.kind == "compress" else [])]
+        return [scheme for scheme in usual if self._makes(scheme)]
+
+    def _makes(self, scheme: str) -> bool:
+        return self.engine == "auto" or self.engine in SCHEMES[scheme].engines
 
     def to_yaml(self, *, full: bool = False, in_ascii: bool = False) -> str:
         """YAML that `load` reads back to an equal spec: defaults too if `full`, in escaped characters if `in_ascii`."""

@@ -23,8 +23,8 @@ OnEvent = Callable[[dict[str, Any]], None] | None
 SweepLike = SweepSpec | dict[str, Any] | str | Path
 AS_WRITTEN = ("budget", "max_size", "max_latency", "min_retention")
 """Settings that people write with a unit."""
-COMPARE = ("mode", "methods", "schemes", "teacher_epochs", "teacher_learning_rate", "budget", "halving", "control",
-           "download", "name")  # fmt: skip
+COMPARE = ("mode", "methods", "schemes", "engine", "teacher_epochs", "teacher_learning_rate", "budget", "halving",
+           "control", "download", "name")  # fmt: skip
 COMPRESS = ("teacher", "students", "candidates", *COMPARE[1:])
 
 

@@ -131,7 +131,7 @@ def refuse_foreign(path: Path, form: Format) -> None:
     meta = model_folder.read_meta(path)
     name, engine = meta.get("name") or path.name, engine_of(path)
     if engine != "torch":
-        raise InputError(f"{name} runs on {engine} already.", "Export the PyTorch model that it was made from.")
+        raise InputError(f"{name} runs on {engine} already.", _instead(meta, path, engine, form))
     config = model_folder.read_json(path / model_folder.CONFIG)
     if (config.get("quantization_config") or {}).get("quant_method") == "torchao":
         hint = (
@@ -144,6 +144,16 @@ def refuse_foreign(path: Path, form: Format) -> None:
             "torch.export can't take MobileBERT, which reads each token with its neighbours, for texts of any length.",
             "Export it to onnx or openvino instead.",
         )
+
+
+def _instead(meta: dict[str, Any], path: Path, engine: str, form: Format) -> str:
+    """What to do about a model that is no longer PyTorch's."""
+    if _ENGINES.get(form.name) == engine:
+        return f"Its files are {form.title.split(',')[0]}: use them as they are ({path.parent.name}/{path.name})."
+    source = source_of(meta) if meta.get("quantization") else (meta.get("export") or {}).get("source") or "SOURCE"
+    if form.name in _ENGINES and meta.get("quantization"):
+        return f"Quantize its source for that engine: {quantize_source(meta, form)}"
+    return f"Export its source instead: python3 app export {source} --format {form.name}"
 
 
 def refuse_task(runtime: TorchRuntime, form: Format) -> None:
