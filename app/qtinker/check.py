@@ -15,13 +15,13 @@ from typing import Any
 from . import checkpoint, model_folder, registry, shapes
 from .data import Examples
 from .distill.mapping import feature_pairs, patient_pairs
-from .errors import MissingExtra, Problem, QTinkerError
+from .errors import InputError, MissingExtra, Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .hugging_face import SUPPORTED
 from .kinds import KINDS
 from .label_order import nameless, order_of
-from .quantize.schemes import SCHEMES, offered, refuse_missing
+from .quantize.schemes import SCHEMES, candidates, offered, refuse_missing
 from .registry_page import size
 from .runtime import extras
 from .shapes import Shape
@@ -367,12 +367,15 @@ def _amounts(spec: RunSpec, examples: Examples, found: Findings) -> None:
 
 def _engines(spec: RunSpec, found: Findings) -> None:
     """What quantizes the result must be installed before hours are spent on it."""
-    for scheme in (SCHEMES[each.scheme] for each in spec.quantize):
+    for each in spec.quantize:
+        scheme = SCHEMES[each.scheme]
         engines = offered(scheme)
         try:
-            if not any(extras.runs(engine) for engine in engines):
+            if each.engine != "auto":
+                candidates(scheme, each.engine)
+            elif not any(extras.runs(engine) for engine in engines):
                 refuse_missing(scheme, engines[0])
-        except MissingExtra as error:
+        except (InputError, MissingExtra) as error:
             _add(found, "quantize", error.message, error.fix)
 
 

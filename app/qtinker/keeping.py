@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .distill.train import TrainResult
     from .work import Work
 
-_UPLOADED = re.compile(r"-[0-9a-f]{8}$")
+_UPLOADED = re.compile(r"-[0-9a-f]{8,12}$")
 
 
 def keep(
@@ -58,11 +58,14 @@ def _keep(
     return next(entry.path for entry in registry.list_models() if (entry.group, entry.name) == (group, name))
 
 
-def made_before(work: Work, group: str, kind: str, base: str, *, scheme: str | None = None) -> Path | None:
-    """What an earlier attempt of this run kept just before it was killed; `scheme` of a quantized one."""
+def made_before(
+    work: Work, group: str, kind: str, base: str, *, scheme: str | None = None, engine: str = "auto"
+) -> Path | None:
+    """What an earlier attempt of this run kept just before it was killed; `scheme` and `engine` of a quantized one."""
     for entry in registry.list_models():
         mine = entry.group == group and entry.run == work.run.id and entry.kind == kind
-        same = (entry.quantization or {}).get("scheme") == scheme
+        record = entry.quantization or {}
+        same = record.get("scheme") == scheme and engine in ("auto", record.get("engine"))
         if mine and same and entry.name.startswith(registry.plain_name(base)) and not entry.broken:
             return entry.path
     return None
@@ -76,7 +79,7 @@ def known_name(path: Path | None) -> str | None:
 
 
 def data_name(spec: RunSpec) -> str:
-    """A short name of the data for the names of models; of an upload without the hash that the page gave it."""
+    """A short name of the data for the names of models; without the hash that an upload or a table in memory got."""
     file = Path(spec.data.train)
     name = file.name.split(".")[0]
     return (_UPLOADED.sub("", name) if file.parent == home() / "data" else name) or "data"

@@ -250,7 +250,7 @@ def to_data(options: list[SettingOption], values: dict[str, Any]) -> dict[str, A
                 f"Leave it out, or add --method {each.methods[0]}.",
             )
         if each.path == ("quantize",):
-            value = [{"scheme": scheme} for scheme in _parted(value)]
+            value = [each if isinstance(each, dict) else {"scheme": each} for each in _parted(value)]
         place = data
         for key in each.path[:-1]:
             place = place.setdefault(key, {})

@@ -293,7 +293,7 @@ def quantize(work: Work) -> dict[str, Any]:
         if work.should_stop():
             raise RunStopped("Stopped while quantizing.")
         name = f"{Path(path).name}-{each.scheme}"
-        known = made_before(work, "quantized", "quantized", name, scheme=each.scheme)
+        known = made_before(work, "quantized", "quantized", name, scheme=each.scheme, engine=each.engine)
         if known is None:
             name = registry.unique_name("quantized", name)
             try:
@@ -301,6 +301,7 @@ def quantize(work: Work) -> dict[str, Any]:
                     pipeline.quantize_model(
                         Path(path),
                         scheme=each.scheme,
+                        engine=each.engine,
                         name=name,
                         check_rows=work.dataset.eval,
                         calibration=work.dataset.train,

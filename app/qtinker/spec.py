@@ -262,6 +262,7 @@ class TrainingSpec(Part):
 Scheme = Literal[
     "int8-dynamic", "int4-weight-only", "mixed", "int8-weight-only", "int8-static", "nf4", "fp8", "bf16", "fp16"
 ]
+Engine = Literal["auto", "torchao", "compressed-tensors", "onnxruntime", "openvino"]
 
 
 class QuantizeSpec(Part):
@@ -271,6 +272,9 @@ class QuantizeSpec(Part):
     max_loss: float = setting(
         0.5, "Most that may be lost", "For mixed: points of the metric that may be lost on the evaluation data.",
         ge=0, le=100,
+    )
+    engine: Engine = setting(
+        "auto", "Engine", "What makes it: auto takes what is fastest here; onnxruntime makes an ONNX file."
     )
 
 

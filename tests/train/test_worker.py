@@ -143,7 +143,8 @@ def test_the_same_spec_gives_the_same_weights(home, models):
 
 
 def test_finetune_and_quantize(home, models):
-    report = api.run(spec(models, teacher=None, name="mine", quantize=[{"scheme": "int8-dynamic"}]))
+    wanted = [{"scheme": "int8-dynamic", "engine": "torchao"}]
+    report = api.run(spec(models, teacher=None, name="mine", quantize=wanted))
     assert Path(report["checkpoint"]) == home / "bert_models" / "finetuned" / "mine"
     assert set(report["metrics"]) == {"student"}
     assert report["retention"] is None
@@ -151,7 +152,7 @@ def test_finetune_and_quantize(home, models):
     assert quantized["name"] == "mine-int8-dynamic"
     assert [row["name"] for row in report["models"]] == ["mine", "mine-int8-dynamic"]
     record = registry.read_meta(quantized["path"])["quantization"]
-    assert record["scheme"] == "int8-dynamic"
+    assert (record["scheme"], record["engine"]) == ("int8-dynamic", "torchao")
     before, after = record["bytes_before"], record["bytes_after"]
     assert after["encoder"] < 0.5 * before["encoder"] and after["embeddings"] < 0.5 * before["embeddings"]
 

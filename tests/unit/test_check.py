@@ -352,6 +352,12 @@ def test_a_scheme_that_nothing_here_makes_is_told_before_the_training(data, pair
     assert not [each for each in check.check(wanted) if each.field == "quantize"]
 
 
+def test_an_engine_that_does_not_make_a_scheme_is_told_before_training(data):
+    wanted = spec(data, quantize=[{"scheme": "nf4", "engine": "onnxruntime"}])
+    told = [each for each in check.check(wanted) if each.field == "quantize"]
+    assert [each.message for each in told] == ["The engine 'onnxruntime' can't make nf4."]
+
+
 def test_quantized_models_are_no_students(data, pair):
     folder = make("packed", layers=2, quantization_config={"quant_method": "torchao"})
     assert "is quantized" in found(spec(data, student={"model": "packed"}))["student.model"]

@@ -9,12 +9,11 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from ..quantize.schemes import SCHEMES
-from ..spec import METHODS, SHAPE, DataSpec, Scheme, TaskSpec, TrainingSpec
+from ..spec import METHODS, SHAPE, DataSpec, Engine, Scheme, TaskSpec, TrainingSpec
 from ..spec_base import Part, Whole, setting
 from . import quantities
 
 Mode = Literal["quick", "balanced", "all"]
-Engine = Literal["auto", "torchao", "compressed-tensors", "onnxruntime", "openvino"]
 METHOD_NAMES = tuple(METHODS)
 
 # fmt: off
