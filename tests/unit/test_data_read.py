@@ -260,6 +260,20 @@ def test_a_table_named_txt_and_one_without_a_suffix(tmp_path):
         assert rows_of(read_file(written(tmp_path / name, delimiter=delimiter))) == ROWS
 
 
+@pytest.mark.parametrize("delimiter", [";", "|", ","])
+def test_texts_with_few_labels_behind_a_delimiter_are_a_table(tmp_path, delimiter):
+    rows = [(f"text number {number}", ("joy", "anger")[number % 2]) for number in range(20)]
+    assert rows_of(read_file(written(tmp_path / "a.txt", rows, header=None, delimiter=delimiter))) == rows
+    other = [(text, f"{label} {number}") for number, (text, label) in enumerate(rows)]
+    assert list(read_file(written(tmp_path / "b.txt", other, header=None, delimiter=delimiter)).columns) == ["text"]
+
+
+def test_fasttexts_labels_are_told_from_text(tmp_path):
+    (tmp_path / "a.txt").write_text("__label__joy what a film\n__label__anger never again\n" * 9)
+    with pytest.raises(InputError, match=r"as fastText writes them: '__label__joy what a film'"):
+        read_file(tmp_path / "a.txt")
+
+
 def test_gzip(tmp_path):
     plain = written(tmp_path / "a.csv").read_bytes()
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(plain))

@@ -51,6 +51,27 @@ def test_numbers_of_words_are_no_words(tmp_path):
     assert {*plain.train.texts} == {"1 3", "1 2"}
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.tsv", "a"])
+def test_tags_are_found_by_their_few_names(tmp_path, name):
+    """Tags without B- and I-, and parts of speech; pairs of words that never come again are a table or a text."""
+    text = "Rome\tcity\nis\tO\nold\tO\n\nOslo\tcity\ntoo\tO\n\n"
+    assert kind_of(written(tmp_path / name, text * 8)).labels == ("O", "city")
+    verse = "".join(f"line {number}\n" * 2 + "\n" for number in range(40))
+    assert kind_of(written(tmp_path / "verse.txt", verse)).task_type == "masked-lm"
+    doubled = "".join(f"这个产品很好我非常喜欢{number}\t{number % 2}\n\n" for number in range(40))
+    assert kind_of(written(tmp_path / "doubled.tsv", doubled)).task_type == "classification"
+
+
+@pytest.mark.parametrize("name", ["a.conllu", "a.txt", "a"])
+def test_conll_u_has_its_tags_in_the_fourth_column(tmp_path, name):
+    rest, joined = "\t_\t_\t0\troot\t_\tSpaceAfter=No\n", "1-2\tau" + "\t_" * 8
+    one = f"# text = au feu\n{joined}\n1\tà\tà\tADP{rest}2\tle\tle\tDET{rest}3\tfeu\tfeu\tNOUN{rest}\n"
+    found = kind_of(path := written(tmp_path / name, one * 3), eval=path)
+    assert found.train.texts[0] == "à le feu" and found.labels == ("ADP", "DET", "NOUN")
+    assert found.train.labels[0].tolist() == [0, 1, 2]
+    assert "format: CoNLL-U, the tag is the part of speech (UPOS)" in found.findings
+
+
 def test_the_line_above_a_sentence_may_have_columns(tmp_path):
     text = "# id 6fe1-4b\tdomain=en\nEU _ _ B-ORG\nis _ _ O\n\n# id 7a\tdomain=en\nRome _ _ B-LOC\nis _ _ O\n\n"
     path = written(tmp_path / "m.txt", text)

@@ -16,6 +16,11 @@ TAG = re.compile(r"O|[BIESLUM]-\S+")
 _CUT = 20_000
 _SPACE = " \t\r\n"
 """What parts words; a no-break space can be one."""
+_REPEATS = 8
+"""How often each tag comes on average, where its name does not tell that it is one."""
+_UNIVERSAL_COLUMNS = 10
+_UNIVERSAL_ID = re.compile(r"\d+([-.]\d+)?")
+"""The number of a word, of several that are written as one (1-2), or of one that is not written (1.1)."""
 
 
 def looks_like_conll(start: str) -> bool:
@@ -25,27 +30,47 @@ def looks_like_conll(start: str) -> bool:
     if len(rows) < 3 or len(rows) == len(lines):
         return False
     tagged = sum(len(row) > 1 and bool(TAG.fullmatch(row[-1])) for row in rows)
-    return tagged >= 0.98 * len(rows) and all(len(row) == len(rows[0]) for row in rows[:50])
+    few = _few_tags(rows, blank=len(start[:_CUT].strip().splitlines()) - len(rows)) or all(map(_is_universal, rows))
+    return (tagged >= 0.98 * len(rows) or few) and all(len(row) == len(rows[0]) for row in rows[:50])
+
+
+def _few_tags(rows: list[list[str]], *, blank: int) -> bool:
+    """Whether rows are single words with tags of any names: few, each again and again.
+
+    Args:
+        blank: lines between them; where each word has its own, the rows are those of a table.
+    """
+    width, tags = len(rows[0]), {row[-1] for row in rows}
+    words = width > 1 and all(len(row) == width and not any(" " in field for field in row) for row in rows)
+    return words and 0 < blank <= len(rows) / 2 and 1 < len(tags) <= len(rows) / _REPEATS
+
+
+def _is_universal(row: list[str]) -> bool:
+    """Whether a line has the columns of CoNLL-U."""
+    return len(row) == _UNIVERSAL_COLUMNS and _UNIVERSAL_ID.fullmatch(row[0]) is not None
 
 
 def read_conll(path: Path, file: IO[str]) -> RawTable:
     """Columns of words (the first, or the second where the first numbers them) and tags (the last), a blank line
-    between sentences.
+    between sentences. In CoNLL-U the tag is the universal part of speech (UPOS).
 
     Raises:
         InputError: a line without a tag; with its number.
     """
     builder, sentences = TableBuilder(["tokens", "tags"]), _sentences(path, file)
     first = list(_until_longer(sentences))
-    numbered = bool(first) and len(first[-1]) > 1 and all(map(_is_numbered, first))
+    universal = bool(first) and all(_is_universal(row) for rows in first for row in rows)
+    numbered = universal or (bool(first) and len(first[-1]) > 1 and all(map(_is_numbered, first)))
     for rows in chain(first, sentences):
-        words, tags = [row[numbered] for row in rows], [row[-1] for row in rows]
+        kept = [row for row in rows if row[0].isdecimal()] if universal else rows
+        words, tags = [row[numbered] for row in kept], [row[3 if universal else -1] for row in kept]
         builder.add([json.dumps(words, ensure_ascii=False), json.dumps(tags, ensure_ascii=False)])
     if not len(builder):
         raise InputError(f"{path} holds no sentences.", "Give a word and its tag a line, sentences apart.")
     where = "the word after its number" if numbered else "the word first"
+    form = "CoNLL-U, the tag is the part of speech (UPOS)" if universal else f"CoNLL columns, {where}, the tag last"
     return RawTable(
-        str(path), builder.finish(), findings=[f"format: CoNLL columns, {where}, the tag last"],
+        str(path), builder.finish(), findings=[f"format: {form}"],
         listed={"tokens", "tags"},
     )  # fmt: skip
 

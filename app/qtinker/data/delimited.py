@@ -61,6 +61,16 @@ def is_table(start: str, delimiter: str) -> bool:
     return any(len(some) > 1 and some[0] > 1 and len(set(some)) == 1 for some in (counts, plain))
 
 
+def is_labelled(start: str, delimiter: str) -> bool:
+    """Whether the beginning of a plain text is a table with this delimiter, a column of which holds few values."""
+    if not is_table(start, delimiter):
+        return False
+    whole = start[: start.rfind("\n") + 1] or start
+    rows = islice(csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter), _SAMPLE_ROWS)
+    columns = zip(*filter(None, rows), strict=False)
+    return any(len(set(column)) > 1 and len(column) >= _REPEATS * len(set(column)) for column in columns)
+
+
 def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> RawTable:
     """Read a delimited file.
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 from ..errors import InputError
 from ..home import expanded
 from .conll import looks_like_conll, read_conll
-from .delimited import is_table, read_delimited
+from .delimited import is_labelled, is_table, read_delimited
 from .encodings import NAMES, find_encoding
 from .names import LABEL_NAMES
 from .squad import is_squad, read_squad
@@ -27,6 +27,7 @@ _FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".txt": "text", ".text": "text", ".parquet": "parquet", ".pq": "parquet",
     ".conll": "conll", ".iob": "conll", ".iob2": "conll", ".bio": "conll", ".conll2003": "conll",
+    ".conllu": "conll",
 }  # fmt: skip
 DATA_SUFFIXES = tuple(_FORMATS)
 _FOREIGN = {
@@ -134,6 +135,8 @@ def _read_text(path: Path, packed: bool, encoding: str) -> RawTable:
         kind = "conll"
     if kind == "text" and is_table(start, "\t"):
         kind = "tsv"
+    if kind == "text" and any(is_labelled(start, delimiter) for delimiter in ",;|"):
+        kind = "csv"
     with _text(path, packed, encoding) as file:
         if kind == "json":
             return _read_json(path, file)
@@ -175,6 +178,11 @@ def _read_lines(path: Path, file: io.TextIOWrapper) -> RawTable:
     builder = TableBuilder(["text"])
     file.reconfigure(newline=None)
     for line in file:
+        if line.startswith("__label__"):
+            raise InputError(
+                f"{path} has its labels in the texts, as fastText writes them: {line[:40].strip()!r}.",
+                "Write a label, a tab and the text in each line, and save it as .tsv.",
+            )
         builder.add([line.rstrip("\n")])
     return RawTable(str(path), builder.finish(), header=False, findings=["format: plain text"])
 
