@@ -52,6 +52,9 @@ def chosen(data, **how):
          ("bemerkung", None, "art")),
         ({"title": SECONDS, "content": TEXTS, "label": list("01") * 6}, ("content", None, "label")),
         ({"question": TEXTS, "answer": list("ab") * 6}, ("question", None, "answer")),
+        ({"Title": SECONDS, "Review Text": TEXTS, "Rating": list("12") * 6}, ("Review Text", None, "Rating")),
+        ({"Sentence 1": TEXTS, "Sentence 2": SECONDS, "Gold-Label": list("ab") * 6},
+         ("Sentence 1", "Sentence 2", "Gold-Label")),
         ({"label": list("01") * 6, "text": TEXTS, "label_text": ["neg", "pos"] * 6}, ("text", None, "label")),
     ],
 )  # fmt: skip
@@ -64,6 +67,19 @@ def test_without_a_header_content_decides():
     found = find_columns(table(False, **{"column 1": TEXTS, "column 2": SECONDS, "column 3": list("ab") * 6}))
     assert (found.text, found.pair, found.label) == ("column 1", "column 2", "column 3")
     assert "pairs of texts" in found.warnings[0]
+
+
+def test_dates_are_no_texts_beside_others():
+    """As in Sentiment140: its rows are sorted by label, and dates have more words than short texts."""
+    count = 2500
+    dates = [f"Mon Apr 06 22:{minute // 60 % 60:02}:{minute % 60:02} PDT 2009" for minute in range(2 * count)]
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "mu"]
+    texts = [
+        f"{words[i % 11]} {words[i // 11 % 11]} {words[i // 121 % 11]} {words[i // 1331]}" for i in range(2 * count)
+    ]
+    users = [f"user{number % 700}" for number in range(2 * count)]
+    found = table(False, a=["0"] * count + ["4"] * count, b=dates, c=users, d=texts)
+    assert chosen(found) == ("d", None, "a")
 
 
 def test_what_the_user_names_wins():

@@ -138,6 +138,28 @@ def test_answers_that_are_none_are_refused(tmp_path, answers):
         asked(tmp_path, answers)
 
 
+@pytest.mark.parametrize(("columns", "label"), [
+    ({"answers.text": ["big"], "answers.answer_start": [9]}, [9, 12]),
+    ({"answers.text": [], "answers.answer_start": []}, [0, 0]),
+    ({"answer_text": "big", "answer_start": 9.0}, [9, 12]),
+    ({"answer_text": "", "answer_start": -1}, [0, 0]),
+    ({"answer_text": None, "answer_start": None}, [-100, -100]),
+])  # fmt: skip
+def test_answers_whose_texts_and_places_are_columns(tmp_path, columns, label):
+    known = {"answer_text": "big", "answer_start": 9} if "answer_text" in columns else columns
+    rows = [{"question": f"what {i}", "context": f"Paris is big {i}", **(columns if i else known)} for i in range(9)]
+    path = written(tmp_path / "q.jsonl", "\n".join(map(json.dumps, rows)))
+    found = load_examples(DataSpec(train=path, eval=path), seed=0)
+    assert found.task_type == "question-answering" and found.train.labels[1].tolist() == label
+
+
+def test_answers_as_pandas_prints_them_are_refused(tmp_path):
+    rows = "".join(f"a{i},t,Paris is big {i},what {i},\"{{'text': ['big'], 'answer_start': [9]}}\"\n" for i in range(9))
+    path = written(tmp_path / "q.csv", "id,title,context,question,answers\n" + rows)
+    with pytest.raises(InputError, match=r"question 1: .* is no list of answers"):
+        load_examples(DataSpec(train=path), seed=0)
+
+
 @pytest.mark.parametrize("given", [{}, {"answers": []}, {"answers": [{"text": "big", "answer_start": 9}]}])
 def test_a_question_that_is_impossible_has_no_answer(tmp_path, given):
     qas = [{"question": f"what {i}", "is_impossible": True, **given} for i in range(4)]

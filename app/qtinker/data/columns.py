@@ -41,6 +41,13 @@ class _Shape:
     words: float
     distinct: int
     numeric: float
+    patterns: int = 0
+    """Different cells, digits aside."""
+
+    @property
+    def like_dates(self) -> bool:
+        """Whether cells differ by their digits, as dates do."""
+        return self.distinct > 8 * self.patterns > 0
 
     @property
     def like_text(self) -> bool:
@@ -126,9 +133,12 @@ def find_columns(
 
 
 def _by_name(names: Iterable[str]) -> dict[str, str]:
-    """Columns by their names in small letters, and by the inner name where an object in an object has it alone."""
-    names = list(names)
-    return {name.lower().rpartition(".")[2]: name for name in names} | {name.lower(): name for name in names}
+    """Columns by their names in small letters, `_` or nothing for what parts their words; and by the inner name where
+    an object in an object has it alone."""
+    lower = {name.lower(): name for name in names}
+    inner = {each.rpartition(".")[2]: name for each, name in lower.items()}
+    spelt = {re.sub("[ _-]", fill, each): name for fill in ("", "_") for each, name in (inner | lower).items()}
+    return spelt | inner | lower
 
 
 def _given(table: RawTable, name: str | None) -> str | None:
@@ -173,20 +183,21 @@ def _each_once(table: RawTable, given: dict[str, str | None]) -> None:
 def _shape(table: RawTable, name: str) -> _Shape:
     if name in table.listed:
         return _Shape(0, 0, 0, 0)
-    cells = [cell for cell in map(clean_label, table.head(name, _SAMPLE)) if cell is not None]
+    cells = [cell for cell in map(clean_label, table.spread(name, _SAMPLE)) if cell is not None]
     count = len(cells) or 1
     return _Shape(
         filled=len(cells),
         words=sum(_words(cell) for cell in cells) / count,
         distinct=len(set(cells)),
         numeric=sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / count,
+        patterns=len({re.sub(r"\d+", "0", cell) for cell in cells}),
     )
 
 
 def _few_names(table: RawTable, name: str) -> bool:
     """Whether a column's lists hold names, each of them again and again."""
     names: list[str] = []
-    for cell in filter(None, table.head(name, _SAMPLE)):
+    for cell in filter(None, table.spread(name, _SAMPLE)):
         content = json.loads(cell)
         if not isinstance(content, list) or not all(isinstance(each, str) for each in content):
             return False
@@ -215,6 +226,7 @@ def _second_text(shape: _Shape, first: _Shape) -> bool:
     """Whether a nameless column is a second text: words in sentences, hardly repeated, of like length."""
     return (
         shape.like_text
+        and shape.like_dates == first.like_dates
         and shape.words >= 3
         and first.words >= 3
         and shape.distinct > 0.3 * shape.filled
@@ -243,7 +255,8 @@ def _find_text(
             f"{' and '.join(used)}.",
             f"Name it with --text-column; the columns are: {', '.join(map(repr, table.columns))}.",
         )
-    return max(candidates, key=lambda name: free[name].words), "by content: the longest texts"
+    best = max(candidates, key=lambda name: (not free[name].like_dates, free[name].words))
+    return best, "by content: the longest texts"
 
 
 def _find_label(

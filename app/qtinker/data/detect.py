@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from ..errors import InputError
@@ -54,13 +53,9 @@ def has_spans(table: RawTable) -> bool:
 
 
 def _hold_answers(cells: Sequence[str | None]) -> bool:
-    """Whether cells of a table without lists (CSV) hold answers as JSON writes them."""
-    filled = [cell for cell in cells if cell and cell.strip()]
-    try:
-        contents = [json.loads(cell) for cell in filled]
-    except ValueError:
-        return False
-    return bool(contents) and all(isinstance(each, dict | list) for each in contents)
+    """Whether cells of a table without lists (CSV) hold answers as JSON, or Python, writes them."""
+    filled = [cell.strip() for cell in cells if cell and cell.strip()]
+    return bool(filled) and all(cell[0] in "[{" for cell in filled)
 
 
 def _labelled_pairs(table: RawTable, spec: DataSpec) -> bool:
@@ -104,14 +99,14 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
     if columns.label is None and table.header:
         columns = texts_columns(table, spec, task="regression")
         if columns.label is not None:
-            cells = table.head(columns.label, _SAMPLE)
+            cells = table.spread(columns.label, _SAMPLE)
             if not looks_like_scores(with_points(cells) or cells):
                 columns.label = None
     if columns.label is None:
         return "classification", []
     if columns.label in table.listed:
         return "multi-label", [f"task: multi-label (lists of labels in {columns.label!r})"]
-    cells = table.head(columns.label, _SAMPLE)
+    cells = table.spread(columns.label, _SAMPLE)
     points = with_points(cells)
     if looks_like_scores(points or cells) and not (points and several.are_numbered(cells)):
         found = f"{columns.label!r} holds numbers that are no classes"

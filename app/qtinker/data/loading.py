@@ -21,6 +21,7 @@ from .read import read_file
 from .read_forms import read_blocks, read_spans, read_words
 from .read_texts import read_texts
 from .split import stratified_sample, stratified_split, text_hashes
+from .squad import with_answers
 from .table import RawTable
 from .unlabelled import unlabelled_examples
 
@@ -214,9 +215,10 @@ def _sources(source: str, spec: DataSpec) -> tuple[RawTable, RawTable | None, st
         files = sample_files()
         return read_file(files.train), read_file(files.eval), "eval"
     if looks_like_id(source):
-        return read_hub(source)
+        first, own, name = read_hub(source)
+        return with_answers(first), own and with_answers(own), name
     given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
-    return named_by_first_row(read_file(source), given), None, None
+    return with_answers(named_by_first_row(read_file(source), given)), None, None
 
 
 def _suits(examples: Examples, source: str, pair: bool | None) -> None:

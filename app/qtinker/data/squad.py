@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError
 from .table import RawTable, TableBuilder
+
+ANSWER_PARTS = (("answers.text", "answers.answer_start"), ("answer_text", "answer_start"))
+"""Columns of texts and of places that stand for `answers`, where a table has its parts."""
 
 
 def is_squad(content: Any) -> bool:
@@ -46,6 +50,33 @@ def read_squad(source: str, content: dict[str, Any]) -> RawTable:
         raise InputError(f"{source} holds no questions.", "Give a file in SQuAD's form.")
     columns = builder.finish()
     return RawTable(source, columns, findings=["format: SQuAD JSON"], warnings=builder.warnings, listed={"answers"})
+
+
+def with_answers(table: RawTable) -> RawTable:
+    """A table of questions and contexts with one column of answers, where it has their texts and places in two."""
+    import pyarrow as pa
+
+    lower = {name.lower(): name for name in table.columns}
+    parts = next((pair for pair in ANSWER_PARTS if lower.keys() >= {"question", "context", *pair}), None)
+    if parts is None or "answers" in lower:
+        return table
+    names = [lower[part] for part in parts]
+    listed = table.listed >= {*names}
+    cells = [_answers(*row, listed) for row in zip(*map(table.values, names), strict=True)]
+    columns = {name: column for name, column in table.columns.items() if name not in names}
+    columns["answers"] = pa.chunked_array([pa.array(cells, pa.large_string())])
+    findings = [*table.findings, f"answers: columns {names[0]!r} and {names[1]!r}"]
+    return replace(table, columns=columns, findings=findings, listed={*table.listed, "answers"} - {*names})
+
+
+def _answers(text: str | None, start: str | None, listed: bool) -> str | None:
+    """The two cells as one; None where both are empty."""
+    if not (text or "").strip() and not (start or "").strip():
+        return None
+    parts = [json.loads(text or "[]"), json.loads(start or "[]")] if listed else [text or "", start or ""]
+    if not listed:
+        parts[1] = parts[1].removesuffix(".0")  # as pandas writes numbers beside gaps
+    return json.dumps(dict(zip(("text", "answer_start"), parts, strict=True)), ensure_ascii=False)
 
 
 def answer_of(cell: str | None, context: str, where: str) -> tuple[tuple[int, int] | None, list[str], bool]:

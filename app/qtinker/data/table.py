@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,12 @@ class RawTable:
     def head(self, name: str, count: int) -> list[str | None]:
         """The first `count` cells of a column."""
         return self.columns[name][:count].to_pylist()
+
+    def spread(self, name: str, count: int) -> list[str | None]:
+        """Up to `count` cells of a column, the same rows each time, from all over the table: it may be sorted."""
+        column = self.columns[name]
+        rows = sorted(random.Random(0).sample(range(self.rows), min(count, self.rows)))
+        return [column[row].as_py() for row in rows]
 
 
 class TableBuilder:
