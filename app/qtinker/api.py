@@ -406,7 +406,7 @@ def predict(
     Args:
         texts: texts, or pairs of texts as tuples: (premise, hypothesis), (question, context).
         data: a file or a table instead, in any form that trainings read; its labels are not looked at. Tagged words
-            stay apart as they are there, and rows without a text have no answer.
+            stay apart as they are there; each row of a table has its answer, one without a text too.
         text_column: the file's column, where it is not found by itself.
         text_pair_column: that of the second text.
     """

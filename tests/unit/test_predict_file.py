@@ -43,6 +43,21 @@ def test_words_stay_as_the_file_parts_them(qtinker_home, tmp_path):
     assert [each["word"] for each in split["words"]] == ["Sly", "-", "and"]
 
 
+@pytest.mark.parametrize(("kind", "rows"), [
+    ("regression", [{"text": "good film"}, {"text": ""}, {"text": None}, {"text": "no"}]),
+    ("token-classification", [{"tokens": ["good", "film"]}, {"tokens": []}, {"tokens": ["no"]}]),
+    ("question-answering", [{"question": "what?", "context": "a film"}, {"question": "", "context": "a"},
+                            {"question": "b", "context": None}]),
+])  # fmt: skip
+def test_rows_without_a_text_keep_their_place(qtinker_home, tmp_path, kind, rows):
+    kept(qtinker_home, kind)
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    answers = qtinker.predict("answers", data=file)["predictions"]
+    texts = [row.get("text", row.get("question", " ".join(row.get("tokens", [])))) or "" for row in rows]
+    assert [answer["text"] for answer in answers] == texts
+
+
 def test_pairs_of_a_table_from_columns_that_are_named(qtinker_home, tmp_path):
     kept(qtinker_home, "regression")
     (tmp_path / "a.csv").write_text("id,one,two\n1,the movie was good,a bad film\n2,awful plot,a great scene\n")

@@ -114,7 +114,7 @@ def load_eval(
         labels: the model's label order; left out, the file's own.
         pair: whether the model takes two texts; the data must suit it.
         unlabelled: labels need not be there.
-        texts_only: labels are not looked at, whatever stands there.
+        texts_only: labels are not looked at, whatever stands there, and rows of tables without a text count too.
 
     Raises:
         InputError: as `load`, and if a model for pairs gets single texts or the other way round.

@@ -25,7 +25,8 @@ class Wanted:
         auto: nobody asked for this type by name.
         preview: it is only looked at: a single class is told, as a trained teacher may know others, not refused.
         outputs: the names that nobody gave (LABEL_0, ...) to a trained teacher's outputs, for data without any label.
-        texts_only: labels are not looked at, whatever stands there.
+        texts_only: labels are not looked at, whatever stands there, and every row of a table counts: they are to be
+            answered.
     """
 
     kind: str
@@ -73,8 +74,8 @@ class Part:
     dropped: int
 
 
-def usable_rows(table: RawTable, columns: Columns) -> Part:
-    """Texts without surrounding space; rows without text are left out.
+def usable_rows(table: RawTable, columns: Columns, *, every: bool = False) -> Part:
+    """Texts without surrounding space; rows without text are left out, unless every row is to be answered.
 
     Raises:
         InputError: no row has text.
@@ -97,7 +98,7 @@ def usable_rows(table: RawTable, columns: Columns) -> Part:
     elif columns.label is not None:
         labels = cells(table.columns[columns.label])
     places = None
-    if not keep.all():
+    if not every and not keep.all():
         places = np.flatnonzero(keep)
         labels = [labels[place] for place in places]
     return Part(

@@ -114,7 +114,7 @@ def _sentences(table: RawTable, spec: DataSpec, *, tagged: bool) -> _Sentences:
     for number, (cell, tag_cell) in enumerate(zip(_cells(table, word_column), tag_cells, strict=True), 1):
         where = f"{table.source}, sentence {number}"
         words = list_of(cell, where)
-        if not words:
+        if not words and tagged:
             continue
         if not all(isinstance(word, str | int | float) for word in words):
             raise InputError(f"{where} holds a word that is none (null or a list).", "Give each word as text.")
@@ -251,9 +251,9 @@ def _questions(table: RawTable, spec: DataSpec, *, answered: bool) -> tuple[Exam
              for name in ("question", "context", "answers")]  # fmt: skip
     questions, contexts, spans, answers, beside = [], [], [], [], 0
     for number, (question, context, cell) in enumerate(zip(*cells, strict=True), 1):
-        if not (question or "").strip() or not (context or "").strip():
+        question, context = question or "", context or ""
+        if answered and not (question.strip() and context.strip()):
             continue
-        assert question is not None and context is not None
         span, rights, moved = answer_of(cell, context, f"{table.source}, question {number}")
         beside += moved
         questions.append(question.strip())

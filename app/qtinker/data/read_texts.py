@@ -12,7 +12,7 @@ from . import labels as label_names
 from . import scores, several
 from .columns import Columns
 from .conll import TAG
-from .detect import texts_columns, word_columns
+from .detect import is_plain, texts_columns, word_columns
 from .examples import Examples
 from .parts import Part, Read, Wanted, no_label_column, same_columns, usable_rows
 from .split import text_keys
@@ -33,7 +33,7 @@ def read_texts(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     columns.available = tuple(first.columns)
     if wanted.texts_only:
         columns.label, columns.flags = None, []
-    train = usable_rows(first, columns)
+    train = usable_rows(first, columns, every=wanted.texts_only and not is_plain(first))
     other = (
         None if held is None else usable_rows(held, same_columns(held, first, columns, unlabelled=wanted.unlabelled))
     )
