@@ -62,7 +62,8 @@ def with_answers(table: RawTable) -> RawTable:
         return table
     names = [lower[part] for part in parts]
     listed = table.listed >= {*names}
-    cells = [_answers(*row, listed) for row in zip(*map(table.values, names), strict=True)]
+    rows = zip(*map(table.values, names), strict=True)
+    cells = [_answers(text, start, listed) for text, start in rows]
     columns = {name: column for name, column in table.columns.items() if name not in names}
     columns["answers"] = pa.chunked_array([pa.array(cells, pa.large_string())])
     findings = [*table.findings, f"answers: columns {names[0]!r} and {names[1]!r}"]
