@@ -288,3 +288,5 @@ def test_labels_the_model_does_not_know_are_named():
         aligned(["ok", "meh", "pos"], ["neg", "pos"], "data.csv")
     with pytest.raises(InputError, match="'0', '1'"):  # which of two words 0 means is not guessed
         aligned(["0", "1"], ["neg", "pos"], "data.csv")
+    with pytest.raises(InputError, match="Where '-' means that there is no label, leave the cell empty"):
+        aligned(["-", "pos"], ["neg", "pos"], "data.csv")

@@ -143,6 +143,29 @@ def test_columns_of_0_and_1(tmp_path):
         data.load(DataSpec(train=path), seed=0, task="multi-label", labels=["toxic", "threat"])
 
 
+def test_a_label_beside_columns_of_0_and_1_is_told(tmp_path):
+    rows = [f"this is text {i},{i % 2},{i % 3 // 2},{i % 5 // 4},{i % 5}" for i in range(60)]
+    loaded = data.load(DataSpec(train=csv_of(tmp_path / "m.csv", "text,useful,funny,cool,stars", rows)), seed=0)
+    assert loaded.task.labels == ("useful", "funny", "cool")
+    assert any("'useful', 'funny', 'cool' are taken for the labels; 'stars' could be it" in line
+               for line in loaded.warnings)  # fmt: skip
+
+
+def test_lists_of_one_label_are_several_or_one_class(tmp_path):
+    """As doccano writes the classes of texts; what it tells to do is possible."""
+    rows = [{"text": f"this is text {i}", "label": [["a"], ["b"]][i % 2] if i else []} for i in range(40)]
+    path = written(tmp_path / "d.jsonl", "\n".join(map(json.dumps, rows)))
+    assert data.load(DataSpec(train=path), seed=0).task.type == "multi-label"
+    loaded = data.load(DataSpec(train=path), seed=0, task="classification")
+    assert loaded.task.labels == ("a", "b") and int((~loaded.train.labelled).sum()) == 1
+    given = written(tmp_path / "g.jsonl", "\n".join(map(json.dumps, rows[1:])))
+    warned = data.load(DataSpec(train=given), seed=0).warnings
+    assert any("exactly one label: for one of several classes use --task classification" in line for line in warned)
+    written(tmp_path / "d.jsonl", "\n".join(map(json.dumps, [*rows, {"text": "more", "label": ["a", "b"]}])))
+    with pytest.raises(InputError, match="--task multi-label"):
+        data.load(DataSpec(train=path), seed=0, task="classification")
+
+
 def test_a_label_that_never_or_always_applies_is_a_label(tmp_path):
     """Rare labels: none of the first 2,000 rows holds a 1; and a column that is 1 throughout is no column of noes."""
     rows = [f"this is text {i},{i % 2},{i % 3 // 2},{i % 5 // 4},{int(i == 2500)},9" for i in range(3000)]

@@ -274,6 +274,13 @@ def test_fasttexts_labels_are_told_from_text(tmp_path):
         read_file(tmp_path / "a.txt")
 
 
+def test_json_by_columns_as_pandas_writes_it(tmp_path):
+    columns = {"text": {"0": "a film", "2": "no"}, "label": {"0": "pos", "2": None}}
+    for indent in (None, 1):
+        (tmp_path / "a.json").write_text(json.dumps(columns, indent=indent))
+        assert rows_of(read_file(tmp_path / "a.json")) == [("a film", "pos"), ("no", None)]
+
+
 def test_gzip(tmp_path):
     plain = written(tmp_path / "a.csv").read_bytes()
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(plain))

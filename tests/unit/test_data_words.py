@@ -72,6 +72,12 @@ def test_conll_u_has_its_tags_in_the_fourth_column(tmp_path, name):
     assert "format: CoNLL-U, the tag is the part of speech (UPOS)" in found.findings
 
 
+def test_the_other_part_of_a_tag_is_not_misspelt(tmp_path):
+    text = "EU\tB-ORG\nis\tO\n\n" * 9 + "EU\tI-ORG\nwas\tB-OGR\n\n"
+    warnings = kind_of(path := written(tmp_path / "t.txt", text), eval=path).warnings
+    assert [line for line in warnings if "misspelt" in line] == ["'B-OGR' looks like 'B-ORG' misspelt."]
+
+
 def test_the_line_above_a_sentence_may_have_columns(tmp_path):
     text = "# id 6fe1-4b\tdomain=en\nEU _ _ B-ORG\nis _ _ O\n\n# id 7a\tdomain=en\nRome _ _ B-LOC\nis _ _ O\n\n"
     path = written(tmp_path / "m.txt", text)

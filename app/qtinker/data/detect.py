@@ -145,6 +145,11 @@ def texts_columns(
         columns = find_columns(
             table, text=spec.text_column, pair=spec.text_pair_column, label=None, label_needed=False, ignore=flags
         )
+        if columns.label and not labels and label is None:
+            columns.warnings.append(
+                f"{', '.join(map(repr, flags[:8]))} are taken for the labels; {columns.label!r} could be it too. "
+                "Overrule it with --label-column."
+            )
         columns.label = ", ".join(flags)
         columns.flags = flags
         columns.findings = [line for line in columns.findings if not line.startswith("label:")]

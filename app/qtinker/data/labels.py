@@ -215,10 +215,12 @@ def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> 
             unknown.append(name)
     if unknown:
         shown = ", ".join(map(repr, unknown[:8])) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        none = [repr(name) for name in unknown if name.lower() in _PERHAPS_MISSING]
         raise InputError(
             f"{source} has labels that the model does not know: {shown}.",
             f"The model's labels are: {', '.join(map(repr, known[:12]))}{', ...' if len(known) > 12 else ''}; rename "
-            "them in the data, or train a teacher on this data.",
+            "them in the data, or train a teacher on this data."
+            + (f" Where {' or '.join(none)} means that there is no label, leave the cell empty." if none else ""),
         )
     if generic and present:
         findings.append("labels matched by number: the model names them LABEL_0, LABEL_1, ...")

@@ -270,9 +270,13 @@ def _about_labels(
     if single:
         out.append(f"Only one training example of: {_some(single)}.")
         common = [names[i] for i in np.flatnonzero(counts > 1)]
+        begins = 2 if kind == "token-classification" else 0  # I-PER is no B-PER misspelt
         out += [
             f"{name!r} looks like {close[0]!r} misspelt."
-            for name in single if (close := difflib.get_close_matches(name, common, n=1, cutoff=0.8))
+            for name in single
+            if (close := difflib.get_close_matches(
+                name, [each for each in common if each[:begins] == name[:begins]], n=1, cutoff=0.8
+            ))
         ][:3]  # fmt: skip
     if fresh:
         if unseen := [names[i] for i in np.flatnonzero((counts == 0) & (in_eval > 0))]:

@@ -74,11 +74,15 @@ def _refuse_words(table: RawTable, spec: DataSpec, wanted: Wanted) -> None:
 
 
 def _classes(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -> Read:
+    for part in filter(None, (train, held)):
+        if any(several.is_list(cell) for cell in part.labels if cell):
+            if (lone := several.lone_labels(part.labels, part.source)) is None:
+                raise InputError(
+                    f"The labels of {part.source} are lists: several an example.",
+                    "Use --task multi-label, or other labels.",
+                )
+            part.labels = lone
     both = [*train.labels, *(held.labels if held else ())]
-    if any(several.is_list(cell) for cell in train.labels[:2000] if cell):
-        raise InputError(
-            f"The labels of {train.source} are lists: several an example.", "Use --task multi-label, or other labels."
-        )
     values = label_names.canonical(train.labels, held.labels if held else (), known=wanted.labels or ())
     in_training = values[: len(train.labels)]
     warnings: list[str] = []
@@ -124,7 +128,7 @@ def _several(train: Part, held: Part | None, columns: Columns, wanted: Wanted) -
         several.label_names(lists, train.source)
         known = several.label_names([*lists, *other_lists], train.source)
     given = [each for each in lists if each is not None]
-    if known and given and all(len(each) == 1 for each in given) and not wanted.auto:
+    if known and given and all(len(each) == 1 for each in given) and not columns.flags:
         warnings.append(
             f"Each example of {train.source} has exactly one label: for one of several classes use --task "
             "classification."

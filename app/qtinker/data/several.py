@@ -89,6 +89,18 @@ def label_cells(cells: Sequence[str | None], source: str, delimiter: str | None)
     return found
 
 
+def lone_labels(cells: Sequence[str | None], source: str) -> list[str | None] | None:
+    """The labels of lists of at most one (none of `[]`), as tools for marking texts write them; None of longer lists.
+
+    Raises:
+        InputError: as `label_cells`.
+    """
+    rows = label_cells(cells, source, None)
+    if any(row is not None and len(row) > 1 for row in rows):
+        return None
+    return [_name_of(row[0]) if row and row[0] is not None else None for row in rows]
+
+
 def _spans(source: str, cell: str) -> InputError:
     """As tools for marking texts write them: from which character to which, and what is there."""
     return InputError(
