@@ -176,6 +176,11 @@ def test_two_possible_labels_are_said():
     assert found.label == "farbe" and "'form' could be it too" in found.warnings[0]
 
 
+def test_identifiers_are_labels_last():
+    assert chosen(table(query_id=list("abcdef") * 2, query=TEXTS, relevance=list("0123") * 3))[2] == "relevance"
+    assert chosen(table(class_id=list("0123") * 3, text=TEXTS, art=list("ab") * 6))[2] == "class_id"
+
+
 def test_a_column_plays_one_part():
     rows = table(text=TEXTS, label=["pos", "neg"] * 6)
     with pytest.raises(InputError, match=r"'text' of data.csv is given as the text and as the label"):

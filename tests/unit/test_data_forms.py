@@ -150,6 +150,14 @@ def test_a_context_without_a_token_has_no_answer_and_a_finite_score():
 # --- running text ------------------------------------------------------------------------------------------------
 
 
+def test_questions_to_measure_on_that_were_learned_are_told(tmp_path):
+    rows = [{"question": f"what {i}", "context": f"Paris is big {i}", "answers": []} for i in range(20)]
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    loaded = data.load(DataSpec(train=str(path), eval=str(path)), seed=0)
+    assert any("20 of 20 evaluation examples are in the training data too" in line for line in loaded.warnings)
+
+
 def test_one_paragraph_cant_be_split(tmp_path):
     path = written(tmp_path / "one.txt", "the movie was good but the plot " * 40)
     with pytest.raises(InputError, match=r"too few paragraphs to split some off.*Part the text"):

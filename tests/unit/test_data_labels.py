@@ -60,6 +60,15 @@ def test_numbers_of_labels_and_numbers_with_a_decimal_comma_are_told_apart(tmp_p
                for line in kind_of(scored(tmp_path, values=tenths)).findings)  # fmt: skip
 
 
+def test_many_whole_numbers_are_classes_and_the_other_task_is_named(tmp_path):
+    path = written(tmp_path / "n.csv", "text,score\n" + "".join(f"this is text {i},{i % 40}\n" for i in range(120)))
+    loaded = data.load(DataSpec(train=path), seed=0)
+    assert (
+        "task: classification (by the labels in 'score'; for numbers on a scale: --task regression)" in loaded.findings
+    )
+    assert not any("misspelt" in line for line in loaded.warnings)
+
+
 def test_a_decimal_comma_is_found_under_any_name(tmp_path):
     values = [f'"{i},5"' for i in range(40)]
     found = kind_of(scored(tmp_path, name="price", values=values))

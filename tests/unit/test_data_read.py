@@ -281,6 +281,19 @@ def test_json_by_columns_as_pandas_writes_it(tmp_path):
         assert rows_of(read_file(tmp_path / "a.json")) == [("a film", "pos"), ("no", None)]
 
 
+def test_a_header_that_comes_again_is_no_row(tmp_path):
+    """Files put one below the other."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "good,pos\n" * 400 + "text,label\nbad,neg\n")
+    table = read_file(path)
+    assert table.header and table.values("label") == ["pos"] * 400 + ["neg"]
+    assert table.warnings == ["Rows that repeat the header, left out: 1."]
+    path.write_text("text,label\n" * 2 + "good,pos\nbad,neg\n")
+    assert rows_of(read_file(path)) == [("good", "pos"), ("bad", "neg")]
+    path.write_text("text,pos\nother,neg\ntext,neg\n")
+    assert not read_file(path).header
+
+
 def test_gzip(tmp_path):
     plain = written(tmp_path / "a.csv").read_bytes()
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(plain))
@@ -312,6 +325,7 @@ def test_a_very_long_cell(tmp_path):
         ("a.csv", b'text,label\n"a,1\nb,0\n"c, d",1\n', "close each quote that is opened, in this line or before"),
         ("a.csv", b"text,label\ngood,1\nb\0d,0\n", "NUL byte in line 3"),
         ("a.tsv", b"text\tlabel\na b\t1\nc d\n", "line 3: 1 fields where the first row has 2"),
+        ("a.csv", b"Export of 2023\ntext,label\na,1\nb,0\n", "Remove what stands above the table"),
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: not valid JSON"),
         ("a.jsonl", b'{"text": "a"}\n[1, 2]\n', "line 2: expected an object"),
         ("a.json", b'{"text": "a", "label": [1}', "not valid JSON"),

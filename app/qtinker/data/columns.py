@@ -15,6 +15,7 @@ from .table import RawTable, unique_names
 _SAMPLE = 2000
 _FEW = 20
 """Rows too few to tell identifiers from texts that happen to be short."""
+_ID = re.compile(r"(.*[a-z0-9])(?:[ _-](?:id|Id|ID)|Id|ID)")
 _NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
@@ -130,6 +131,12 @@ def find_columns(
     if unused and table.header:
         found.findings.append(f"not used: {', '.join(map(repr, unused))}")
     return found
+
+
+def _identifies(name: str) -> bool:
+    """Whether a column is called as identifiers are, such as query_id; class_id is none."""
+    match = _ID.fullmatch(name)
+    return match is not None and match[1].lower() not in LABEL_NAMES
 
 
 def _by_name(names: Iterable[str]) -> dict[str, str]:
@@ -292,9 +299,9 @@ def _find_label(
     ] if by_content or kind == "regression" else []  # fmt: skip
     if not candidates:
         return None, ""
-    candidates.sort(
-        key=lambda name: (shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50)
-    )
+    candidates.sort(key=lambda name: (
+        shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50, _identifies(name)
+    ))  # fmt: skip
     best = candidates[0]
     if len(candidates) > 1:
         found.warnings.append(

@@ -93,9 +93,12 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
         beginning = list(islice(rows, _SAMPLE_ROWS))
         header, reason = has_header(beginning)
         names = unique_names(beginning[0] if header else [""] * len(beginning[0]))
-        builder = TableBuilder(names)
+        builder, repeated = TableBuilder(names), 0
         for row in chain(beginning[1:] if header else beginning, rows):
-            builder.add(row)
+            if header and row == beginning[0]:
+                repeated += 1
+            else:
+                builder.add(row)
     if not len(builder):
         raise InputError(f"{source} has a header and no rows.", "Add examples below the header.")
     width = len(names)
@@ -107,6 +110,8 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
         f"Several columns are called {name.strip()!r}: the first is meant by it, this one by {own!r}."
         for name, own in zip(beginning[0], names, strict=True) if header and name.strip() not in ("", own)
     ]  # fmt: skip
+    if repeated:
+        warnings.append(f"Rows that repeat the header, left out: {repeated:,}.")
     if quoting == csv.QUOTE_NONE and '"' in start:
         findings.append("quotes: plain characters, as in GLUE's files")
     return RawTable(source, builder.finish(), header, findings, warnings)
@@ -137,7 +142,11 @@ def has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
         for number in range(len(first))
     ]
     again = [cell in column for cell, column in zip(first, below, strict=True)]
-    known = [cell for cell, repeated in zip(first, again, strict=True) if cell.lower() in KNOWN_NAMES and not repeated]
+    unlike = [[cell.strip() for cell in row] for row in rest if row != rows[0]]  # files put together repeat a header
+    known = [
+        cell for number, cell in enumerate(first)
+        if cell.lower() in KNOWN_NAMES and all(cell != row[number] for row in unlike if number < len(row))
+    ]  # fmt: skip
     named = [cell for cell in first if cell]  # Excel leaves empty columns behind
     once = len(set(named)) == len(named)
     name_like = all(_NAME.fullmatch(cell) and not _NUMBER.fullmatch(cell) for cell in first)
@@ -217,6 +226,11 @@ def _find_quoting(source: str, reopen: Open, delimiter: str, *, above: int) -> t
         )
     worst = min((look for look in (quoted, plain) if not look.error), key=lambda look: look.bad_rows)
     more = f" ({worst.bad_rows} such rows)" if worst.bad_rows > 1 else ""
+    if worst.fields == 1 and worst.bad_rows > worst.rows / 2:
+        raise InputError(
+            f"{source}, line {worst.bad_line}: {worst.bad_fields} fields where the first row has 1{more}.",
+            "Remove what stands above the table: its first row names the columns, or is an example.",
+        )
     raise InputError(
         f"{source}, line {worst.bad_line}: {worst.bad_fields} fields where the first row has {worst.fields}{more}.",
         f"Quote cells that hold a {_name(delimiter)}, "

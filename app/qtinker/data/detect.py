@@ -9,7 +9,7 @@ from ..kinds import KINDS
 from ..spec import DataSpec
 from . import several
 from .columns import Columns, find_columns
-from .labels import looks_like_scores, with_points
+from .labels import clean_label, looks_like_scores, many_numbers, with_points
 from .names import TEXT_NAMES
 from .table import RawTable
 
@@ -121,7 +121,9 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
             f"task: multi-label ({columns.label!r} holds several labels, separated by "
             f"{several.delimiter_words(delimiter)}; if these are one each: --task classification)"
         ]  # fmt: skip
-    return "classification", [f"task: classification (by the labels in {columns.label!r})"]
+    names = {cell for cell in points or map(clean_label, cells) if cell}
+    scale = "; for numbers on a scale: --task regression" if many_numbers(names) else ""
+    return "classification", [f"task: classification (by the labels in {columns.label!r}{scale})"]
 
 
 def texts_columns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,8 +101,12 @@ def order(names: Iterable[str]) -> tuple[str, ...]:
 def looks_like_scores(cells: Iterable[str | None]) -> bool:
     """Whether labels are numbers on a scale, not classes: many different ones, with decimals."""
     names = {value for value in canonical(cells) if value is not None}
-    numeric = bool(names) and all(_NUMBER.fullmatch(name) for name in names)
-    return numeric and len(names) > _MOST_SCORES and any("." in name for name in names)
+    return many_numbers(names) and any("." in name for name in names)
+
+
+def many_numbers(names: Collection[str]) -> bool:
+    """Whether labels are all numbers, and more than classes of a scale."""
+    return len(names) > _MOST_SCORES and all(_NUMBER.fullmatch(name) for name in names)
 
 
 def with_points(cells: Iterable[str | None]) -> list[str | None] | None:
@@ -137,8 +141,7 @@ def label_set(values: Sequence[str | None], source: str, *, lone: bool = False) 
         raise InputError(
             f"All labels of {source} are {names[0]!r}: there is nothing to tell apart.", "Give at least two classes."
         )
-    numeric = all(_NUMBER.fullmatch(name) for name in names)
-    if numeric and len(names) > _MOST_SCORES and any("." in name for name in names):
+    if many_numbers(names) and any("." in name for name in names):
         raise InputError(
             f"The labels of {source} look like scores ({names[0]} to {names[-1]}, {len(names)} different values), not "
             "like classes.",
@@ -164,7 +167,9 @@ def label_set(values: Sequence[str | None], source: str, *, lone: bool = False) 
                 f"The labels {', '.join(map(repr, alike))} differ in case or spaces only, and count as "
                 "different ones. Write them in one way where they mean the same."
             )
-    if numeric and (equal := [alike for alike in _by_number(names).values() if len(alike) > 1]):
+    if all(_NUMBER.fullmatch(name) for name in names) and (
+        equal := [alike for alike in _by_number(names).values() if len(alike) > 1]
+    ):
         found.warnings.append(
             f"The labels {', '.join(map(repr, equal[0]))} are equal as numbers, and count as different ones. Write "
             "them in one way where they mean the same."

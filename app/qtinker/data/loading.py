@@ -175,7 +175,7 @@ def load_examples(
         strata, keys = read.strata[kept], keys[kept]
     else:
         strata = read.strata
-        if KINDS[kind].form in ("texts", "words"):
+        if KINDS[kind].form != "blocks":
             warnings += _overlap(train, held)
     for source, dropped in ((train_table.source, read.dropped), (held_table and held_table.source, read.held_dropped)):
         if dropped:
@@ -274,7 +274,7 @@ def _about_labels(
         out += [
             f"{name!r} looks like {close[0]!r} misspelt."
             for name in single
-            if (close := difflib.get_close_matches(
+            if not any(map(str.isdigit, name)) and (close := difflib.get_close_matches(
                 name, [each for each in common if each[:begins] == name[:begins]], n=1, cutoff=0.8
             ))
         ][:3]  # fmt: skip
