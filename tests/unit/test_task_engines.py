@@ -118,7 +118,8 @@ def test_exported_models_answer_as_their_source(tmp_path, kind, form):
 
 def test_an_exports_example_reads_a_word_at_its_mark_where_that_is_a_token(tmp_path, monkeypatch, capsys):
     """ALBERT's tokens mark where a word begins; where the word is not one of them, the mark alone is its first."""
-    made, text = task_data.model_for("token-classification"), "bad films, and don't 3.5 fine."
+    made = task_data.model_for("token-classification")
+    text = "bad, and don't 3.5 می\u200cخوا fine."  # a joiner parts no word
     tok = marked(["bad", "and"], letters=sorted(set(text)))
     config = transformers.AlbertConfig(
         vocab_size=len(tok), embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,

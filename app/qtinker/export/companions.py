@@ -56,7 +56,10 @@ _IMPORTS = "import json\nimport sys\n"
 _WORD_IMPORTS = "import json\nimport re\nimport sys\nimport unicodedata\n"
 _WORDS = """parted = []
 for text in texts:
-    marked = "".join("a" if unicodedata.category(letter)[0] == "M" else letter for letter in text)
+    marked = ""
+    for letter in text:  # marks on letters, and joiners between them, count as letters
+        joins = unicodedata.category(letter)[0] == "M" or letter in "\\u200c\\u200d"
+        marked += "a" if joins and marked[-1:].isalnum() else letter
     places = [place.span() for place in re.finditer({pattern!r}, marked)]  # punctuation apart, as predict parts it
     parted.append([text[start:end] for start, end in places] or [""])
 tokenizer.enable_truncation({max_length})
