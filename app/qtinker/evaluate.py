@@ -82,12 +82,14 @@ def evaluate(
             raise untrained(path)  # before any of the others is measured
     same_kind(paths)
     reference = labels_of(paths[0])
+    warnings: list[str] = []
     examples, names, facts = examples_for(
-        data, paths[0], reference if labels is None else list(labels), most=max_examples, seed=seed
+        data, paths[0], reference if labels is None else list(labels), most=max_examples, seed=seed, told=warnings
     )
     if not len(examples):
         raise InputError("There are no examples to measure on.", "Give data with at least one row.")
-    warnings: list[str] = []
+    if 0 < (missing := int((~examples.labelled).sum())) < len(examples):
+        warnings.append(f"{missing:,} of {len(examples):,} evaluation examples have no label and don't count.")
     orders = [label_order(labels_of(path), names, _name(path), warnings) for path in paths]
     for path in paths:
         if text := seen.warning(_name(path), model_folder.read_meta(path), examples):
@@ -201,8 +203,9 @@ def cpu_features() -> list[str]:
 
 
 def examples_for(
-    data: DataSpec | Examples | None, path: Path, names: list[str], *, most: int | None = None, seed: int = 42
-) -> tuple[Examples, list[str], dict[str, Any]]:
+    data: DataSpec | Examples | None, path: Path, names: list[str], *, most: int | None = None, seed: int = 42,
+    told: list[str] | None = None,
+) -> tuple[Examples, list[str], dict[str, Any]]:  # fmt: skip
     """What a model is measured on, the labels' names, and the facts that the report tells of the data.
 
     Args:
@@ -210,11 +213,12 @@ def examples_for(
         path: the model's folder.
         names: its labels.
         most: only so many examples, chosen by `seed`.
+        told: as `data.load_eval` takes it.
 
     Raises:
         InputError: as `data.load_eval`.
     """
-    examples, names, facts = _all_examples(data, path, names)
+    examples, names, facts = _all_examples(data, path, names, told)
     if most is not None and most < len(examples):
         chosen = np.sort(np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:most])
         examples = examples.select(chosen)
@@ -222,7 +226,7 @@ def examples_for(
 
 
 def _all_examples(
-    data: DataSpec | Examples | None, path: Path, names: list[str]
+    data: DataSpec | Examples | None, path: Path, names: list[str], told: list[str] | None
 ) -> tuple[Examples, list[str], dict[str, Any]]:
     if isinstance(data, Examples):
         return data, names, {"source": "examples"}
@@ -238,7 +242,7 @@ def _all_examples(
     examples = data_module.load_eval(
         source, text_column=data.text_column, text_pair_column=data.text_pair_column, label_column=data.label_column,
         labels=names, pair=task.get("pair"),
-        task=task.get("type", "auto"), unlabelled=True,
+        task=task.get("type", "auto"), unlabelled=True, told=told,
     )  # fmt: skip
     return examples, names, {"source": source}
 

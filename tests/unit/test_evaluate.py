@@ -115,6 +115,18 @@ def test_data_is_read_with_the_models_labels(tmp_path):
     assert report.data["labels"] == ["bad", "good"]
 
 
+def test_what_of_a_file_is_measured_on_is_told(tmp_path):
+    keep("one", tiny.bert())
+    file = tmp_path / "eval.csv"
+    rows = ["the movie was good,what a film it is,good", "awful film it was,no film at all,", "and none of it,,bad"]
+    file.write_text("\n".join(["title,content,label", *rows]) + "\n", encoding="utf-8")
+    report = evaluate(["one"], DataSpec(train=str(file)), **QUICK)
+    assert report.warnings == [
+        "text: column 'content' (by name)", "not used: 'title'", f"{file}: 1 rows without text were left out.",
+        "1 of 2 evaluation examples have no label and don't count.",
+    ]  # fmt: skip
+
+
 def test_without_labels_there_is_agreement_but_no_accuracy():
     keep("one", tiny.bert())
     keep("two", tiny.bert(seed=1))

@@ -107,6 +107,7 @@ def load_eval(
     pair: bool | None = None,
     unlabelled: bool = False,
     texts_only: bool = False,
+    told: list[str] | None = None,
 ) -> Examples:
     """Examples to measure a model on: all rows of a file, the evaluation part of `sample` or of a Hub data set.
 
@@ -115,6 +116,7 @@ def load_eval(
         pair: whether the model takes two texts; the data must suit it.
         unlabelled: labels need not be there.
         texts_only: labels are not looked at, whatever stands there, and rows of tables without a text count too.
+        told: takes what is to be said of the data: what is odd or left out, and which of several texts is read.
 
     Raises:
         InputError: as `load`, and if a model for pairs gets single texts or the other way round.
@@ -133,7 +135,17 @@ def load_eval(
     read = _READERS[KINDS[kind].form](table, None, spec, wanted)
     if KINDS[kind].form == "texts":
         _suits(read.train, table.source, pair)
+    if told is not None:
+        told += [*table.warnings, *read.columns.warnings, *_which_text(read.columns)]
+        if read.dropped:
+            told.append(f"{table.source}: {read.dropped:,} rows without text were left out.")
     return read.train
+
+
+def _which_text(columns: Columns) -> list[str]:
+    """Which columns are the texts, and which others could be; nothing where there are no others."""
+    found = [line for line in columns.findings if line.startswith(("text: ", "second text: ", "not used: "))]
+    return found if any(line.startswith("not used: ") for line in found) else []
 
 
 def load_examples(
