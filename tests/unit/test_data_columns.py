@@ -295,3 +295,5 @@ def test_labels_the_model_does_not_know_are_named():
         aligned(["0", "1"], ["neg", "pos"], "data.csv")
     with pytest.raises(InputError, match="Where '-' means that there is no label, leave the cell empty"):
         aligned(["-", "pos"], ["neg", "pos"], "data.csv")
+    with pytest.raises(InputError, match="Where '-1' means"):  # as test data of GLUE has
+        aligned(["-1", "-1"], ["0", "1"], "data.csv")

@@ -253,6 +253,18 @@ def test_spans_of_characters_are_no_labels(tmp_path, label):
         data.load(DataSpec(train=written(tmp_path / "s.jsonl", "\n".join(lines))), seed=0)
 
 
+@pytest.mark.parametrize("more", [
+    {"spans": [{"start": 0, "end": 4, "label": "ORG"}], "tokens": [{"text": "this", "start": 0, "end": 4, "id": 0}]},
+    {"entities": [{"id": 1, "label": "ORG", "start_offset": 0, "end_offset": 4}], "relations": []},
+])  # fmt: skip
+def test_what_tools_for_marking_texts_write_beside_spans_is_no_label(tmp_path, more):
+    rows = [{"text": f"this is text {i}", **more, "answer": ["accept", "reject"][i % 2]} for i in range(40)]
+    path = written(tmp_path / "p.jsonl", "\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="has spans of characters for labels"):
+        data.load(DataSpec(train=path), seed=0)
+    assert any("spans of characters" in line for line in data.inspect(DataSpec(train=path)).warnings)
+
+
 def test_minus_one_beside_numbered_classes_is_told():
     assert len(perhaps_missing(("-1", "0", "1", "2"))) == 1
     assert not perhaps_missing(("-1", "0", "1")) and not perhaps_missing(("-1", "0", "1", "3"))

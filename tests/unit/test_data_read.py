@@ -344,6 +344,13 @@ def test_broken_files_are_refused_by_name(tmp_path, name, content, message):
     assert message in str(caught.value) and str(path) in caught.value.message
 
 
+def test_folders_of_texts_are_told_how_they_become_a_table(tmp_path):
+    (tmp_path / "pos").mkdir()
+    (tmp_path / "pos" / "0_9.txt").write_text("a good film")
+    with pytest.raises(InputError, match="each with the name of its folder as the label"):
+        read_file(tmp_path)
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(InputError, match=r"no file .*nope\.csv"):
         read_file(tmp_path / "nope.csv")

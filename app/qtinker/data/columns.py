@@ -16,6 +16,7 @@ _SAMPLE = 2000
 _FEW = 20
 """Rows too few to tell identifiers from texts that happen to be short."""
 _ID = re.compile(r"(.*[a-z0-9])(?:[ _-](?:id|Id|ID)|Id|ID)")
+_JUDGEMENTS = {"accept", "reject", "ignore"}
 _NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
@@ -137,6 +138,11 @@ def _identifies(name: str) -> bool:
     """Whether a column is called as identifiers are, such as query_id; class_id is none."""
     match = _ID.fullmatch(name)
     return match is not None and match[1].lower() not in LABEL_NAMES
+
+
+def _judges(table: RawTable, name: str) -> bool:
+    """Whether a column tells what somebody thought of a label that was proposed, as Prodigy writes it."""
+    return name.lower() == "answer" and {*table.spread(name, _SAMPLE)} <= _JUDGEMENTS
 
 
 def _by_name(names: Iterable[str]) -> dict[str, str]:
@@ -270,7 +276,7 @@ def _find_label(
     table: RawTable, shapes: dict[str, _Shape], taken: set[str], found: Columns, *, by_content: bool,
     kind: str,
 ) -> tuple[str | None, str]:  # fmt: skip
-    free = {name: shape for name, shape in shapes.items() if name not in taken}
+    free = {name: shape for name, shape in shapes.items() if name not in taken and not _judges(table, name)}
     by_name = _by_name(free)
     if kind in ("auto", "multi-label"):
         lists = [name for name in free if name in table.listed and name.lower() not in OTHER_NAMES]

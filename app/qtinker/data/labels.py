@@ -220,7 +220,7 @@ def aligned(values: Sequence[str | None], known: Sequence[str], source: str) -> 
             unknown.append(name)
     if unknown:
         shown = ", ".join(map(repr, unknown[:8])) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-        none = [repr(name) for name in unknown if name.lower() in _PERHAPS_MISSING]
+        none = [repr(name) for name in unknown if name.lower() in _PERHAPS_MISSING or name == "-1"]
         raise InputError(
             f"{source} has labels that the model does not know: {shown}.",
             f"The model's labels are: {', '.join(map(repr, known[:12]))}{', ...' if len(known) > 12 else ''}; rename "

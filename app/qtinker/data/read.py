@@ -88,6 +88,8 @@ def _refuse_unreadable(path: Path) -> None:
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.name.removesuffix(".gz").endswith(DATA_SUFFIXES))
         fix = f"Name a file in it, such as {path / inside[0]}." if inside else "Name a file of examples."
+        if not inside and any(path.glob("*/*.txt")):
+            fix = "Write the texts of its folders into a table, each with the name of its folder as the label."
         raise InputError(f"{path} is a folder.", fix)
     if re.match(r"https?:/", str(path)):  # a Path has one slash of the two
         raise InputError(

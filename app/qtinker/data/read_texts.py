@@ -39,10 +39,11 @@ def read_texts(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     )
     if columns.label is None and wanted.labels is None and (wanted.preview or not wanted.unlabelled):
         words = _words_for_numbers(first, spec) if wanted.kind == "regression" else None
+        other_labels = words or several.marked_spans(first)
         if not wanted.unlabelled:
-            raise words or no_label_column(first.source)
-        if words is not None:
-            columns.warnings.append(words.message)
+            raise other_labels or no_label_column(first.source)
+        if other_labels is not None:
+            columns.warnings.append(other_labels.message)
     read = {"classification": _classes, "multi-label": _several, "regression": _scores}[wanted.kind](
         train, other, columns, wanted
     )

@@ -101,6 +101,17 @@ def lone_labels(cells: Sequence[str | None], source: str) -> list[str | None] | 
     return [_name_of(row[0]) if row and row[0] is not None else None for row in rows]
 
 
+def marked_spans(table: RawTable) -> InputError | None:
+    """A refusal of a table that has spans of characters with labels; None where it has none."""
+    for name in table.listed:
+        for cell in filter(None, table.head(name, 20)):
+            content = json.loads(cell)
+            marks = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+            if any(each.keys() & {"start", "start_offset"} and each.keys() & {"label", "labels"} for each in marks):
+                return _spans(table.source, cell)
+    return None
+
+
 def _spans(source: str, cell: str) -> InputError:
     """As tools for marking texts write them: from which character to which, and what is there."""
     return InputError(
