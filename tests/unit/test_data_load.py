@@ -100,6 +100,14 @@ def test_max_examples(tmp_path):
     assert "10 of 90 training examples used (max_examples)" in loaded.findings
 
 
+def test_labels_to_measure_on_that_are_others_altogether_are_refused(tmp_path):
+    train = written(tmp_path / "train.csv", rows(40))
+    held = written(tmp_path / "eval.csv", [("new", "0"), ("newer", "1")])
+    with pytest.raises(InputError, match=r"No label of .*eval.csv occurs in the training data: '0', '1'"):
+        data.load(DataSpec(train=train, eval=held), seed=0)
+    assert any("No label of" in line for line in data.inspect(DataSpec(train=train, eval=held)).warnings)
+
+
 def test_a_misspelt_label_is_told(tmp_path):
     labels = ["positive"] * 9 + ["negative"] * 9 + ["postive", "else"]
     train = written(tmp_path / "train.csv", [(f"text {number}", label) for number, label in enumerate(labels)])

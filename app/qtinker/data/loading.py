@@ -200,6 +200,8 @@ def load_examples(
     try:
         source = held_table.source if held_table else train_table.source
         _usable(train, held, source, split=held_table is None, taught=unlabelled)
+        if kind == "classification" and labels is None:
+            _share_labels(train, held, read.names, source)
     except InputError as error:
         if not preview:
             raise
@@ -329,6 +331,21 @@ def _usable(train: Examples, held: Examples, source: str, *, split: bool, taught
         if train.form == "blocks":
             why, fix = "too few paragraphs to split some off", "Part the text into more of them, or give --eval-data."
         raise InputError(f"There is nothing to evaluate on in {source}: {why}.", fix)
+
+
+def _share_labels(train: Examples, held: Examples, names: tuple[str, ...], source: str) -> None:
+    """
+    Raises:
+        InputError: no label of the evaluation data occurs in training, so that no answer could be right.
+    """
+    learned, asked = (label_counts(part, names) > 0 for part in (train, held))
+    if learned.any() and asked.any() and not (learned & asked).any():
+        raise InputError(
+            f"No label of {source} occurs in the training data: "
+            f"{_some([names[i][:60] for i in np.flatnonzero(asked)])}.",
+            f"Write them as there: {_some([names[i] for i in np.flatnonzero(learned)])}; or give both files a header "
+            "that names the columns.",
+        )
 
 
 def _some(names: Sequence[str]) -> str:
