@@ -72,6 +72,13 @@ def test_conll_u_has_its_tags_in_the_fourth_column(tmp_path, name):
     assert "format: CoNLL-U, the tag is the part of speech (UPOS)" in found.findings
 
 
+def test_tags_with_an_underscore_are_told(tmp_path):
+    text = "EU\tB_ORG\nParliament\tI_ORG\nis\tO\n\n" * 9
+    assert any("underscore after B and I" in line for line in kind_of(written(tmp_path / "t.txt", text)).warnings)
+    other = text.replace("I_ORG", "mail_address")
+    assert not any("underscore after" in line for line in kind_of(written(tmp_path / "o.txt", other)).warnings)
+
+
 def test_the_other_part_of_a_tag_is_not_misspelt(tmp_path):
     text = "EU\tB-ORG\nis\tO\n\n" * 9 + "EU\tI-ORG\nwas\tB-OGR\n\n"
     warnings = kind_of(path := written(tmp_path / "t.txt", text), eval=path).warnings

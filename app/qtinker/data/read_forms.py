@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from .squad import answer_of
 from .table import RawTable
 
 _PART = 8192
+_UNDERSCORED = re.compile(r"[BIESLUM]_\S+")
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
@@ -74,6 +76,11 @@ def _odd_tags(names: tuple[str, ...], source: str, *, alone: Wanted) -> list[str
         return [
             f"The tags of {source} are numbers, and nothing says which of them means none: each counts as an entity. "
             "Write names, O for none."
+        ]
+    if "B" in {name[0] for name in names} and all(name == "O" or _UNDERSCORED.fullmatch(name) for name in names):
+        return [
+            f"The tags of {source} have an underscore after B and I, such as {names[-1]!r}, so each counts as an "
+            "entity of its own kind. Write B-X and I-X."
         ]
     return []
 
