@@ -56,6 +56,8 @@ def test_tags_are_found_by_their_few_names(tmp_path, name):
     """Tags without B- and I-, and parts of speech; pairs of words that never come again are a table or a text."""
     text = "Rome\tcity\nis\tO\nold\tO\n\nOslo\tcity\ntoo\tO\n\n"
     assert kind_of(written(tmp_path / name, text * 8)).labels == ("O", "city")
+    named = kind_of(written(tmp_path / name, text.replace("city", "big-city") * 8))
+    assert "2 tags of 1 types: big-city" in named.findings
     verse = "".join(f"line {number}\n" * 2 + "\n" for number in range(40))
     assert kind_of(written(tmp_path / "verse.txt", verse)).task_type == "masked-lm"
     doubled = "".join(f"这个产品很好我非常喜欢{number}\t{number % 2}\n\n" for number in range(40))

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..spec import DataSpec
 from . import labels as label_names
 from .columns import Columns, find_columns
+from .conll import TAG
 from .detect import has_spans, is_plain, word_columns
 from .examples import NO_LABEL, Examples, Ragged, TextColumn, join_words, word_count
 from .parts import Read, Wanted
@@ -49,7 +50,7 @@ def read_words(first: RawTable, held: RawTable | None, spec: DataSpec, wanted: W
     examples = _tagged(train, names, first.source)
     other_examples = None if other is None else _tagged(other, names, held.source if held else "")
     words = int(examples.labels.offsets[-1])
-    kinds = sorted({name.partition("-")[2] or name for name in names if name != "O"})
+    kinds = sorted({_kind(name) for name in names if name != "O"})
     findings = [
         f"{words:,} words, {words / max(len(examples), 1):.1f} a sentence",
         f"{len(names)} tags of {len(kinds)} types: {', '.join(kinds[:12])}{', ...' if len(kinds) > 12 else ''}",
@@ -200,7 +201,12 @@ def _tagged(sentences: _Sentences, names: tuple[str, ...], source: str) -> Examp
 
 def _tag_order(names: Sequence[str]) -> tuple[str, ...]:
     """O first, then by type, B- before I-."""
-    return tuple(sorted(names, key=lambda name: (name != "O", name.partition("-")[2] or name, name)))
+    return tuple(sorted(names, key=lambda name: (name != "O", _kind(name), name)))
+
+
+def _kind(tag: str) -> str:
+    """The type of a tag: PER of B-PER, creative-work of a tag without a prefix."""
+    return tag[2:] if TAG.fullmatch(tag) and tag != "O" else tag
 
 
 def _rarest_tag(examples: Examples, names: tuple[str, ...]) -> np.ndarray:
