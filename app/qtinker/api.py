@@ -80,9 +80,10 @@ def create_run(spec: SpecLike) -> _runs.Run:
     from . import anchor, check
 
     checked = anchor.run_spec(as_spec(spec))
-    if problems := [problem for problem in check.check(checked) if problem.level == "error"]:
+    found = check.check(checked)
+    if problems := [problem for problem in found if problem.level == "error"]:
         raise SpecError(problems)
-    return _runs.create(checked)
+    return _runs.create(checked, warnings=check.beforehand(found))
 
 
 def start(spec: SpecLike) -> dict[str, Any]:

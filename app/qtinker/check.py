@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ class Findings:
 def check(spec: RunSpec) -> list[Problem]:
     """Everything that would go wrong with the spec. Empty: nothing was found."""
     return preflight(spec).problems
+
+
+def beforehand(problems: Sequence[Problem]) -> list[str]:
+    """Warnings in words, but for those that a run gives of its data and its name itself."""
+    return [str(each) for each in problems if each.level == "warning" and each.field not in ("data.train", "name")]
 
 
 def preflight(spec: RunSpec) -> Findings:

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,10 +220,10 @@ class Run:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def create(spec: RunSpec, *, kind: str | None = None) -> Run:
+def create(spec: RunSpec, *, kind: str | None = None, warnings: Sequence[str] = ()) -> Run:
     """Make a run folder, complete from its first moment; nothing is started.
 
-    `kind` is the verb (distill, finetune, run); left out: what the spec amounts to.
+    `kind` is the verb (distill, finetune, run); left out: what the spec amounts to. `warnings` are its first events.
 
     Raises:
         RunFailed: the folder can't be written.
@@ -241,7 +242,11 @@ def create(spec: RunSpec, *, kind: str | None = None) -> Run:
             files = Files(made)
             files.spec.write_text(spec.to_yaml(full=True), encoding="utf-8")
             files.state.write_text(json.dumps(state), encoding="utf-8")
-            files.events.touch()
+            said = {"time": round(now, 3), "kind": "message", "phase": "prepare", "level": "warning"}
+            files.events.write_text(
+                "".join(json.dumps(said | {"text": text}, ensure_ascii=False) + "\n" for text in warnings),
+                encoding="utf-8",
+            )
             files.log.touch()
             if not run.folder.exists():
                 made.rename(run.folder)

@@ -71,6 +71,7 @@ def execute(run: Run, *, emit: Callable[[Event], None] | None = None, own_proces
             try:
                 spec = run.spec()
                 recorder.plan = pipeline.plan(spec)
+                recorder.tell_beforehand()
                 report = pipeline.execute(run, spec, emit=recorder.emit, should_stop=recorder.watch(signals))
                 recorder.end("done", "Done", name=spec.name or report["name"])  # unnamed, it is called as its model
                 return report
@@ -125,6 +126,15 @@ class Recorder:
         )  # fmt: skip
         if resumed:
             self.emit({"kind": "message", "phase": "prepare", "level": "info", "text": "Going on after a break."})
+
+    def tell_beforehand(self) -> None:
+        """Pass on, in the first attempt, what the check wrote down when the run was made."""
+        if self.state.fields["attempt"] > 1:
+            return
+        for event in self.run.events()[0]:
+            self.log(f"{event['phase']}: {event['level']}: {event['text']}")
+            if self.listener:
+                self._tell(self.listener, event)
 
     def emit(self, event: Event) -> None:
         """Write an event; update the state if it changes what a reader should see, or half a second has passed."""

@@ -50,6 +50,16 @@ def test_its_own_errors_are_told_as_its_own(settings):
     assert qtinker.runs()["runs"][0]["status"] == "failed"
 
 
+def test_warnings_of_the_check_come_first_and_stay_with_the_run(settings):
+    events = []
+    report = qtinker.finetune(**settings, batch_size=100, max_length=100, on_event=events.append)
+    length, batch = (event["text"] for event in events[:2])
+    assert length == "data.max_length: encoder has 64 positions: texts are cut to that. Set it to 64."
+    assert batch == "training.batch_size: 100 is more than the 53 training examples: each epoch is one step. Lower it."
+    assert events[2]["kind"] == "phase", "what the run says of its data itself isn't said twice"
+    assert {length, batch} <= {*report["warnings"]}
+
+
 @pytest.mark.parametrize(
     "verb", ["distill", "evaluate", "predict", "quantize", "export", "compare", "data", "download"]
 )
