@@ -67,7 +67,7 @@ def preflight(spec: RunSpec) -> Findings:
     found = Findings()
     teacher = _model(spec.teacher.model, "teacher.model", found) if spec.teacher else None
     student = _student(spec, teacher, found)
-    data, kind = _data(spec, teacher, found)
+    data, kind, outputs = _data(spec, teacher, found)
     if spec.teacher and teacher:
         _teacher_head(spec, teacher, kind, found)
         _further_teachers(spec, teacher, kind, found)
@@ -82,7 +82,7 @@ def preflight(spec: RunSpec) -> Findings:
     _engines(spec, found)
     if data is not None:
         _amounts(spec, data, found)
-        _task(spec, kind, found)
+        _task(spec, kind, outputs, found)
     variants = _variants(spec, kind, found) if spec.data.augment_model else None
     if student is not None and data is not None and (teacher is not None or spec.teacher is None):
         found.estimate = estimate(spec, student=student, teacher=teacher, examples=data, variants=variants)
@@ -264,8 +264,8 @@ def _positions(spec: RunSpec, shape: Shape, found: Findings) -> None:
 # --- the data ----------------------------------------------------------------------------------------------------
 
 
-def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Examples | None, str | None]:
-    """The training examples and the task they are for; problems with columns, labels and files."""
+def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Examples | None, str | None, int]:
+    """The training examples, the task they are for and its classes; problems with columns, labels and files."""
     from .data.asked import asked
     from .data.loading import load_examples
 
@@ -273,7 +273,7 @@ def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Exampl
         options = asked(spec, teacher.task if teacher else None)
     except QTinkerError as error:
         _add(found, "task.type", error.message, error.fix)
-        return None, None
+        return None, None, 0
     plain: dict[str, Any] = {"task": spec.task.type if spec.teacher and spec.teacher.finetune else options["task"]}
     try:
         loaded = load_examples(spec.data, seed=spec.training.seed, **options)
@@ -284,7 +284,7 @@ def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Exampl
             loaded = load_examples(spec.data, seed=spec.training.seed, **plain)
         except QTinkerError:
             _add(found, _where(spec, error.message), error.message, error.fix)
-            return None, None
+            return None, None, 0
         if spec.teacher and not spec.teacher.finetune:  # the data is right for another teacher
             _add(found, "teacher.model", error.message, error.fix)
     for text in loaded.warnings:
@@ -294,10 +294,10 @@ def _data(spec: RunSpec, teacher: Shape | None, found: Findings) -> tuple[Exampl
         if KINDS[loaded.task_type].named and wanted and len(teacher.labels) != len(wanted):
             _add(found, "teacher.model", f"{teacher.name} answers with {len(teacher.labels)} labels, and the data has "
                  f"{len(wanted)}: {_some(wanted)}.", "Finetune one on this data (--finetune-teacher).")  # fmt: skip
-    return loaded.train, loaded.task_type
+    return loaded.train, loaded.task_type, len(loaded.labels)
 
 
-def _task(spec: RunSpec, kind: str | None, found: Findings) -> None:
+def _task(spec: RunSpec, kind: str | None, outputs: int, found: Findings) -> None:
     """What the spec says about a task that does not suit it."""
     if kind is None:
         return
@@ -306,6 +306,8 @@ def _task(spec: RunSpec, kind: str | None, found: Findings) -> None:
              f"Choose one of: {', '.join(KINDS[kind].metrics)}.")  # fmt: skip
     if spec.task.class_weights != "none" and not KINDS[kind].named:
         _add(found, "task.class_weights", f"{KINDS[kind].words} has no classes to balance.", "Leave it at none.")
+    if spec.teacher is not None and (unfit := spec.method.unfit(kind, outputs)):
+        _add(found, "method.standardize_logits" if spec.method.standardize_logits else "method.soft_loss", *unfit)
 
 
 def _variants(spec: RunSpec, kind: str | None, found: Findings) -> Shape | None:

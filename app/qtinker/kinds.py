@@ -22,6 +22,7 @@ class Kind:
         tag: the Hub's pipeline tag.
         problem_type: what transformers calls it in `config.json`, where it has a name for it.
         named: whether the outputs have names: classes, which weights can balance.
+        exclusive: whether the outputs are classes of which one is right.
         metrics: names of the metrics that can choose the best checkpoint; the first is the usual one.
     """
 
@@ -33,6 +34,7 @@ class Kind:
     metrics: tuple[str, ...]
     problem_type: str | None = None
     named: bool = False
+    exclusive: bool = False
 
     @property
     def per_token(self) -> bool:
@@ -47,17 +49,17 @@ KINDS: dict[str, Kind] = {
     kind.type: kind
     for kind in (
         Kind("classification", "classification", _SEQUENCE, "texts", "text-classification",
-             ("accuracy", "macro_f1"), "single_label_classification", True),
+             ("accuracy", "macro_f1"), "single_label_classification", True, True),
         Kind("multi-label", "multi-label classification", _SEQUENCE, "texts", "text-classification",
              ("micro_f1", "macro_f1", "subset_accuracy"), "multi_label_classification", True),
         Kind("regression", "regression", _SEQUENCE, "texts", "text-classification", ("pearson", "spearman"),
              "regression"),
         Kind("token-classification", "token classification", "AutoModelForTokenClassification", "words",
-             "token-classification", ("f1", "precision", "recall", "macro_f1", "accuracy"), None, True),
+             "token-classification", ("f1", "precision", "recall", "macro_f1", "accuracy"), None, True, True),
         Kind("question-answering", "question answering", "AutoModelForQuestionAnswering", "spans",
              "question-answering", ("f1", "exact_match")),
         Kind("masked-lm", "masked language modelling", "AutoModelForMaskedLM", "blocks", "fill-mask",
-             ("masked_accuracy", "log_likelihood")),
+             ("masked_accuracy", "log_likelihood"), exclusive=True),
     )
 }  # fmt: skip
 _FIX = 'Write it as {"0": "no", "1": "yes"}, with a name of its own for each output.'

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
+from .kinds import KINDS
 from .spec_base import Part, setting
 
 # A setting reads best in a row or two.
@@ -58,6 +59,23 @@ class SoftTargets(Part):
     def answers_begin(self) -> float:
         """The share of the steps before the answers are trained."""
         return 0.0
+
+    def unfit(self, task: str, outputs: int) -> tuple[str, str] | None:
+        """Why this form of the soft-target loss doesn't suit a task, and what would; None where it does.
+
+        Args:
+            outputs: how many classes there are; 0 for a vocabulary.
+        """
+        if self.soft_loss == "kl" and not self.standardize_logits:
+            return None
+        name = "standardize_logits" if self.standardize_logits else f"soft_loss {self.soft_loss}"
+        if not KINDS[task].exclusive:
+            return (f"{name} suits tasks with one class for each text or word, not {task}.",
+                    "Use soft_loss kl, without standardize_logits.")
+        if 0 < outputs < 3 and self.soft_loss != "mse":
+            return (f"{name} needs three classes or more: with {outputs} it would erase how sure the teacher is.",
+                    "Use soft_loss kl or mse, without standardize_logits.")
+        return None
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> SoftTargets:

@@ -255,6 +255,17 @@ def test_layers_and_heads_that_these_models_do_not_have(data, pair, method, fiel
     assert words in problems[field]
 
 
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [({"soft_loss": "dist"}, "soft_loss"), ({"standardize_logits": True}, "standardize_logits"),
+     ({"soft_loss": "mse"}, None)],
+)  # fmt: skip
+def test_a_form_of_the_loss_that_does_not_suit_the_classes_before_a_teacher_is_finetuned(data, pair, form, field):
+    problems = found(spec(data, teacher={"finetune": True}, method={"name": "logit", **form}))
+    assert list(problems) == ([] if field is None else [f"method.{field}"])
+    assert field is None or "with 2 it would erase how sure the teacher is" in problems[f"method.{field}"]
+
+
 def test_a_student_deeper_than_the_teacher(data, pair):
     make("deep", layers=6)
     assert "6 layers and the teacher 4" in found(spec(data, student={"model": "deep"}, method={"name": "patient"}))[

@@ -30,7 +30,6 @@ class Task:
         soft_unit: what the soft loss is a mean over: `examples`, or `answers`, the tokens that count.
         batch_size: examples at a time that an evaluation can take.
         options: fields beside these that `qtinker.json` keeps.
-        exclusive: whether the outputs are classes of which one is right.
         rewrites: whether `prepare` puts other words into the texts.
     """
 
@@ -43,7 +42,6 @@ class Task:
     soft_unit: ClassVar[str] = "examples"
     batch_size: ClassVar[int] = 64
     options: ClassVar[tuple[str, ...]] = ()
-    exclusive: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -70,6 +68,11 @@ class Task:
     def problem_type(self) -> str | None:
         """What transformers calls it in `config.json`."""
         return KINDS[self.type].problem_type
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the outputs are classes of which one is right."""
+        return KINDS[self.type].exclusive
 
     @property
     def form(self) -> str:

@@ -19,7 +19,6 @@ class SequenceClassification(Task):
     """One class for each text or pair of texts. Logits [B, C], labels int64 [B] with -100 where missing."""
 
     type: ClassVar[str] = "classification"
-    exclusive: ClassVar[bool] = True
 
     def hard_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy, mean over labelled examples; each times its class's weight."""

@@ -31,7 +31,6 @@ class MaskedLM(Task):
     mask_share: float = 0.15
 
     type: ClassVar[str] = "masked-lm"
-    exclusive: ClassVar[bool] = True
     rewrites: ClassVar[bool] = True
     soft_unit: ClassVar[str] = "answers"
     batch_size: ClassVar[int] = 8

@@ -25,7 +25,6 @@ class TokenClassification(Task):
     """A class for each word, answered at its first token. Logits [B, L, C], labels int64 [B, L], -100 elsewhere."""
 
     type: ClassVar[str] = "token-classification"
-    exclusive: ClassVar[bool] = True
     soft_unit: ClassVar[str] = "answers"
 
     def hard_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -25,8 +25,8 @@ class Logit(Finetune):
             )
         self.spec = spec
         self.teacher_needs = {"train": Needs() if spec.kd_weight else None}
-        if spec.soft_loss != "kl" or spec.standardize_logits:
-            self._check_classes()
+        if unfit := spec.unfit(task.type, task.num_outputs):
+            raise InputError(*unfit)
 
     def parts(self, stage: str, student: Outputs, teacher: Outputs | None, batch: dict[str, Tensor]) -> dict[str, Part]:
         """Soft targets, and hard labels where they weigh something."""
@@ -67,18 +67,3 @@ class Logit(Finetune):
             return losses.dist_relations(student, teacher, temperature=self.temperature)
         student, teacher = losses.standardized(student), losses.standardized(teacher)
         return losses.soft_target_kl(student, teacher, temperature=self.temperature)
-
-    def _check_classes(self) -> None:
-        """These forms of the soft-target loss are about classes that exclude each other, most of them three or more."""
-        name = "standardize_logits" if self.spec.standardize_logits else f"soft_loss {self.spec.soft_loss}"
-        if not self.task.exclusive:
-            raise InputError(
-                f"{name} suits tasks with one class for each text or word, not {self.task.type}.",
-                "Use soft_loss kl, without standardize_logits.",
-            )
-        if 0 < self.task.num_outputs < 3 and self.spec.soft_loss != "mse":  # a vocabulary has no number of outputs
-            raise InputError(
-                f"{name} needs three classes or more: with {self.task.num_outputs} it would erase how sure the "
-                "teacher is.",
-                "Use soft_loss kl or mse, without standardize_logits.",
-            )
