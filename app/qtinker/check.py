@@ -20,6 +20,7 @@ from .errors import InputError, MissingExtra, Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .hugging_face import SUPPORTED
+from .idle import idle
 from .kinds import KINDS
 from .label_order import nameless, order_of
 from .quantize.schemes import SCHEMES, candidates, offered, refuse_missing
@@ -83,6 +84,7 @@ def preflight(spec: RunSpec) -> Findings:
     if data is not None:
         _amounts(spec, data, found)
         _task(spec, kind, outputs, found)
+        found.problems += idle(spec, kind) if kind is not None else []
     variants = _variants(spec, kind, found) if spec.data.augment_model else None
     if student is not None and data is not None and (teacher is not None or spec.teacher is None):
         found.estimate = estimate(spec, student=student, teacher=teacher, examples=data, variants=variants)

@@ -31,7 +31,7 @@ def _text(value: Any) -> Any:
 class Part(BaseModel):
     """A part of the spec: unknown keys are refused, assignments are checked."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -266,6 +266,31 @@ def test_a_form_of_the_loss_that_does_not_suit_the_classes_before_a_teacher_is_f
     assert field is None or "with 2 it would erase how sure the teacher is" in problems[f"method.{field}"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"teacher": {"epochs": 9, "cache_gb": 1}}, ["teacher.epochs", "teacher.cache_gb"]),
+        ({"teacher": {"epochs": 9, "finetune": True, "cache_gb": 1}, "method": {"name": "triple"}}, []),
+        ({"data": {"augment_variants": 20, "stride": 16}}, ["data.augment_variants", "data.stride"]),
+        ({"task": {"class_weights": "balanced"}, "method": {"name": "feature"}}, ["task.class_weights"]),
+        ({"task": {"class_weights": "balanced"}, "method": {"name": "logit", "temperature": 8}}, []),
+        ({"method": {"name": "logit", "soft_loss": "mse", "temperature": 8}}, ["method.temperature"]),
+        ({"method": {"name": "logit", "kd_weight": 0, "temperature_end": 1}}, ["method.temperature_end"]),
+        ({"method": {"name": "relations", "intermediate_share": 0, "relation_heads": 4}}, ["method.relation_heads"]),
+    ],
+)
+def test_settings_without_effect_beside_the_others_are_told(data, pair, changes, fields):
+    assert [field for field in found(spec(data, **changes), "warning") if field != "student.layers"] == fields
+
+
+@pytest.mark.parametrize("number", [".inf", ".nan"])
+def test_numbers_that_are_none_are_refused(tmp_path, number):
+    file = tmp_path / "run.yaml"
+    file.write_text(f"student: {{model: small}}\ndata: {{train: sample}}\nmethod: {{name: logit, ce_weight: {number}}}")
+    with pytest.raises(SpecError, match=r"method\.ce_weight: must be a finite number"):
+        RunSpec.load(file)
+
+
 def test_a_student_deeper_than_the_teacher(data, pair):
     make("deep", layers=6)
     assert "6 layers and the teacher 4" in found(spec(data, student={"model": "deep"}, method={"name": "patient"}))[
