@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Container
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,17 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once: of two the first would be lost without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key, _ in node.value if keys.count(key.value) > 1]:
+            mark = twice[-1].start_mark
+            raise yaml.MarkedYAMLError(problem=f"{twice[-1].value!r} stands there twice", problem_mark=mark)
+        return super().construct_mapping(node, deep)
+
+
 class Part(BaseModel):
     """A part of the spec: unknown keys are refused, assignments are checked."""
 
@@ -48,7 +59,7 @@ class Whole(Part):
             path of a problem and users never wrote.
     """
 
-    unions: ClassVar[dict[str, Container[str]]] = {}
+    unions: ClassVar[dict[str, Collection[str]]] = {}
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -77,7 +88,7 @@ class Whole(Part):
         try:
             content = path.read_bytes()
             utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            data = yaml.safe_load(content.decode("utf-16" if utf16 else "utf-8-sig"))
+            data = yaml.load(content.decode("utf-16" if utf16 else "utf-8-sig"), _Loader)  # noqa: S506 - safe
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from None
         except yaml.YAMLError as error:
@@ -99,6 +110,15 @@ class Whole(Part):
             return Problem(field, "there is no such setting.", "Remove it, or see docs/settings.md for the right name.")
         if kind == "missing":
             return Problem(field, "is missing.", f"Give {field}.")
+        if field in cls.unions and kind.startswith(("union_tag", "model_attributes")):
+            names = ", ".join(cls.unions[field])
+            return Problem(
+                field, f"it needs a name, one of: {names}.", f"Write it as {field}: {{name: {names.split(',')[0]}}}."
+            )
+        if kind == "model_type":
+            return Problem(
+                field, f"expected settings with their values, found {kind_of(given)}.", "See what --print-spec prints."
+            )
         if kind == "string_pattern_mismatch" and path[-1] == "name":
             return Problem(
                 field, f"{given!r} is no name for a model.",

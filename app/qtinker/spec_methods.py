@@ -91,12 +91,16 @@ LayerMapping = Union[Literal["skip", "last", "uniform", "cut"], list[tuple[int, 
 
 def parse_layer_mapping(value: Any) -> Any:
     """`skip`, `last`, `uniform`, `cut`, or pairs student:teacher as text, "1:2,2:4"; numbers count from 1."""
-    if not isinstance(value, str) or value in ("skip", "last", "uniform", "cut"):
+    if isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
         return value
-    pairs = re.findall(r"(\d+):(\d+)", value)
-    if not pairs or re.sub(r"\d+:\d+|[\s,]", "", value):
+    if value in ("skip", "last", "uniform", "cut"):
+        return value
+    pairs = re.findall(r"(\d+):(\d+)", str(value))
+    if not pairs or re.sub(r"\d+:\d+|[\s,]", "", str(value)):
+        in_yaml = "" if isinstance(value, str) else '; in YAML a single pair wants quotes, "1:2"'
         raise ValueError(
             f"{value!r} is no layer mapping: use skip, last, uniform, cut or student:teacher pairs such as 1:2,2:4"
+            f"{in_yaml}"
         )
     return [(int(student), int(teacher)) for student, teacher in pairs]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtinker import anchor, api, check, home, shapes
-from qtinker.errors import SpecError
+from qtinker.errors import InputError, SpecError
 from qtinker.spec import RunSpec
 from safetensors.numpy import save_file
 
@@ -288,6 +288,26 @@ def test_numbers_that_are_none_are_refused(tmp_path, number):
     file = tmp_path / "run.yaml"
     file.write_text(f"student: {{model: small}}\ndata: {{train: sample}}\nmethod: {{name: logit, ce_weight: {number}}}")
     with pytest.raises(SpecError, match=r"method\.ce_weight: must be a finite number"):
+        RunSpec.load(file)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("training: {epochs: 9}\ntraining: {batch_size: 8}", "'training' stands there twice"),
+        ("training: {seed: 1, epochs: 2, seed: 3}", "'seed' stands there twice"),
+        ("method: patient", "method: it needs a name, one of: logit, patient"),
+        ("method: {temperature: 4}", "method: it needs a name, one of: logit, patient"),
+        ("method: {name: Logit}", "Write it as method: {name: logit}."),
+        ("method: {name: patient, layer_mapping: 1:2}", 'in YAML a single pair wants quotes, "1:2"'),
+        ("method: {name: patient, layer_mapping: [1, 2]}", "[1, 2] is no layer mapping"),
+        ("training:", "training: expected settings with their values, found nothing"),
+    ],
+)
+def test_slips_of_a_spec_in_yaml_are_told_in_words(tmp_path, lines, words):
+    file = tmp_path / "run.yaml"
+    file.write_text(f"student: {{model: small}}\ndata: {{train: sample}}\n{lines}\n")
+    with pytest.raises(InputError, match=re.escape(words)):
         RunSpec.load(file)
 
 
