@@ -16,7 +16,7 @@ from typing import Any
 from . import checkpoint, model_folder, registry, shapes
 from .data import Examples
 from .distill.mapping import feature_pairs, patient_pairs
-from .errors import InputError, MissingExtra, Problem, QTinkerError
+from .errors import DiskFull, InputError, MissingExtra, Problem, QTinkerError
 from .estimate import Estimate, estimate
 from .home import home
 from .hugging_face import SUPPORTED
@@ -30,6 +30,8 @@ from .shapes import Shape
 from .spec import RunSpec
 from .spec_methods import FeatureMethod, PatientMethod, RelationsMethod
 
+ROOM = "spec"
+"""The field of the problem that the disk is too small."""
 MANY = 8
 """Names shown in a message before it is cut."""
 LOW_RATE, FEW_STEPS = 2e-4, 10_000
@@ -61,6 +63,16 @@ def check(spec: RunSpec) -> list[Problem]:
 def beforehand(problems: Sequence[Problem]) -> list[str]:
     """Warnings in words, but for those that a run gives of its data and its name itself."""
     return [str(each) for each in problems if each.level == "warning" and each.field not in ("data.train", "name")]
+
+
+def refuse_full(problems: Sequence[Problem]) -> None:
+    """
+    Raises:
+        DiskFull: the disk has no room for the run, which is no fault of the spec.
+    """
+    for each in problems:
+        if each.field == ROOM and each.level == "error":
+            raise DiskFull(each.message, each.fix)
 
 
 def preflight(spec: RunSpec) -> Findings:
@@ -415,7 +427,7 @@ def _room(found: Findings) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if found.estimate.disk_bytes > free:
-        _add(found, "spec", f"the run needs about {size(found.estimate.disk_bytes)} on the disk, and "
+        _add(found, ROOM, f"the run needs about {size(found.estimate.disk_bytes)} on the disk, and "
              f"{size(free)} are free in {place}.", "Free some, or set QTINKER_HOME.")  # fmt: skip
     memory = psutil.virtual_memory().available
     if found.estimate.memory_bytes > memory and not _nvidia():

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import tiny
-from qtinker import api, checkpoint, cli, jobs, registry, runs
+from qtinker import api, check, checkpoint, cli, jobs, registry, runs
 from qtinker.compare import store, target
 from qtinker.compare.spec import TargetSpec
-from qtinker.errors import InputError, RunFailed, RunStopped
+from qtinker.errors import DiskFull, InputError, RunFailed, RunStopped
 
 pytestmark = pytest.mark.train
 ROOT = Path(__file__).resolve().parents[2]
@@ -262,6 +262,18 @@ def test_a_teacher_that_can_not_be_trained_takes_its_pairs_along(home, made, mon
     assert "ZeroDivisionError" in entries["mid-from-big-logit"]["reason"]
     assert entries["small-from-big-logit"]["reason"].startswith("Its teacher could not be trained")
     assert len(runs.list_runs()) == 1
+
+
+def test_without_room_on_the_disk_it_waits_for_some(home, made, monkeypatch):
+    free = iter([0, 10**12, 0])  # as the pairs are planned, again, and as the first run is made
+    usage = shutil.disk_usage(home)
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda place: usage._replace(free=next(free, 10**12)))
+    with pytest.raises(DiskFull, match=r"on the disk, and 0.* are free") as caught:
+        api.compare(data=made / "train.csv", custom_pairs=["big,small"], **SETTINGS)
+    assert "sweeps resume" in caught.value.fix
+    with pytest.raises(DiskFull):
+        api.resume_sweep("last")
+    assert len(api.resume_sweep("last")["points"]) == 2
 
 
 def test_no_time_no_training_and_more_time_goes_on(home, made):

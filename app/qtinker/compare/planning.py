@@ -21,6 +21,7 @@ def plan(work: Any) -> None:
 
     Raises:
         InputError: the data can't be read, or no pair is left.
+        DiskFull: the disk has no room for a pair's run; whoever frees some goes on.
     """
     if work.state["unfetched"] and not any(entry["run"] for entry in work.entries.values()):
         look_again(work)
@@ -175,6 +176,7 @@ def check_candidate(work: Any, name: str) -> None:
         work.entries[name]["finetune"] = False
     spec = anchor.run_spec(work.run_spec(name))
     if problems := [problem for problem in check.check(spec) if problem.level == "error"]:
+        check.refuse_full(problems)
         work.close(name, "refused", f"{problems[0].message} {problems[0].fix}".strip())
         return
     work.entries[name] |= bounds.cost(spec, work.dataset.train)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .. import api, runs, worker
+from .. import api, check, runs, worker
 from ..errors import DiskFull, InputError, QTinkerError, RunStopped, SpecError
 from . import halving, pairs, planning
 from .quantities import in_words
@@ -154,7 +154,11 @@ def run_of(work: Any, name: str) -> runs.Run:
             if found.state()["status"] != "broken":
                 return found
     spec = work.run_spec(name)
-    run = _unwritten(work, spec.name) or api.create_run(spec)
+    try:
+        run = _unwritten(work, spec.name) or api.create_run(spec)
+    except SpecError as error:
+        check.refuse_full(error.problems)
+        raise
     entry["run"] = run.id
     work.save()
     return run
