@@ -72,6 +72,16 @@ def test_a_task_that_ended_well_is_shown_again_only_where_it_is_kept():
     assert tasks.to_show("evaluate", "measure", keep=True).id == folder.name
 
 
+def test_a_button_pressed_again_joins_what_goes_on_with_the_same_fields():
+    folder = task("quantize", going_on=True)
+    request = {"verb": "quantize", "module": "qtinker", "arguments": ["quantize", "a", "--scheme", "bf16", "--json"],
+               "label": "a", "button": "quantize", "started": time.time()}  # fmt: skip
+    (folder / "request.json").write_text(json.dumps(request))
+    assert tasks.start("quantize", ["a", "--scheme", "bf16"], label="a", button="quantize") == folder.name
+    other = tasks.start("quantize", ["a", "--scheme", "fp16"], label="a", button="quantize")
+    assert other != folder.name and tasks.wait(other, 60).status == "failed"
+
+
 def test_a_task_that_takes_too_long_for_a_program_is_not_called_stopped(monkeypatch):
     monkeypatch.setattr(tasks, "wait", lambda task_id, timeout: tasks.read(task_id))
     folder = task("evaluate", going_on=True)

@@ -414,9 +414,6 @@ def _strangeness(teacher: str) -> int:
 
 def practice() -> str:
     """Begin to make the practice model."""
-    running = tasks.going_on("practice")
-    if running:
-        return running[0].id
     return tasks.start("practice", label="practice-bert", module="qtinker.ui.practice", button="practice")
 
 

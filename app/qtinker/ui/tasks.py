@@ -64,19 +64,25 @@ def tasks_dir() -> Path:
 def start(
     verb: str, arguments: Sequence[str] = (), *, label: str = "", module: str | None = None, button: str = ""
 ) -> str:
-    """Start `qtinker VERB ARGUMENTS --json` (or another module of ours, alone); returns the task's id at once."""
+    """Start `qtinker VERB ARGUMENTS --json` (or another module of ours, alone); returns the task's id at once.
+
+    A button pressed again while the same goes on gives the id of that.
+    """
     _forget_old()
-    task_id = f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    folder = tasks_dir() / task_id
-    folder.mkdir(parents=True)
-    request = {
+    request: dict[str, Any] = {
         "verb": verb,
         "module": module or "qtinker",
         "arguments": list(arguments) if module else [verb, *arguments, "--json"],
         "label": label,
         "button": button,
-        "started": time.time(),
     }
+    for task in going_on(verb) if button else []:
+        if request.items() <= (_json(tasks_dir() / task.id / "request.json") or {}).items():
+            return task.id
+    task_id = f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    folder = tasks_dir() / task_id
+    folder.mkdir(parents=True)
+    request["started"] = time.time()
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "qtinker.ui.child", str(folder)],
