@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from qtinker.errors import InputError, MissingExtra
@@ -145,6 +147,13 @@ def test_mcp_names_what_installs_it(monkeypatch):
     with pytest.raises(MissingExtra) as caught:
         server.serve(mcp=True)
     assert "pip install" in caught.value.fix and "gradio[mcp]" in caught.value.fix
+
+
+def test_mcp_tools_answer_in_json():
+    tools = SimpleNamespace(postprocess_output_data=lambda data, root_url: [str(each) for each in data])
+    server.answer_in_json(tools)
+    answer = {"label": "gut, schön", "score": None, "pair": True}
+    assert [json.loads(text) for text in tools.postprocess_output_data([answer], "")] == [answer]
 
 
 @pytest.mark.parametrize("given", ["much", "10", "-1mb", "1e9gb"])

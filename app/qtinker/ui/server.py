@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.util
+import json
 import logging
 import os
 import shlex
@@ -96,8 +97,20 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
         )  # fmt: skip
         if (queue := getattr(blocks, "_queue", None)) is not None:  # private: the page must open without it too
             queue.sleep_when_free, queue.progress_update_sleep_when_free = LOOK_S, PROGRESS_S
+        if (tools := getattr(blocks, "mcp_server_obj", None)) is not None:  # private, too
+            answer_in_json(tools)
     application.add_middleware(Gate, uploads=uploads, login=login)
     return application
+
+
+def answer_in_json(tools: Any) -> None:
+    """Let Gradio's MCP tools answer in JSON: it writes a dictionary as Python does, with None and single quotes."""
+    answer = tools.postprocess_output_data
+
+    def in_json(data: list[Any], root_url: str) -> Any:
+        return answer([json.dumps(each, ensure_ascii=False) for each in data], root_url)
+
+    tools.postprocess_output_data = in_json
 
 
 def serve(
