@@ -6,7 +6,7 @@ import base64
 import importlib.util
 import json
 import sys
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from qtinker.errors import InputError, MissingExtra
@@ -154,6 +154,14 @@ def test_mcp_tools_answer_in_json():
     server.answer_in_json(tools)
     answer = {"label": "gut, schön", "score": None, "pair": True}
     assert [json.loads(text) for text in tools.postprocess_output_data([answer], "")] == [answer]
+
+
+def test_mcp_tools_ask_with_the_login_that_the_page_wants(monkeypatch):
+    gradio_mcp = ModuleType("gradio_mcp")
+    gradio_mcp.Client = dict
+    monkeypatch.setitem(sys.modules, "gradio_mcp", gradio_mcp)
+    server.log_in(type("Tools", (), {"__module__": "gradio_mcp"})(), ("ann", "secret"))
+    assert gradio_mcp.Client(verbose=False) == {"verbose": False, "httpx_kwargs": {"auth": ("ann", "secret")}}
 
 
 @pytest.mark.parametrize("given", ["much", "10", "-1mb", "1e9gb"])

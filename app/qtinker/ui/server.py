@@ -6,6 +6,7 @@ One line on standard output says where it is, once it answers: `QTinker is runni
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib.util
 import json
@@ -99,6 +100,8 @@ def application(*, login: tuple[str, str] | None = None, mcp: bool = False) -> A
             queue.sleep_when_free, queue.progress_update_sleep_when_free = LOOK_S, PROGRESS_S
         if (tools := getattr(blocks, "mcp_server_obj", None)) is not None:  # private, too
             answer_in_json(tools)
+            if login is not None:
+                log_in(tools, login)
     application.add_middleware(Gate, uploads=uploads, login=login)
     return application
 
@@ -111,6 +114,12 @@ def answer_in_json(tools: Any) -> None:
         return answer([json.dumps(each, ensure_ascii=False) for each in data], root_url)
 
     tools.postprocess_output_data = in_json
+
+
+def log_in(tools: Any, login: tuple[str, str]) -> None:
+    """Let Gradio's MCP tools, which ask this server over HTTP, give the user and password that it wants."""
+    module = sys.modules[type(tools).__module__]
+    module.Client = functools.partial(module.Client, httpx_kwargs={"auth": login})  # type: ignore[attr-defined]
 
 
 def serve(
