@@ -270,4 +270,10 @@ def test_a_file_is_uploaded_looked_at_and_its_columns_chosen(trained_server, vis
     page.wait_for_function("document.querySelector('#f-data-train input, #f-data-train textarea')?.value === ''")
     page.wait_for_selector("#qt-note-data .bad")
     page.wait_for_selector("#qt-start[disabled]")  # the file before it is not what was just given
+    page.set_input_files("#qt-upload input[type=file]", mine)
+    page.wait_for_selector("#qt-preview .qt-bars li:nth-child(3)")
+    (tmp_path / "letter.docx").write_bytes(b"PK" * 500)
+    page.set_input_files("#qt-upload input[type=file]", tmp_path / "letter.docx")
+    page.wait_for_selector("text='letter.docx' is no data file")
+    page.wait_for_function("document.querySelector('#f-data-train input, #f-data-train textarea')?.value === ''")
     assert "Traceback" not in page.inner_text("body")

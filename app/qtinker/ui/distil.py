@@ -10,7 +10,7 @@ import gradio as gr
 from ..options import first_sentence
 from ..quantize.schemes import SCHEMES
 from ..spec import METHODS
-from . import choices, distil_logic, form, guard, page, preset_fields, uploads
+from . import choices, distil_logic, form, page, preset_fields, uploads
 from .app import Shell
 from .handlers import safe
 from .tasks_view import Starter, downloader
@@ -128,7 +128,7 @@ def _data(fields: Fields, t: Texts) -> tuple[Any, Any, dict[str, Any]]:
         with gr.Row():
             further = {
                 path: gr.UploadButton(
-                    t(f"distil.upload_{path.split('.')[1]}"), file_types=guard.DROPPED, size="sm",
+                    t(f"distil.upload_{path.split('.')[1]}"), size="sm",
                     file_count="multiple" if path == "data.unlabelled" else "single",
                     elem_id="qt-upload-" + path.split(".")[1], interactive=False,  # the sample stands alone
                 )

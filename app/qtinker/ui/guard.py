@@ -18,8 +18,6 @@ from ..home import cache_dir, data_dir, expanded, home
 
 DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".conll")
 SHEET_ENDINGS = (".xlsx", ".xls", ".ods")
-DROPPED = [*DATA_ENDINGS, *SHEET_ENDINGS]
-"""Files that may be dropped; a spreadsheet is answered with how it becomes a data file."""
 MAX_UPLOAD = "4gb"  # QTINKER_MAX_UPLOAD gives another
 MAX_TEXT = 20_000
 NO_MODEL = "No model is chosen."

@@ -14,9 +14,8 @@ from .texts import Texts
 
 
 def drop(label: str, elem_id: str, *, visible: bool = True) -> Any:
-    """The area that takes a data file."""
-    return gr.File(label=label, file_types=guard.DROPPED, visible=visible, height=124,
-                   elem_classes="qt-drop", elem_id=elem_id)  # fmt: skip
+    """The area that takes a data file, or any other, which is answered in the page's words."""
+    return gr.File(label=label, visible=visible, height=124, elem_classes="qt-drop", elem_id=elem_id)
 
 
 def fills(area: Any, source: Any, shell: Any) -> None:
