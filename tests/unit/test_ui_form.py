@@ -341,6 +341,11 @@ def test_what_a_copy_of_a_run_lacks_is_left_empty_and_told(qtinker_home, parts, 
     assert not any(values[field] for field in fields)
 
 
+def test_the_page_of_a_run_that_was_deleted_opens_as_without_it_and_says_so(qtinker_home):
+    values, lost = filled({"from": "20250101-000000-distill-abcd"})
+    assert "There is no run" in lost and values == filled({})[0] and values["teacher.model"] == "bert-base-uncased"
+
+
 @pytest.mark.parametrize(("kind", "offered"), [("finetune", False), ("distill", True)])
 def test_a_run_without_a_teacher_is_not_offered_to_be_copied(qtinker_home, kind, offered):
     run = runs.create(RunSpec.parse(SPEC), kind=kind)

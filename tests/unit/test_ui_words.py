@@ -90,6 +90,11 @@ def test_what_the_core_says_is_known_to_the_page():
             "The disk is full (no room). Free some space, then press Resume.",
             "磁盘已满（no room）。请腾出空间，然后点“继续”。",
         ),
+        (
+            "Run r1 is going on. Stop it first: python3 app runs stop r1",
+            "Run r1 is going on. Stop it first on the Runs page.",
+            "运行 r1 正在进行。请先停止它。",
+        ),
         ("Nobody wrote this. Try again.", None, "Nobody wrote this. 请再试一次。"),
         ("must be greater than 0 (given: -1).", None, "必须大于 0（当前：-1）。"),
         ("", None, ""),

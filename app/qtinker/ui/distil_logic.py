@@ -154,11 +154,15 @@ class Logic:
         what of a run could not be taken over."""
         values: dict[str, Any] = {}
         spec: RunSpec | None = None
+        lost: dict[str, str] = {}
         if kept:
             query, values = {}, {path: kept[path] for path in self.paths if path in kept}
         elif wanted := query.get("from"):
-            spec = runs.open(wanted).spec()
-            values = self.values_of(spec)
+            try:
+                spec = runs.open(wanted).spec()
+                values = self.values_of(spec)
+            except QTinkerError as error:  # it was deleted: the page opens as it does without it
+                lost["from"] = words_of(error, self.t)
         elif query.get("practice"):
             values = PRACTICE | {"teacher.model": "practice-bert"}
         names = choices.teacher_choices(self.t)
@@ -188,7 +192,8 @@ class Logic:
             value for value in offered if (found := choices.find(value)) and found.here and found.kind == "pretrained"
         ]
         usual = "bert-mini" if "bert-mini" in offered else None
-        lost = self._lost(spec, values, offered) if spec else {}
+        if spec:
+            lost = self._lost(spec, values, offered)
         other = None if "student.model" in lost else here[0] if here else usual
         values["student.model"] = student if student in offered else other
         values.setdefault("look.student", "model" if values["student.model"] else "layers")
