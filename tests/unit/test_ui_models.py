@@ -85,3 +85,8 @@ def test_a_damaged_model_is_not_offered_as_a_zip_that_would_be_refused(qtinker_h
     (registry.resolve("mine") / "model.safetensors").write_bytes(b"cut")
     _, detail, *_ = models_page.show("distilled/mine", Texts())
     assert "qt-note bad" in detail and "/download/model/" not in detail
+
+
+def test_models_are_found_by_their_descriptions_in_every_language():
+    for words in ("simplified", "简体"):
+        assert [model.name for model in models_page.matching(words, "", "", "", "")] == ["bert-chinese"]

@@ -19,7 +19,7 @@ from .app import Shell
 from .format import DASH, esc, moment, number, short_number, size
 from .handlers import safe
 from .tasks_view import Starter, downloader
-from .texts import Texts
+from .texts import LANGUAGES, Texts
 
 CARD_LIMIT = 60_000
 
@@ -149,7 +149,8 @@ def matching(words: str, place: str, part: str, big: str, tongue: str) -> list[c
     limits = {"s": (0, 30e6), "m": (30e6, 150e6), "l": (150e6, 1e12)}.get(big)
     found = []
     for model in choices.models():
-        text = f"{model.name} {model.kind} {model.about} {model.licence} {model.language}".lower()
+        said = " ".join(choices.about(model, Texts(language)) for language in LANGUAGES)
+        text = f"{model.name} {model.kind} {said} {model.licence} {model.language}".lower()
         if not all(word in text for word in asked):
             continue
         if (place == "here" and not model.here) or (place == "catalog" and model.offer is None):
