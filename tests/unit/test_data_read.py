@@ -153,6 +153,15 @@ def test_quotes_of_a_single_column_hold_lines_where_all_else_is_quoted_too(tmp_p
     assert rows_of(read_file(tmp_path / "a.csv")) == [(cell,) for cell in expected]
 
 
+def test_quotes_behind_a_backslash_are_quotes(tmp_path):
+    """As Spark and MySQL write them."""
+    (tmp_path / "a.csv").write_text('text,label\n"he said \\"no\\", twice",neg\n"a \\"film\\"",pos\nplain,pos\n')
+    table = read_file(tmp_path / "a.csv")
+    assert table.values("text") == ['he said "no", twice', 'a "film"', "plain"]
+    (tmp_path / "b.tsv").write_text('text\tlabel\nhe said "no\\" twice\tneg\n5" of \\it\tpos\n')
+    assert read_file(tmp_path / "b.tsv").values("text") == ['he said "no\\" twice', '5" of \\it']
+
+
 def test_quotes_that_are_not_doubled_are_read_with_a_warning(tmp_path):
     (tmp_path / "a.csv").write_text('text,label\n"a "quoted" word",x\n"fine, too",y\n')
     table = read_file(tmp_path / "a.csv")

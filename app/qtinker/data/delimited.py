@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import IO
+from typing import IO, Any
 
 from ..errors import InputError
 from .names import KNOWN_NAMES
@@ -87,9 +87,10 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
     delimiter = told[1] if told else _find_delimiter(start, prefer)
     if told:
         start, reopen = start[told.end() :], _below_first_line(reopen)
-    quoting, strict, warnings = _find_quoting(source, reopen, delimiter, above=1 if told else 0)
+    escaped = re.search(rf'(?:^|[{re.escape(delimiter)}\n])"(?:[^"\\]|\\.)*\\"', start) is not None
+    how, warnings = _find_quoting(source, reopen, delimiter, above=1 if told else 0, escaped=escaped)
     with reopen() as file:
-        rows = (row for row in csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict) if row)  # type: ignore[arg-type]
+        rows = (row for row in csv.reader(file, delimiter=delimiter, **how) if row)
         beginning = list(islice(rows, _SAMPLE_ROWS))
         header, reason = has_header(beginning)
         names = unique_names(beginning[0] if header else [""] * len(beginning[0]))
@@ -112,8 +113,10 @@ def read_delimited(source: str, reopen: Open, start: str, *, prefer: str) -> Raw
     ]  # fmt: skip
     if repeated:
         warnings.append(f"Rows that repeat the header, left out: {repeated:,}.")
-    if quoting == csv.QUOTE_NONE and '"' in start:
+    if how["quoting"] == csv.QUOTE_NONE and '"' in start:
         findings.append("quotes: plain characters, as in GLUE's files")
+    if "escapechar" in how:
+        findings.append("quotes: those in texts are marked by a backslash, as in Spark's files")
     return RawTable(source, builder.finish(), header, findings, warnings)
 
 
@@ -200,23 +203,28 @@ def _find_delimiter(start: str, prefer: str) -> str:
     return max(scores, key=lambda delimiter: scores[delimiter]) if scores else prefer
 
 
-def _find_quoting(source: str, reopen: Open, delimiter: str, *, above: int) -> tuple[int, bool, list[str]]:
-    """How quotes are meant, by parsing the whole file each way: quoting, strictness, warnings.
+def _find_quoting(
+    source: str, reopen: Open, delimiter: str, *, above: int, escaped: bool
+) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    """How quotes are meant, by parsing the whole file each way: arguments of csv.reader, warnings.
 
     Args:
         above: lines of the file that `reopen` leaves out, before the others.
+        escaped: its beginning has a quoted cell with a quote behind a backslash.
     """
     plain = _look(reopen, delimiter, csv.QUOTE_NONE, strict=False, above=above)
     quoted = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=True, above=above)
     if quoted.clean:
         either = plain.clean and plain.fields == quoted.fields and plain.rows != quoted.rows
         if not either or (plain.fields == 1 and _hold_lines(reopen, delimiter)):
-            return csv.QUOTE_MINIMAL, True, []
+            return {"quoting": csv.QUOTE_MINIMAL, "strict": True}, []
+    if escaped and _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=True, above=above, escapechar="\\").clean:
+        return {"quoting": csv.QUOTE_MINIMAL, "strict": True, "escapechar": "\\"}, []
     if plain.clean:
-        return csv.QUOTE_NONE, False, []
+        return {"quoting": csv.QUOTE_NONE}, []
     loose = _look(reopen, delimiter, csv.QUOTE_MINIMAL, strict=False, above=above)
     if loose.clean and quoted.error and "end of data" not in quoted.error:
-        return csv.QUOTE_MINIMAL, False, [
+        return {"quoting": csv.QUOTE_MINIMAL}, [
             f"Line {quoted.error_line}: a quote inside a quoted cell is not doubled; read as well as it can be."
         ]  # fmt: skip
     if quoted.error and "end of data" in quoted.error:
@@ -263,10 +271,12 @@ def _hold_lines(reopen: Open, delimiter: str) -> bool:
     return whole >= opened or unquoted <= 1  # a header may go without
 
 
-def _look(reopen: Open, delimiter: str, quoting: int, *, strict: bool, above: int) -> _Look:
+def _look(
+    reopen: Open, delimiter: str, quoting: int, *, strict: bool, above: int, escapechar: str | None = None
+) -> _Look:  # fmt: skip
     look = _Look(quoting, strict)
     with reopen() as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=strict, escapechar=escapechar)  # type: ignore[arg-type]
         done = above
         try:
             for row in reader:
