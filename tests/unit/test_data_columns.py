@@ -176,6 +176,11 @@ def test_two_possible_labels_are_said():
     assert found.label == "farbe" and "'form' could be it too" in found.warnings[0]
 
 
+def test_a_name_with_a_labels_name_in_it_comes_first():
+    columns = table(country=list("xyz") * 4, comment=TEXTS, toxicity_label=list("ab") * 6)
+    assert chosen(columns) == ("comment", None, "toxicity_label")
+
+
 def test_identifiers_are_labels_last():
     assert chosen(table(query_id=list("abcdef") * 2, query=TEXTS, relevance=list("0123") * 3))[2] == "relevance"
     assert chosen(table(class_id=list("0123") * 3, text=TEXTS, art=list("ab") * 6))[2] == "class_id"

@@ -306,7 +306,8 @@ def _find_label(
     if not candidates:
         return None, ""
     candidates.sort(key=lambda name: (
-        shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50, _identifies(name)
+        shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50, _identifies(name),
+        not {*re.split("[ _-]", name.lower())} & {*LABEL_NAMES},  # toxicity_label before country
     ))  # fmt: skip
     best = candidates[0]
     if len(candidates) > 1:
