@@ -80,6 +80,8 @@ def test_dates_are_no_texts_beside_others():
     users = [f"user{number % 700}" for number in range(2 * count)]
     found = table(False, a=["0"] * count + ["4"] * count, b=dates, c=users, d=texts)
     assert chosen(found) == ("d", None, "a")
+    lines = [f"connection from host {number} was closed at last" for number in range(100)]
+    assert chosen(table(template=["host closed now", "host opened now"] * 50, line=lines))[0] == "line"
 
 
 def test_what_the_user_names_wins():

@@ -45,11 +45,13 @@ class _Shape:
     numeric: float
     patterns: int = 0
     """Different cells, digits aside."""
+    digits: float = 0
+    """Their share of the characters."""
 
     @property
     def like_dates(self) -> bool:
-        """Whether cells differ by their digits, as dates do."""
-        return self.distinct > 8 * self.patterns > 0
+        """Whether cells are largely digits and differ by them, as dates do."""
+        return self.digits > 0.25 and self.distinct > 8 * self.patterns
 
     @property
     def like_text(self) -> bool:
@@ -204,6 +206,7 @@ def _shape(table: RawTable, name: str) -> _Shape:
         distinct=len(set(cells)),
         numeric=sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / count,
         patterns=len({re.sub(r"\d+", "0", cell) for cell in cells}),
+        digits=sum(map(str.isdigit, "".join(cells))) / max(1, sum(map(len, cells))),
     )
 
 
