@@ -95,6 +95,30 @@ def test_models_are_searched_and_shown(trained_server, visit):
     page.wait_for_selector("#qt-verified >> text=as it was recorded")
 
 
+def test_another_language_and_the_way_back_keep_what_is_shown_and_filled_in(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=distil")
+    name = "#f-name input, #f-name textarea"
+    page.wait_for_selector("#qt-verdict .qt-note")
+    page.click(name)
+    page.keyboard.type("mine")
+    page.wait_for_function("sessionStorage.getItem('qtinker-distil')?.includes('mine')")
+    page.click("header a[hreflang=zh]")
+    page.wait_for_function("document.querySelector('#f-name input, #f-name textarea')?.value === 'mine'")
+    assert page.url == f"{trained_server.url}/zh/?tab=distil"
+    page.goto(f"{trained_server.url}/zh/?tab=guide")
+    page.go_back()
+    page.wait_for_function("document.querySelector('#f-name input, #f-name textarea')?.value === 'mine'")
+    page.goto(f"{trained_server.url}/zh/?tab=distil")
+    page.wait_for_selector("#qt-verdict .qt-note")
+    assert page.input_value(name) == ""
+
+
+def test_on_a_narrow_page_the_chosen_model_is_brought_into_view(trained_server, visit):
+    page = visit(f"{trained_server.url}/?tab=models", width=390)
+    page.click("#qt-model-table tbody tr button")
+    page.wait_for_function("document.querySelector('#qt-model').getBoundingClientRect().top < window.innerHeight / 2")
+
+
 def test_what_is_wrong_stands_beside_the_field_before_start(trained_server, visit):
     page = visit(f"{trained_server.url}/?tab=distil")
     page.wait_for_selector("#qt-verdict .good")

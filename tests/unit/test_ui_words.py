@@ -95,6 +95,7 @@ def test_what_the_core_says_is_known_to_the_page():
             "Run r1 is going on. Stop it first on the Runs page.",
             "运行 r1 正在进行。请先停止它。",
         ),
+        ("There is a model small already: this one will be small-2.", None, "已有模型 small：这一个将叫 small-2。"),
         ("Nobody wrote this. Try again.", None, "Nobody wrote this. 请再试一次。"),
         ("must be greater than 0 (given: -1).", None, "必须大于 0（当前：-1）。"),
         ("", None, ""),

@@ -73,9 +73,9 @@ def header(t: Texts) -> str:
     address = "/zh/" if other == "zh" else "/"
     return (
         f'<header class="qt-header"><h1 class="qt-brand">{LOGO}QTinker</h1><p class="qt-tag">{esc(t("app.tag"))}</p>'
-        f'<nav aria-label="{esc(t("app.settings"))}"><a href="{address}" lang="{other}" hreflang="{other}">'
-        f'{esc(LANGUAGES[other])}</a><button type="button" onclick="qt.theme()">{esc(t("app.theme"))}</button>'
-        f"</nav></header>"
+        f'<nav aria-label="{esc(t("app.settings"))}"><a href="{address}" onclick="qt.language(this)" lang="{other}" '
+        f'hreflang="{other}">{esc(LANGUAGES[other])}</a>'
+        f'<button type="button" onclick="qt.theme()">{esc(t("app.theme"))}</button></nav></header>'
     )
 
 

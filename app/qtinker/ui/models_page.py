@@ -111,7 +111,7 @@ def build(shell: Shell) -> None:
     )
     picked = table.select(pick, None, one, **shell.quiet)
     picked.then(draw, [*filters, chosen], shown, **shell.quiet)
-    picked.then(None, [chosen], js="(model) => qt.set({model})", api_visibility="private")
+    picked.then(None, [chosen], js="(model) => { qt.set({model}); qt.show('#qt-model'); }", api_visibility="private")
     fetch.bind([chosen], safe(t, quiet=True)(lambda now, *rest: [*show(now, t), *draw(*rest)]),
                [chosen, *filters, chosen], [*one, *shown])  # fmt: skip
     bring.bind([files, name], safe(t, quiet=True)(draw), [*filters, chosen], shown)

@@ -19,7 +19,13 @@
     }
     window.history.replaceState(window.history.state, "", url);
   };
-  // What is filled in outlives a reload, and nothing else: an address that is opened anew says itself what to show.
+  // The other language shows what this one does.
+  qt.language = (link) => { link.search = window.location.search; };
+  const chinese = (path) => path.startsWith("/zh");
+  const switched = () => document.referrer.startsWith(window.location.origin)
+    && chinese(new URL(document.referrer).pathname) !== chinese(window.location.pathname);
+  // What is filled in outlives a reload, the browser's Back and another language: an address that is opened anew says
+  // itself what to show.
   const KEPT = "qtinker-distil";
   const asked = () => ["from", "practice", "teacher", "student", "preset", "method"]
     .map((key) => new URLSearchParams(window.location.search).get(key));
@@ -30,7 +36,7 @@
   };
   qt.kept = () => {
     try {
-      const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
+      const again = performance.getEntriesByType("navigation")[0]?.type !== "navigate" || switched();
       const kept = again && JSON.parse(sessionStorage.getItem(KEPT));
       return kept && String(kept.asked) === String(asked()) ? JSON.stringify(kept.filled) : "";
     } catch { return ""; }
@@ -40,10 +46,15 @@
     const chosen = document.querySelector(`${place} label.selected`), list = chosen && chosen.parentElement;
     if (list) list.scrollTop = chosen.offsetTop - list.offsetTop - (list.clientHeight - chosen.clientHeight) / 2;
   }, 150));
+  // Where the columns stand below one another, what was chosen is drawn far from the list.
+  qt.show = (place) => {
+    const chosen = document.querySelector(place);
+    if (chosen && chosen.getBoundingClientRect().top > 0.8 * window.innerHeight) chosen.scrollIntoView({ block: "start" });
+  };
   qt.go = (query) => { window.location.assign(`${window.location.pathname}?${query}`); };
 
   const start = () => {
-    document.documentElement.lang = window.location.pathname.startsWith("/zh") ? "zh" : "en";
+    document.documentElement.lang = chinese(window.location.pathname) ? "zh" : "en";
     if (stored && !new URLSearchParams(window.location.search).has("__theme")) {
       applyTheme(stored);
       let tries = 0;  // Gradio sets the class once more when it has drawn
