@@ -105,6 +105,7 @@ def test_reload_restart_stop_and_resume(start_server, visit, fresh_home):
     page.click("#qt-delete")
     page.click("#qt-delete-yes")
     until(lambda: not (fresh_home / "runs" / run_id).exists())
+    page.wait_for_function(f"!location.search.includes('{run_id}')")
 
 
 def test_ending_the_app_stops_its_run_which_can_be_resumed(start_server, fresh_home):

@@ -115,7 +115,8 @@ def build(shell: Shell) -> None:
         following = next((run.id for run in runs.list_runs()), "")
         return [following, gr.Row(visible=False), *_draw(following, [], {}, t)]
 
-    really.click(remove, [shell.run], [shell.run, sure, *outputs], **shell.quiet)
+    removed = really.click(remove, [shell.run], [shell.run, sure, *outputs], **shell.quiet)
+    removed.success(None, [shell.run], js="(run) => qt.set({run})", api_visibility="private")
 
 
 def _move(run_id: str, by: int) -> None:
