@@ -37,6 +37,11 @@ def test_probabilities_are_averaged():
     assert average(answers, [1.0, 0.0], task=task("classification")).softmax(-1)[0, 0].item() == pytest.approx(3 / 4)
 
 
+def test_twice_the_same_teacher_is_that_teacher_in_its_logits_too():
+    logits = torch.tensor([[4.0, -1.0, 7.0], [-3.0, -9.0, -2.0]])
+    assert torch.allclose(average([logits, logits], [0.5, 0.5], task=task("classification")), logits)
+
+
 def test_places_in_a_context_are_averaged_as_probabilities():
     # starts (3/4, 1/4, 0) and (1/2, 0, 1/2) of three tokens: the mean is (5/8, 1/8, 1/4); ends alike
     answers = [torch.tensor([3 / 4, 1 / 4, 0.0]), torch.tensor([1 / 2, 0.0, 1 / 2])]

@@ -118,11 +118,13 @@ class Task:
     def average(self, answers: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         """One answer of several teachers' [N, ...]; `shares` has the same number of dimensions and the sum 1.
 
-        Logits again: of the averaged probabilities where one class is right (Hinton et al. 2015, section 3), else the
-        averaged outputs, unless a task says otherwise.
+        Logits again: of the averaged probabilities where one class is right (Hinton et al. 2015, section 3), as large
+        on average as the teachers' are, which counts where logits themselves are compared; else the averaged outputs,
+        unless a task says otherwise.
         """
         if self.exclusive:
-            return (answers.log_softmax(-1) + shares.log()).logsumexp(0)
+            level = (answers.logsumexp(-1, keepdim=True) * shares).sum(0)
+            return (answers.log_softmax(-1) + shares.log()).logsumexp(0) + level
         return (answers * shares).sum(0)
 
     # --- what the model answers --------------------------------------------------------------------------------------
