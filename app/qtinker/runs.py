@@ -243,10 +243,7 @@ def create(spec: RunSpec, *, kind: str | None = None, warnings: Sequence[str] = 
             files.spec.write_text(spec.to_yaml(full=True), encoding="utf-8")
             files.state.write_text(json.dumps(state), encoding="utf-8")
             said = {"time": round(now, 3), "kind": "message", "phase": "prepare", "level": "warning"}
-            files.events.write_text(
-                "".join(json.dumps(said | {"text": text}, ensure_ascii=False) + "\n" for text in warnings),
-                encoding="utf-8",
-            )
+            files.events.write_text("".join(json.dumps(said | {"text": text}) + "\n" for text in warnings))
             files.log.touch()
             if not run.folder.exists():
                 made.rename(run.folder)
