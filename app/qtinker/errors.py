@@ -12,7 +12,7 @@ from dataclasses import dataclass
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_STOPPED = 0, 1, 2, 130
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 _FULL_ON_WINDOWS = 112
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class QTinkerError(Exception):

@@ -256,7 +256,9 @@ class TrainingSpec(Part):
         "none", "Train for fewer bits", "Round the weights in each step as INT4 (or INT8) will, so that the quantized "
         "model loses less.", level="advanced",
     )
-    threads: int | None = setting(None, "Threads", "Processor threads; left out: all cores.", ge=1, level="advanced")
+    threads: int | None = setting(
+        None, "Threads", "Processor threads; left out: all cores.", ge=1, le=4096, level="advanced"
+    )
 
 
 Scheme = Literal[

@@ -17,7 +17,7 @@ from ..spec import Scheme
 from .border import Json, Outcome
 
 Device = typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")
-Threads = typer.Option("--threads", min=1, help="Processor threads; left out: all cores.")
+Threads = typer.Option("--threads", min=1, max=4096, help="Processor threads; left out: all cores.")
 BatchSize = typer.Option("--batch-size", min=1, help="Texts at a time.")
 # Where the steps of these verbs begin, as shares of their time: load, make, compare, kept.
 QUANTIZE_STEPS = (0.05, 0.4, 0.6, 1.0)
