@@ -86,8 +86,9 @@ def preflight(spec: RunSpec) -> Findings:
         _further_teachers(spec, teacher, kind, found)
     if teacher and student:
         _pair(spec, teacher, student, kind, found)
+    if shortest := [shape for shape in (teacher, student) if shape and shape.positions]:
+        _positions(spec, min(shortest, key=lambda shape: shape.positions or 0), found)
     for shape in filter(None, (teacher, student)):
-        _positions(spec, shape, found)
         if kind == "masked-lm" and shape.model_type == "gpt2":
             _add(found, "task.type", f"{shape.name} is a GPT-2, which guesses the next word: it has no head for hidden "
                  "ones.", "Take a BERT for masked language modelling.")  # fmt: skip

@@ -435,6 +435,9 @@ def test_warnings_do_not_stop(data, pair):
     warnings = found(spec(data, student={"model": "short"}, training={"batch_size": 100}), "warning")
     assert "64 positions" in warnings["data.max_length"]
     assert "more than the 54 training examples" in warnings["training.batch_size"]
+    both = spec(data, teacher={"model": "short"}, student={"layers": [0]})
+    told = [each.message for each in check.check(both) if "positions" in each.message]
+    assert told == ["short has 64 positions: texts are cut to that."], "once, not of teacher and student"
     assert found(spec(data, student={"model": "short"}, training={"batch_size": 100})) == {}
 
 
