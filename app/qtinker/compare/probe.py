@@ -151,7 +151,7 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
         for scheme in [FLOAT, *each["schemes"]]:
             try:
                 path = folder if scheme == FLOAT else quantize.quantize(
-                    folder, scheme, engine=job["engine"], force=True, fresh=False, check_rows=rows
+                    folder, scheme, engine=job.get("engine", "auto"), force=True, fresh=False, check_rows=rows
                 )  # fmt: skip
                 runtime = open_runtime(path, threads=job["threads"])
                 found[name][scheme] = {
