@@ -16,6 +16,7 @@ from .columns import Columns, named_by_first_row
 from .detect import find_kind, has_spans, word_columns
 from .examples import NO_LABEL, Examples, Ragged, joined
 from .hub import looks_like_id, read_hub
+from .own_split import own_split
 from .parts import Read, Wanted
 from .read import read_file
 from .read_forms import read_blocks, read_spans, read_words
@@ -124,7 +125,7 @@ def load_eval(
     spec = DataSpec(
         train=path, text_column=text_column, text_pair_column=text_pair_column, label_column=label_column
     )  # fmt: skip
-    first, second, _ = _sources(path, spec)
+    first, second, own_name = _sources(path, spec, parted=not texts_only)
     table = second or first
     unlabelled = unlabelled or texts_only or labels is not None
     kind, _ = find_kind(table, spec, task=task, unlabelled=unlabelled)
@@ -137,6 +138,8 @@ def load_eval(
         _suits(read.train, table.source, pair)
     if told is not None:
         told += [*table.warnings, *read.columns.warnings, *_which_text(read.columns)]
+        if own_name and path != SAMPLE:
+            told.append(f"The rows of {path} that are for {own_name!r} are measured on.")
         if read.dropped:
             told.append(f"{table.source}: {read.dropped:,} rows without text were left out.")
     return read.train
@@ -169,8 +172,11 @@ def load_examples(
     findings += [*words, *read.columns.findings] if KINDS[kind].form == "texts" else words
     findings += read.findings
     warnings += [*read.columns.warnings, *read.warnings]
-    train, held = read.train, read.held
-    keys = read.keys
+    train, held, keys = read.train, read.held, read.keys
+    if held is not None and held_table is own_eval and train.labelled.any() and not held.labelled.any():
+        findings.remove(f"evaluation data: the data set's own part {own_name!r}")
+        warnings.append(f"No row of the part {own_name!r} has a label: evaluation rows are split off the others.")
+        held = held_table = None
     if held is None:
         by = "by class, " if kind in ("classification", "token-classification") else "by "
         kept, split_off = stratified_split(read.strata, keys, spec.eval_fraction, seed=seed)
@@ -221,8 +227,14 @@ def load_examples(
     )  # fmt: skip
 
 
-def _sources(source: str, spec: DataSpec) -> tuple[RawTable, RawTable | None, str | None]:
-    """The rows behind a name: of a file, of the bundled sample, of a Hub data set; its own evaluation rows, if any."""
+def _sources(
+    source: str, spec: DataSpec, *, parted: bool = True
+) -> tuple[RawTable, RawTable | None, str | None]:  # fmt: skip
+    """The rows behind a name: of a file, of the bundled sample, of a Hub data set; its own evaluation rows, if any.
+
+    Args:
+        parted: with False the rows of a file stay together, whatever a column says of them.
+    """
     if source == SAMPLE:
         from .sample import sample_files
 
@@ -232,7 +244,8 @@ def _sources(source: str, spec: DataSpec) -> tuple[RawTable, RawTable | None, st
         first, own, name = read_hub(source)
         return with_answers(first), own and with_answers(own), name
     given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
-    return with_answers(named_by_first_row(read_file(source), given)), None, None
+    table = with_answers(named_by_first_row(read_file(source), given))
+    return own_split(table, given) if parted else (table, None, None)
 
 
 def _suits(examples: Examples, source: str, pair: bool | None) -> None:
