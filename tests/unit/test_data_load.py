@@ -45,6 +45,13 @@ def test_texts_without_labels_are_the_teachers_to_teach(tmp_path):
     )
 
 
+def test_columns_of_evaluation_data_may_differ_in_case(tmp_path):
+    train = written(tmp_path / "train.csv", rows())
+    held = written(tmp_path / "eval.csv", rows(4), header=("Text", "Label"))
+    found = data.load(DataSpec(train=train, eval=held), seed=1)
+    assert found.eval.labels.tolist() == [0, 1, 0, 1]
+
+
 def test_load_two_files(tmp_path):
     train = written(tmp_path / "train.csv", rows(40, ["10", "9", ""]))
     held = written(tmp_path / "eval.csv", [("one more text here", "9.0"), ("and another text here", "10")])

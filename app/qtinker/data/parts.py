@@ -121,6 +121,7 @@ def same_columns(table: RawTable, like: RawTable, columns: Columns, *, unlabelle
         InputError: a column is missing.
     """
     mine, theirs = list(table.columns), list(like.columns)
+    folded = {name.lower(): name for name in mine}
     by_place = len(mine) == len(theirs) and not (table.header and like.header)
 
     def same(name: str | None) -> str | None:
@@ -128,6 +129,8 @@ def same_columns(table: RawTable, like: RawTable, columns: Columns, *, unlabelle
             return name
         if by_place:
             return mine[theirs.index(name)]
+        if name.lower() in folded:
+            return folded[name.lower()]
         raise InputError(
             f"{table.source} has no column {name!r}, which the training data has.",
             f"Its columns are: {', '.join(map(repr, mine))}; call them as the training data does.",
@@ -136,7 +139,7 @@ def same_columns(table: RawTable, like: RawTable, columns: Columns, *, unlabelle
     text, pair = same(columns.text) or "", same(columns.pair)
     if columns.flags:
         return Columns(text, pair, columns.label, flags=[same(name) or "" for name in columns.flags])
-    missing = columns.label is not None and columns.label not in table.columns and not by_place
+    missing = columns.label is not None and columns.label.lower() not in folded and not by_place
     if missing and unlabelled and find_columns(table, text=text, pair=pair).label is None:
         return Columns(text, pair, None)
     label = same(columns.label)
