@@ -25,6 +25,7 @@ from .split import stratified_sample, stratified_split, text_hashes
 from .squad import with_answers
 from .table import RawTable
 from .unlabelled import unlabelled_examples
+from .word_tables import with_words
 
 if TYPE_CHECKING:
     from ..tasks import Task
@@ -245,6 +246,7 @@ def _sources(
         return with_answers(first), own and with_answers(own), name
     given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
     table = with_answers(named_by_first_row(read_file(source), given))
+    table = with_words(table, spec.text_column, spec.label_column)
     return own_split(table, given) if parted else (table, None, None)
 
 
