@@ -52,6 +52,26 @@ def test_squads_json(tmp_path):
         data.load(DataSpec(train=table), seed=0, task="question-answering")
 
 
+def test_contexts_with_lists_of_questions(tmp_path):
+    """As SimpleTransformers and MRQA write them."""
+    context = "the plot was fine and the actor is good"
+    asked = [question("what was it", 13), {"question": "which", "is_impossible": True, "answers": []}]
+    path = written(tmp_path / "simple.json", json.dumps([{"context": context, "qas": asked}] * 2))
+    found = kind_of(path, eval=path)
+    assert found.task_type == "question-answering" and found.train.labels.tolist() == [[13, 17], [0, 0]] * 2
+    detected = [{"text": "FINE", "char_spans": [[13, 16]], "token_spans": [[3, 3]]}]
+    rows = [
+        {"header": {"dataset": "x", "split": "train"}},
+        {"context": context, "qas": [{"question": "what", "answers": ["fine"], "detected_answers": detected}]},
+    ]
+    path = written(tmp_path / "mrqa.jsonl", "\n".join(map(json.dumps, rows)))
+    found = kind_of(path, eval=path)
+    assert found.train.labels.tolist() == [[13, 17]] and found.train.answers == [["fine"]]
+    rows[1]["qas"][0]["detected_answers"] = [{"text": "fine"}]
+    with pytest.raises(InputError, match=r"article 1: not as in SQuAD's files"):
+        kind_of(written(tmp_path / "mrqa.jsonl", "\n".join(map(json.dumps, rows))))
+
+
 def test_the_questions_about_a_single_context_are_split_by_the_share_asked_for(tmp_path):
     for start, more in ((13, {}), (None, {"labels": (), "unlabelled": True})):
         asked = [question(f"what was it {i}", start or 0) for i in range(40)]

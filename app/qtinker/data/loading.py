@@ -22,7 +22,7 @@ from .read import read_file
 from .read_forms import read_blocks, read_spans, read_words
 from .read_texts import read_texts
 from .split import stratified_sample, stratified_split, text_hashes
-from .squad import with_answers
+from .squad import with_answers, with_questions
 from .table import RawTable
 from .unlabelled import unlabelled_examples
 from .word_tables import with_words
@@ -245,7 +245,7 @@ def _sources(
         first, own, name = read_hub(source)
         return with_answers(first), own and with_answers(own), name
     given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
-    table = with_answers(named_by_first_row(read_file(source), given))
+    table = with_answers(with_questions(named_by_first_row(read_file(source), given)))
     table = with_words(table, spec.text_column, spec.label_column)
     return own_split(table, given) if parted else (table, None, None)
 

@@ -33,7 +33,7 @@ def read_squad(source: str, content: dict[str, Any]) -> RawTable:
         try:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
-                    given = [] if question.get("is_impossible") else question.get("answers")
+                    given = _given(question, paragraph["context"])
                     answers = None if given is None else json.dumps({
                         "text": [str(answer["text"]) for answer in given],
                         "answer_start": [int(answer["answer_start"]) for answer in given],
@@ -50,6 +50,32 @@ def read_squad(source: str, content: dict[str, Any]) -> RawTable:
         raise InputError(f"{source} holds no questions.", "Give a file in SQuAD's form.")
     columns = builder.finish()
     return RawTable(source, columns, findings=["format: SQuAD JSON"], warnings=builder.warnings, listed={"answers"})
+
+
+def with_questions(table: RawTable) -> RawTable:
+    """A row a question of a table whose rows are contexts with lists of questions (`qas`), as SimpleTransformers and
+    MRQA write them.
+
+    Raises:
+        InputError: as `read_squad`.
+    """
+    lower = {name.lower(): name for name in table.columns}
+    if not {"context", "qas"} <= lower.keys() or lower["qas"] not in table.listed:
+        return table
+    rows = zip(table.values(lower["context"]), table.values(lower["qas"]), strict=True)
+    paragraphs = [{"context": context, "qas": json.loads(cell)} for context, cell in rows if cell]
+    found = read_squad(table.source, {"data": [{"paragraphs": [each]} for each in paragraphs]})
+    return replace(found, findings=[*table.findings, "questions: lists of them in 'qas'"], warnings=table.warnings)
+
+
+def _given(question: dict[str, Any], context: str) -> list[dict[str, Any]] | None:
+    """The answers of a question; those of MRQA are from which character of the context to which."""
+    if question.get("is_impossible"):
+        return []
+    if "detected_answers" not in question:
+        return question.get("answers")
+    spans = [span for each in question["detected_answers"] for span in each["char_spans"]]
+    return [{"text": context[begin : end + 1], "answer_start": begin} for begin, end in spans]
 
 
 def with_answers(table: RawTable) -> RawTable:
