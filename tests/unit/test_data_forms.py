@@ -67,9 +67,11 @@ def test_contexts_with_lists_of_questions(tmp_path):
     path = written(tmp_path / "mrqa.jsonl", "\n".join(map(json.dumps, rows)))
     found = kind_of(path, eval=path)
     assert found.train.labels.tolist() == [[13, 17]] and found.train.answers == [["fine"]]
-    rows[1]["qas"][0]["detected_answers"] = [{"text": "fine"}]
-    with pytest.raises(InputError, match=r"article 1: not as in SQuAD's files"):
-        kind_of(written(tmp_path / "mrqa.jsonl", "\n".join(map(json.dumps, rows))))
+    wrong = {"question": "what", "detected_answers": [{"text": "fine"}]}
+    for qas in ([wrong], "what"):
+        odd = "\n".join(json.dumps(row) for row in (*rows, {"context": context, "qas": qas}))
+        with pytest.raises(InputError, match=r"article 2: not as in SQuAD's files"):
+            kind_of(written(tmp_path / "odd.jsonl", odd))
 
 
 def test_the_questions_about_a_single_context_are_split_by_the_share_asked_for(tmp_path):

@@ -16,6 +16,7 @@ from .columns import Columns, named_by_first_row
 from .detect import find_kind, has_spans, word_columns
 from .examples import NO_LABEL, Examples, Ragged, joined
 from .hub import looks_like_id, read_hub
+from .marks import with_marks
 from .own_split import own_split
 from .parts import Read, Wanted
 from .read import read_file
@@ -246,7 +247,7 @@ def _sources(
         return with_answers(first), own and with_answers(own), name
     given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
     table = with_answers(with_questions(named_by_first_row(read_file(source), given)))
-    table = with_words(table, spec.text_column, spec.label_column)
+    table = with_words(with_marks(table), spec.text_column, spec.label_column)
     return own_split(table, given) if parted else (table, None, None)
 
 

@@ -63,9 +63,16 @@ def with_questions(table: RawTable) -> RawTable:
     if not {"context", "qas"} <= lower.keys() or lower["qas"] not in table.listed:
         return table
     rows = zip(table.values(lower["context"]), table.values(lower["qas"]), strict=True)
-    paragraphs = [{"context": context, "qas": json.loads(cell)} for context, cell in rows if cell]
+    paragraphs = [{"context": context, "qas": _content(cell)} for context, cell in rows if cell]
     found = read_squad(table.source, {"data": [{"paragraphs": [each]} for each in paragraphs]})
     return replace(found, findings=[*table.findings, "questions: lists of them in 'qas'"], warnings=table.warnings)
+
+
+def _content(cell: str) -> Any:
+    try:
+        return json.loads(cell)
+    except ValueError:  # a text among lists, which is refused as the question that it is not
+        return cell
 
 
 def _given(question: dict[str, Any], context: str) -> list[dict[str, Any]] | None:
