@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -51,3 +52,23 @@ def test_flags_by_name_are_labels(tmp_path):
     found = loaded(tmp_path, rows)
     assert found.task.type == "multi-label" and found.task.labels == ("rude", "toxic")
     assert not all(found.train.labels.any(axis=1)), "none of them is an answer too"
+
+
+@pytest.mark.parametrize(("both", "one", "none"), [
+    ("<c#><java>", "<c#>", ""), ("{'java', 'c#'}", "{'c#'}", "set()"), ("('c#', 'java')", "('c#',)", "()"),
+])  # fmt: skip
+def test_tags_and_sets_in_cells_are_several_labels(tmp_path, both, one, none):
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        rows = [(f"this is text {i}", (both, one, none)[i % 3]) for i in range(60)]
+        csv.writer(file).writerows([("text", "tags"), *rows])
+    found = data.load(DataSpec(train=str(tmp_path / "a.csv")), seed=0)
+    assert found.task.type == "multi-label" and found.task.labels == ("c#", "java")
+    assert found.train.labels[:2].tolist() == [[1, 1], [1, 0]]
+    (tmp_path / "few.csv").write_text(f'text,tags\nthis is one,"{one}"\nthis is another,"{one}"\n')
+    assert data.load_eval(str(tmp_path / "few.csv"), labels=["c#", "java"], task="multi-label").labels[0].tolist() == [
+        1,
+        0,
+    ]
+    (tmp_path / "odd.csv").write_text("text,tags\n" + f'this is one,"{one}"\n' * 50 + "this is another,c#\n")
+    found = data.load_eval(str(tmp_path / "odd.csv"), labels=[one, "c#"], task="classification")
+    assert found.labelled.all(), "a class that is written so"

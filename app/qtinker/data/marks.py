@@ -1,19 +1,29 @@
-"""Labels in the objects that tools write: Label Studio's annotations, and flags by name as spaCy's cats."""
+"""Labels as tools write them: Label Studio's annotations, flags by name (spaCy's cats), Stack Overflow's tags."""
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from .names import LABEL_NAMES
 from .table import RawTable
 
 _SAMPLE = 20
 
 
-def with_marks(table: RawTable) -> RawTable:
-    """The table with the labels of such objects as cells, or as lists where some hold several or none."""
+def with_marks(table: RawTable, label: str | None) -> RawTable:
+    """The table with the labels as cells, or as lists where some hold several or none.
+
+    Args:
+        label: the column that the user named.
+    """
+    for name in table.columns:
+        if name.lower() in {*LABEL_NAMES, (label or "").lower()} and name not in table.listed:
+            table = _with_lists(table, name)
     for name in sorted(table.listed):
         marks = _is_annotated if name == "annotations" else _is_flags
         if not _all(marks, table.head(name, _SAMPLE)) or not _all(marks, table.values(name)):
@@ -24,6 +34,29 @@ def with_marks(table: RawTable) -> RawTable:
         rows = [None if cell is None else [key for key, flag in cell.items() if flag] for cell in cells]
         table = _with_column(table, name, rows, f"labels: by their flags in the objects of {name!r}")
     return table
+
+
+def _with_lists(table: RawTable, name: str) -> RawTable:
+    """The table with lists in the place of `<c#><java>`, as Stack Overflow writes tags, and of Python's sets."""
+    for cells in (table.spread(name, _SAMPLE), table.values(name)):
+        rows = [_several(cell) if cell and cell.strip() else [] for cell in cells]
+        if None in rows or not any(rows):
+            return table
+    rows = [row if cell and cell.strip() else None for row, cell in zip(rows, cells, strict=True)]
+    return _with_column(table, name, rows, f"labels: several in a cell of {name!r}")
+
+
+def _several(cell: str) -> list[str] | None:
+    """The labels of such a cell; None of any other."""
+    if re.fullmatch(r"(<[^<>]+>)+", cell.strip()):
+        return re.findall(r"<([^<>]+)>", cell)
+    if cell.strip() in ("set()", "frozenset()"):
+        return []
+    try:
+        found = ast.literal_eval(cell.strip()) if cell.lstrip()[0] in "{(" else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return sorted(map(str, found)) if isinstance(found, set | tuple) else None
 
 
 def _all(test: Callable[[Any], bool], cells: Sequence[str | None]) -> bool:
