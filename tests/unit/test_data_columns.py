@@ -88,6 +88,8 @@ def test_what_the_user_names_wins():
     data = table(title=SECONDS, content=TEXTS, label=list("01") * 6, topic=list("ab") * 6)
     assert chosen(data, text="title", pair="content", label="topic") == ("title", "content", "topic")
     assert chosen(data, text="TITLE")[0] == "title"
+    cola = table(False, **{"column 1": ["gj04", "bc01"] * 6, "column 2": list("01") * 6, "column 4": TEXTS})
+    assert chosen(cola) == ("column 4", None, "column 2"), "of columns without names that of 0 and 1"
     nameless = table(False, **{"column 1": TEXTS, "column 2": list("ab") * 6})
     assert chosen(nameless, text="1", label="2") == ("column 1", None, "column 2")
 

@@ -309,6 +309,7 @@ def _find_label(
     if not candidates:
         return None, ""
     candidates.sort(key=lambda name: (
+        table.header or {*table.spread(name, _SAMPLE)} != {"0", "1"},  # CoLA's file has the source before the label
         shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50, _identifies(name),
         not {*re.split("[ _-]", name.lower())} & {*LABEL_NAMES},  # toxicity_label before country
     ))  # fmt: skip
