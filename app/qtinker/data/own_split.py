@@ -34,6 +34,11 @@ def own_split(table: RawTable, given: Sequence[str | None]) -> tuple[RawTable, R
     return replace(train, findings=[*table.findings, words]), other, held
 
 
+def is_part(name: str) -> bool:
+    """Whether a name is that of a part of a data set."""
+    return _plain(name) in _NAMES - {""}
+
+
 def _parts(table: RawTable, name: str, given: Sequence[str | None]) -> bool:
     """Whether a column holds such names alone, of training and of evaluation."""
     if name in table.listed or name.lower() in {*LABEL_NAMES[:8], *(each.lower() for each in given if each)}:

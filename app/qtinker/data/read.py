@@ -18,6 +18,7 @@ from ..home import expanded
 from .conll import looks_like_conll, read_conll
 from .delimited import is_labelled, is_table, read_delimited
 from .encodings import NAMES, find_encoding
+from .json_rows import holds_columns, holds_rows, json_rows
 from .names import LABEL_NAMES
 from .squad import is_squad, read_squad
 from .table import RawTable, TableBuilder, cell_text, unique_names
@@ -169,7 +170,8 @@ def _guess(start: str) -> str:
             row = json.loads(line)
         except ValueError:
             return "json"
-        alone = not rest.strip() and (any(isinstance(value, list) for value in row.values()) or _holds_columns(row))
+        lists = any(isinstance(value, list) for value in row.values())
+        alone = not rest.strip() and (lists or holds_columns(row) or holds_rows(row))
         return "json" if alone else "jsonl"  # one object with lists holds all examples
     if first == "[":
         return "json"
@@ -219,16 +221,7 @@ def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
         raise InputError(f"{path} is not valid JSON: {error}.", fix) from None
     if is_squad(content):
         return read_squad(str(path), content)
-    if _holds_columns(content):
-        content = [
-            dict(zip(content, row, strict=True)) for row in zip(*map(dict.values, content.values()), strict=True)
-        ]
-    if isinstance(content, dict):
-        lists = {key: value for key, value in content.items() if isinstance(value, list)}
-        if len(lists) > 1 and len(lists) == len(content) and len(set(map(len, lists.values()))) == 1:
-            content = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-        elif len(lists) == 1:
-            content = next(iter(lists.values()))
+    content = json_rows(content)
     if not isinstance(content, list) or not content:
         raise InputError(f"{path} holds no list of examples.", 'Give a list such as [{"text": ..., "label": ...}].')
     builder, listed = TableBuilder(), set[str]()
@@ -236,15 +229,6 @@ def _read_json(path: Path, file: io.TextIOWrapper) -> RawTable:
         _add_json(builder, listed, row, f"{path}, example {number}")
     columns = builder.finish()
     return RawTable(str(path), columns, findings=["format: JSON list"], warnings=builder.warnings, listed=listed)
-
-
-def _holds_columns(content: Any) -> bool:
-    """Whether parsed JSON has the cells of each column by the number of their row, as pandas writes tables."""
-    columns = list(content.values()) if isinstance(content, dict) else []
-    return len(columns) > 1 and all(
-        isinstance(column, dict) and column and list(column) == list(columns[0]) and all(map(str.isdecimal, column))
-        for column in columns
-    )
 
 
 def _add_json(builder: TableBuilder, listed: set[str], row: Any, where: str) -> None:
