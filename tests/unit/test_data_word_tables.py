@@ -64,3 +64,9 @@ def test_lists_of_labels_are_no_tags(tmp_path):
         tmp_path, ("text", "labels"), [(f"some text {i}", "['a', 'b']" if i % 2 else "['b']") for i in range(20)]
     )
     assert data.load(DataSpec(train=path), seed=0, task="multi-label").task.type == "multi-label"
+
+
+def test_a_word_beside_its_sentence_is_no_word_of_a_row(tmp_path):
+    rows = [(f"how hard are the words of text {i // 2}", f"word{i}", "ab"[i % 2]) for i in range(40)]
+    found = data.load(DataSpec(train=table(tmp_path, ("sentence", "word", "label"), rows)), seed=0)
+    assert found.task.type == "classification"

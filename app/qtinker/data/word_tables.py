@@ -60,7 +60,7 @@ def _word_rows(table: RawTable, found: _Found, names: dict[str, str]) -> RawTabl
 
     chosen = (found.words, found.tags)
     number = next((name for each, name in names.items() if each in _SENTENCES and name not in chosen), None)
-    if number is None or any(len((cell or "").split()) > 1 for cell in table.spread(found.words, _SAMPLE)):
+    if number is None or not (_short(table, found.words, 1) and _short(table, number, 3)):
         return None
     starts, last = [0], (table.head(number, 1)[0] or "").strip()
     for row, cell in enumerate(table.values(number)):
@@ -73,6 +73,11 @@ def _word_rows(table: RawTable, found: _Found, names: dict[str, str]) -> RawTabl
     lists = [_cut(table.values(name), zip(starts, ends, strict=True)) for name in chosen]
     rest = {name: column.take(pa.array(starts)) for name, column in table.columns.items() if name != number}
     return _listed(table, rest, found, lists, f"a word a row, the sentences by column {number!r}")
+
+
+def _short(table: RawTable, name: str, most: int) -> bool:
+    """Whether the cells of a column have at most so many words."""
+    return all(len((cell or "").split()) <= most for cell in table.spread(name, _SAMPLE))
 
 
 def _cut(cells: list[str | None], places: Iterable[tuple[int, int]]) -> Iterator[list[Any]]:
