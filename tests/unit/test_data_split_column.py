@@ -45,3 +45,15 @@ def test_a_part_without_labels_is_not_evaluated_on(tmp_path):
 def test_classes_called_train_and_test_are_classes(tmp_path):
     found = data.load(DataSpec(train=parted(tmp_path, ["train", "test"]), label_column="split"), seed=0)
     assert found.task.labels == ("test", "train")
+
+
+@pytest.mark.parametrize(("name", "flag"), [("is_valid", "TrueFalse"), ("is_train", "01")])
+def test_a_flag_parts_rows(tmp_path, name, flag):
+    path = parted(tmp_path, ["train", "test"], name=name)
+    yes, no = ("True", "False") if flag == "TrueFalse" else ("0", "1")
+    text = (tmp_path / "all.csv").read_text().replace(",test", f",{yes}").replace(",train", f",{no}")
+    (tmp_path / "all.csv").write_text(text)
+    assert len(data.load(DataSpec(train=path, label_column=name), seed=0).task.labels) == 2
+    found = data.load(DataSpec(train=path), seed=0)
+    assert len(found.train) == len(found.eval) == 20
+    assert all(text.startswith("text of train") for text in found.train.texts)

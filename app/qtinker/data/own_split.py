@@ -10,9 +10,12 @@ from .names import LABEL_NAMES
 from .table import RawTable
 
 _TRAIN = ("train", "training")
-_EVAL = ("validation", "valid", "val", "dev", "development", "eval", "evaluation", "test", "testing")
+_EVAL = ("validation", "valid", "val", "dev", "development", "eval", "evaluation",
+         "publictest", "test", "testing", "privatetest")  # fmt: skip
 """The first that is there is evaluated on."""
 _NAMES = {*_TRAIN, *_EVAL, "unsup", "unsupervised", "unlabelled", "unlabeled", "holdout", ""}
+_FLAGS = {"is_valid": "validation", "is_val": "validation", "is_test": "test", "is_train": "train"}
+_YES, _NO = {"1", "1.0", "true"}, {"0", "0.0", "false"}
 _SAMPLE = 2000
 
 
@@ -22,6 +25,7 @@ def own_split(table: RawTable, given: Sequence[str | None]) -> tuple[RawTable, R
     Args:
         given: columns that the user named, which are left alone.
     """
+    table = _named(table, given)
     column = next((name for name in table.columns if _parts(table, name, given)), None)
     if column is None:
         return table, None, None
@@ -32,6 +36,19 @@ def own_split(table: RawTable, given: Sequence[str | None]) -> tuple[RawTable, R
     words = f"rows are parted by column {column!r}" + f" ({', '.join(rest)} left out)" * bool(rest)
     train, other = (_rows(table, column, cells, names) for names in (_TRAIN, (held,)))
     return replace(train, findings=[*table.findings, words]), other, held
+
+
+def _named(table: RawTable, given: Sequence[str | None]) -> RawTable:
+    """The table with names of parts in a column such as `is_valid`, as fastai writes it."""
+    import pyarrow as pa
+
+    column = next((name for name in table.columns if name.lower() in _FLAGS and name not in given), None)
+    if column is None or {*map(_plain, table.columns[column].unique().to_pylist())} - _YES - _NO:
+        return table
+    part = _FLAGS[column.lower()]
+    other = "test" if part == "train" else "train"
+    cells = [part if _plain(cell) in _YES else other for cell in table.values(column)]
+    return replace(table, columns={**table.columns, column: pa.chunked_array([pa.array(cells, pa.large_string())])})
 
 
 def is_part(name: str) -> bool:
