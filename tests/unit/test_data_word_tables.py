@@ -7,6 +7,7 @@ import re
 
 import pytest
 from qtinker import data
+from qtinker.errors import InputError
 from qtinker.spec import DataSpec
 
 TAGS = ["O", "B-geo", "O", "O"]
@@ -70,3 +71,9 @@ def test_a_word_beside_its_sentence_is_no_word_of_a_row(tmp_path):
     rows = [(f"how hard are the words of text {i // 2}", f"word{i}", "ab"[i % 2]) for i in range(40)]
     found = data.load(DataSpec(train=table(tmp_path, ("sentence", "word", "label"), rows)), seed=0)
     assert found.task.type == "classification"
+
+
+def test_words_without_numbers_of_sentences_are_refused(tmp_path):
+    rows = [pair for number in range(20) for pair in zip(words(number), TAGS, strict=True)]
+    with pytest.raises(InputError, match=r"nothing says where sentences begin.*sentence_id"):
+        data.load(DataSpec(train=table(tmp_path, ("word", "tag"), rows)), seed=0)

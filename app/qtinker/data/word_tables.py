@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import InputError
 from .conll import TAG
 from .table import RawTable
 
@@ -55,13 +56,25 @@ def _first(names: dict[str, str], given: str | None, known: Iterable[str]) -> st
 
 
 def _word_rows(table: RawTable, found: _Found, names: dict[str, str]) -> RawTable | None:
-    """A row a word, with the number of its sentence in each row or in the first alone."""
+    """A row a word, with the number of its sentence in each row or in the first alone.
+
+    Raises:
+        InputError: no column has the number.
+    """
     import pyarrow as pa
 
     chosen = (found.words, found.tags)
     number = next((name for each, name in names.items() if each in _SENTENCES and name not in chosen), None)
-    if number is None or not (_short(table, found.words, 1) and _short(table, number, 3)):
+    if not _short(table, found.words, 1) or (number is not None and not _short(table, number, 3)):
         return None
+    if number is None:
+        tags = [cell.strip() for cell in table.spread(found.tags, _SAMPLE) if cell and cell.strip()]
+        if not {"O"} < {*tags} or not all(map(TAG.fullmatch, tags)):
+            return None
+        raise InputError(
+            f"{table.source} has a word and its tag a row, and nothing says where sentences begin.",
+            "Add a column called sentence_id with the number of each word's sentence.",
+        )
     starts, last = [0], (table.head(number, 1)[0] or "").strip()
     for row, cell in enumerate(table.values(number)):
         if cell and cell.strip() not in ("", last):
