@@ -306,3 +306,8 @@ def test_labels_the_model_does_not_know_are_named():
         aligned(["-", "pos"], ["neg", "pos"], "data.csv")
     with pytest.raises(InputError, match="Where '-1' means"):  # as test data of GLUE has
         aligned(["-1", "-1"], ["0", "1"], "data.csv")
+
+
+def test_stars_of_amazons_reviews_are_the_label():
+    columns = {"asin": ["B1", "B2"] * 6, "reviewText": TEXTS, "overall": list("12345" * 2 + "12")}
+    assert chosen(table(**columns)) == ("reviewText", None, "overall")

@@ -72,3 +72,11 @@ def test_tags_and_sets_in_cells_are_several_labels(tmp_path, both, one, none):
     (tmp_path / "odd.csv").write_text("text,tags\n" + f'this is one,"{one}"\n' * 50 + "this is another,c#\n")
     found = data.load_eval(str(tmp_path / "odd.csv"), labels=[one, "c#"], task="classification")
     assert found.labelled.all(), "a class that is written so"
+
+
+def test_choices_of_prodigy_are_labels(tmp_path):
+    rows = [
+        {"text": f"this is text {i}", "options": [{"id": "A"}, {"id": "B"}], "_input_hash": 1, "accept": ["AB"[i % 2]],
+         "answer": "accept"} for i in range(40)
+    ]  # fmt: skip
+    assert loaded(tmp_path, rows).task.labels == ("A", "B")

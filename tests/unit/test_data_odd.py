@@ -142,6 +142,8 @@ def test_answers_that_are_none_are_refused(tmp_path, answers):
     ({"answers.text": ["big"], "answers.answer_start": [9]}, [9, 12]),
     ({"answers.text": [], "answers.answer_start": []}, [0, 0]),
     ({"answer_text": "big", "answer_start": 9.0}, [9, 12]),
+    ({"answer": "big", "answer_start": 9}, [9, 12]),
+    ({"text": "big", "answer_start": 9}, [9, 12]),
     ({"answer_text": "", "answer_start": -1}, [0, 0]),
     ({"answer_text": None, "answer_start": None}, [-100, -100]),
 ])  # fmt: skip

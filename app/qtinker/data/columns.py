@@ -286,8 +286,10 @@ def _find_label(
         named = [by_name[known] for known in LABEL_NAMES if by_name.get(known) in lists]
         if named or (len(lists) == 1 and kind == "multi-label"):
             return (named or lists)[0], "by name" if named else "the only column of lists"
-        if len(lists) == 1 and not set(by_name) & set(LABEL_NAMES) and _few_names(table, lists[0]):
-            return lists[0], "by content: lists of few different names"
+        if not set(by_name) & set(LABEL_NAMES):
+            few = [name for name in lists if _few_names(table, name)]
+            if len(few) == 1:
+                return few[0], "by content: lists of few different names"
     if kind == "regression":
         free = {  # of a column with such a name, what is no number is told later
             name: shape for name, shape in free.items() if shape.numeric > (0.5 if name.lower() in LABEL_NAMES else 0.9)

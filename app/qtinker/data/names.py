@@ -37,8 +37,8 @@ TEXT_NAMES: tuple[str, ...] = (
 LABEL_NAMES: tuple[str, ...] = (
     "label", "labels", "category", "class", "target", "intent", "sentiment", "topic", "gold_label", "polarity",
     "emotion", "is_duplicate", "duplicate", "label_text", "label_name", "categories", "classes", "fine_label",
-    "coarse_label", "quality", "score", "similarity", "stars", "rating", "y", "answer", "output", "tag", "type",
-    "topics", "intents", "emotions", "tags",
+    "coarse_label", "quality", "score", "similarity", "stars", "rating", "overall", "y", "answer", "output", "tag",
+    "type", "topics", "intents", "emotions", "tags",
 )  # fmt: skip
 """The label, the surest first."""
 

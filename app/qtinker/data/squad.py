@@ -10,7 +10,10 @@ from typing import Any
 from ..errors import InputError
 from .table import RawTable, TableBuilder
 
-ANSWER_PARTS = (("answers.text", "answers.answer_start"), ("answer_text", "answer_start"))
+ANSWER_PARTS = (
+    ("answers.text", "answers.answer_start"), ("answer_text", "answer_start"), ("answer", "answer_start"),
+    ("text", "answer_start"),
+)  # fmt: skip
 """Columns of texts and of places that stand for `answers`, where a table has its parts."""
 
 
