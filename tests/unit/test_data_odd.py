@@ -155,6 +155,19 @@ def test_answers_whose_texts_and_places_are_columns(tmp_path, columns, label):
     assert found.task_type == "question-answering" and found.train.labels[1].tolist() == label
 
 
+def test_answers_without_places_are_found_in_their_contexts(tmp_path):
+    rows = [{"context": f"Paris{i} is big {i}", "question": f"what {i}", "answer": f"big {i}"} for i in range(40)]
+    rows[7]["answer"], rows[8]["answer"] = "", "small"
+    path = written(tmp_path / "q.jsonl", "\n".join(map(json.dumps, rows)))
+    found = load_examples(DataSpec(train=path, eval=path), seed=0)
+    assert found.task_type == "question-answering" and found.train.labels[[0, 7, 8]].tolist() == [
+        [10, 15], [-100, -100], [-100, -100],
+    ]  # fmt: skip
+    few = [{**row, "answer": ["is", "big"][i % 2]} for i, row in enumerate(rows)]
+    path = written(tmp_path / "few.jsonl", "\n".join(map(json.dumps, few)))
+    assert load_examples(DataSpec(train=path), seed=0).task_type == "classification"
+
+
 def test_answers_as_pandas_prints_them_are_refused(tmp_path):
     rows = "".join(f"a{i},t,Paris is big {i},what {i},\"{{'text': ['big'], 'answer_start': [9]}}\"\n" for i in range(9))
     path = written(tmp_path / "q.csv", "id,title,context,question,answers\n" + rows)

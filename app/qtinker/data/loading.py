@@ -246,7 +246,7 @@ def _sources(
         first, own, name = read_hub(source)
         return with_answers(first), own and with_answers(own), name
     given = (spec.text_column, spec.text_pair_column, *(spec.label_column or "").split(","))
-    table = with_answers(with_questions(named_by_first_row(read_file(source), given)))
+    table = with_answers(with_questions(named_by_first_row(read_file(source), given)), spec.label_column)
     table = with_words(with_marks(table, spec.label_column), spec.text_column, spec.label_column)
     return own_split(table, given) if parted else (table, None, None)
 

@@ -16,6 +16,9 @@ ANSWER_PARTS = (
 )  # fmt: skip
 """Columns of texts and of places that stand for `answers`, where a table has its parts."""
 
+_CLASSES = 20
+"""Different answers up to which they are taken for classes, such as yes and no."""
+
 
 def is_squad(content: Any) -> bool:
     """Whether parsed JSON is a SQuAD file."""
@@ -88,12 +91,14 @@ def _given(question: dict[str, Any], context: str) -> list[dict[str, Any]] | Non
     return [{"text": context[begin : end + 1], "answer_start": begin} for begin, end in spans]
 
 
-def with_answers(table: RawTable) -> RawTable:
+def with_answers(table: RawTable, label: str | None = None) -> RawTable:
     """A table of questions and contexts with one column of answers, where it has their texts and places in two."""
     import pyarrow as pa
 
     lower = {name.lower(): name for name in table.columns}
     parts = next((pair for pair in ANSWER_PARTS if lower.keys() >= {"question", "context", *pair}), None)
+    if "answers" not in lower and parts is None:
+        return _found_answers(table, lower, label)
     if parts is None or "answers" in lower:
         return table
     names = [lower[part] for part in parts]
@@ -104,6 +109,32 @@ def with_answers(table: RawTable) -> RawTable:
     columns["answers"] = pa.chunked_array([pa.array(cells, pa.large_string())])
     findings = [*table.findings, f"answers: columns {names[0]!r} and {names[1]!r}"]
     return replace(table, columns=columns, findings=findings, listed={*table.listed, "answers"} - {*names})
+
+
+def _found_answers(table: RawTable, lower: dict[str, str], label: str | None) -> RawTable:
+    """A table of questions, contexts and texts of answers, with the first place of each in its context."""
+    import pyarrow as pa
+
+    name = next((lower[each] for each in ("answer", "answer_text") if each in lower), None)
+    if name is None or not lower.keys() >= {"question", "context"} or name in {*table.listed, label}:
+        return table
+    rows = [*zip(table.values(lower["context"]), table.values(name), strict=True)]
+    places = [context.find(text.strip()) if context and text and text.strip() else None for context, text in rows]
+    given = [place for place in places if place is not None]
+    if len({text for _, text in rows}) <= min(_CLASSES, table.rows / 2) or sum(
+        place >= 0 for place in given
+    ) < 0.95 * len(given):
+        return table
+    cells = [
+        json.dumps({"text": [text.strip()], "answer_start": [place]})
+        if text and place is not None and place >= 0
+        else None
+        for place, (_, text) in zip(places, rows, strict=True)
+    ]
+    columns = {each: column for each, column in table.columns.items() if each != name}
+    columns["answers"] = pa.chunked_array([pa.array(cells, pa.large_string())])
+    findings = [*table.findings, f"answers: column {name!r}, each at its first place in the context"]
+    return replace(table, columns=columns, findings=findings, listed={*table.listed, "answers"})
 
 
 def _answers(text: str | None, start: str | None, listed: bool) -> str | None:
