@@ -52,6 +52,15 @@ def test_squads_json(tmp_path):
         data.load(DataSpec(train=table), seed=0, task="question-answering")
 
 
+def test_scores_of_pairs_without_a_header(tmp_path):
+    """As in STS-B's file: genre, file, year, number, score, texts."""
+    rows = [f"main-{'ab'[i % 2]}\tf{i % 3}\t2012\t{i:04}\t{i / 8:.3f}\tthis is text {i}\tthat is a text {i}"
+            for i in range(40)]  # fmt: skip
+    found = load_examples(DataSpec(train=written(tmp_path / "sts.csv", "\n".join(rows))), seed=0)
+    assert found.task_type == "regression" and found.columns.label == "column 5"
+    assert (found.columns.text, found.columns.pair) == ("column 6", "column 7")
+
+
 def test_contexts_with_lists_of_questions(tmp_path):
     """As SimpleTransformers and MRQA write them."""
     context = "the plot was fine and the actor is good"

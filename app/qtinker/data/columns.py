@@ -275,6 +275,12 @@ def _find_text(
     return best, "by content: the longest texts"
 
 
+def _unlikely(table: RawTable, name: str, kind: str) -> bool:
+    """Whether a nameless column is a label less than others: CoLA's has 0 and 1, and a score has decimals."""
+    cells = {cell for cell in table.spread(name, _SAMPLE) if cell}
+    return all(map(str.isdecimal, cells)) if kind == "regression" else cells != {"0", "1"}
+
+
 def _find_label(
     table: RawTable, shapes: dict[str, _Shape], taken: set[str], found: Columns, *, by_content: bool,
     kind: str,
@@ -311,7 +317,7 @@ def _find_label(
     if not candidates:
         return None, ""
     candidates.sort(key=lambda name: (
-        table.header or {*table.spread(name, _SAMPLE)} != {"0", "1"},  # CoLA's file has the source before the label
+        not table.header and _unlikely(table, name, kind),
         shapes[name].distinct < 2, shapes[name].numeric > 0.9 and shapes[name].distinct > 50, _identifies(name),
         not {*re.split("[ _-]", name.lower())} & {*LABEL_NAMES},  # toxicity_label before country
     ))  # fmt: skip

@@ -96,12 +96,12 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
         return "masked-lm", ["task: masked-lm (plain text without labels; for another task name the column with the "
                              "labels in a table)"]  # fmt: skip
     columns = texts_columns(table, spec, task="auto")
-    if columns.label is None and table.header:
-        columns = texts_columns(table, spec, task="regression")
-        if columns.label is not None:
-            cells = table.spread(columns.label, _SAMPLE)
-            if not looks_like_scores(with_points(cells) or cells):
-                columns.label = None
+    nameless_pair = not table.header and columns.pair is not None and spec.label_column is None
+    if nameless_pair or (columns.label is None and table.header):  # STS-B's file has the genre before the score
+        scored = texts_columns(table, spec, task="regression")
+        cells = table.spread(scored.label, _SAMPLE) if scored.label is not None else []
+        if cells and looks_like_scores(with_points(cells) or cells):
+            columns = scored
     if columns.label is None:
         return "classification", []
     if columns.label in table.listed:
