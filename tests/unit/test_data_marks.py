@@ -56,6 +56,7 @@ def test_flags_by_name_are_labels(tmp_path):
 
 @pytest.mark.parametrize(("both", "one", "none"), [
     ("<c#><java>", "<c#>", ""), ("{'java', 'c#'}", "{'c#'}", "set()"), ("('c#', 'java')", "('c#',)", "()"),
+    ("{'c#': 1, 'java': True}", "{'c#': 1, 'java': 0}", "{'c#': 0, 'java': 0}"),
 ])  # fmt: skip
 def test_tags_and_sets_in_cells_are_several_labels(tmp_path, both, one, none):
     with (tmp_path / "a.csv").open("w", newline="") as file:

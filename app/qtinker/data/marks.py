@@ -56,6 +56,8 @@ def _several(cell: str) -> list[str] | None:
         found = ast.literal_eval(cell.strip()) if cell.lstrip()[0] in "{(" else None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
+    if isinstance(found, dict) and _is_flags(found):
+        return [str(name) for name, flag in found.items() if flag]
     return sorted(map(str, found)) if isinstance(found, set | tuple) else None
 
 
