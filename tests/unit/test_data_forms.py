@@ -61,6 +61,12 @@ def test_scores_of_pairs_without_a_header(tmp_path):
     assert (found.columns.text, found.columns.pair) == ("column 6", "column 7")
 
 
+def test_how_sure_somebody_was_is_no_score_beside_a_class(tmp_path):
+    rows = [f"{['yes', 'no'][i % 2]}\t{0.5 + i / 100:.3f}\tthis is text {i}\tthat is a text {i}" for i in range(40)]
+    found = load_examples(DataSpec(train=written(tmp_path / "pairs.tsv", "\n".join(rows))), seed=0)
+    assert found.task_type == "classification" and found.columns.label == "column 1"
+
+
 def test_contexts_with_lists_of_questions(tmp_path):
     """As SimpleTransformers and MRQA write them."""
     context = "the plot was fine and the actor is good"

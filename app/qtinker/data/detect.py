@@ -65,6 +65,11 @@ def _labelled_pairs(table: RawTable, spec: DataSpec) -> bool:
     return spec.label_column is not None or texts_columns(table, spec, task="auto", needed=False).label is not None
 
 
+def _are_shares(cells: Sequence[str | None]) -> bool:
+    """Whether numbers are from 0 to 1, as those that tell how sure somebody was of a class."""
+    return all(0 <= float(cell) <= 1 for cell in map(clean_label, cells) if cell is not None)
+
+
 def is_plain(table: RawTable) -> bool:
     """Whether the table is plain text, a text a line, and nothing else."""
     return not table.header and list(table.columns) == ["text"]
@@ -100,7 +105,8 @@ def find_kind(table: RawTable, spec: DataSpec, *, task: str, unlabelled: bool) -
     if nameless_pair or (columns.label is None and table.header):  # STS-B's file has the genre before the score
         scored = texts_columns(table, spec, task="regression")
         cells = table.spread(scored.label, _SAMPLE) if scored.label is not None else []
-        if cells and looks_like_scores(with_points(cells) or cells):
+        cells = with_points(cells) or cells
+        if looks_like_scores(cells) and not (columns.label is not None and _are_shares(cells)):
             columns = scored
     if columns.label is None:
         return "classification", []
