@@ -40,6 +40,8 @@ def as_file(value: Any) -> Any:
     Raises:
         InputError: a column holds what no example has, or two columns have one name.
     """
+    if isinstance(value, Mapping) and value and all(map(_is_table, value.values())):
+        raise InputError(f"These are {len(value)} data sets: {', '.join(map(str, value))}.", "Give one: data['train'].")
     if not (_is_rows(value) or _is_table(value)):
         return value
     part = data_dir() / f".{secrets.token_hex(8)}.part"
@@ -71,8 +73,6 @@ def _is_rows(value: Any) -> bool:
 
 
 def _is_table(value: Any) -> bool:
-    if isinstance(value, Mapping) and value and all(hasattr(part, "to_parquet") for part in value.values()):
-        raise InputError(f"These are {len(value)} data sets: {', '.join(map(str, value))}.", "Give one: data['train'].")
     return any(hasattr(value, name) for name in ("to_parquet", "__arrow_c_stream__", "to_arrow", "to_frame"))
 
 

@@ -47,6 +47,14 @@ def test_classes_called_train_and_test_are_classes(tmp_path):
     assert found.task.labels == ("test", "train")
 
 
+def test_a_flag_that_is_the_only_label_is_one(tmp_path):
+    rows = "".join(f"a question {n},1\nno question {n},0\n" for n in range(20))
+    (tmp_path / "flag.csv").write_text("text,is_valid\n" + rows, encoding="utf-8")
+    for columns in ({}, {"text_column": "text"}):
+        found = data.load(DataSpec(train=str(tmp_path / "flag.csv"), **columns), seed=0)
+        assert found.task.labels == ("0", "1") and not any("parted" in line for line in found.findings)
+
+
 @pytest.mark.parametrize(("name", "flag"), [("is_valid", "TrueFalse"), ("is_train", "01")])
 def test_a_flag_parts_rows(tmp_path, name, flag):
     path = parted(tmp_path, ["train", "test"], name=name)

@@ -9,11 +9,16 @@ from typing import get_args
 import pytest
 from qtinker.errors import InputError, MissingExtra
 from qtinker.quantize.schemes import SCHEMES, candidates, choose_engine, find
-from qtinker.spec import Scheme
+from qtinker.spec import Engine, Scheme
 
 
 def test_the_spec_and_the_table_name_the_same_schemes():
     assert set(get_args(Scheme)) == set(SCHEMES)
+
+
+def test_a_spec_names_every_engine_but_the_one_of_16_bits():
+    made = {engine for scheme in SCHEMES.values() for engine in scheme.engines}
+    assert {*get_args(Engine)} == {"auto", *made} - {"transformers"}
 
 
 def test_each_scheme_says_what_it_does():

@@ -27,9 +27,9 @@ def plan(work: Any) -> None:
         look_again(work)
     if work.state["phase"] not in ("models", "plan"):
         return
-    for scheme in work.spec.wanted_schemes:
-        if work.spec.engine != "auto":
-            schemes.candidates(schemes.find(scheme), work.spec.engine)  # is it installed?
+    if work.spec.engine != "auto":  # is it installed?
+        for scheme in work.spec.wanted_schemes:
+            schemes.candidates(schemes.find(scheme), work.spec.engine)
     work.save(phase="models", message="Reading the data")
     work.tell_data()
     work.save(message="Looking for the models")

@@ -23,7 +23,7 @@ def own_split(table: RawTable, given: Sequence[str | None]) -> tuple[RawTable, R
     """Training rows, evaluation rows and the latter's name, where a column parts them; else the table as it is.
 
     Args:
-        given: columns that the user named, which are left alone.
+        given: columns that the user named, texts (two) and labels, which are left alone.
     """
     table = _named(table, given)
     column = next((name for name in table.columns if _parts(table, name, given)), None)
@@ -39,11 +39,15 @@ def own_split(table: RawTable, given: Sequence[str | None]) -> tuple[RawTable, R
 
 
 def _named(table: RawTable, given: Sequence[str | None]) -> RawTable:
-    """The table with names of parts in a column such as `is_valid`, as fastai writes it."""
+    """The table with names of parts in a column such as `is_valid`, as fastai writes it beside a label; without one
+    it may be the label itself."""
     import pyarrow as pa
 
-    column = next((name for name in table.columns if name.lower() in _FLAGS and name not in given), None)
-    if column is None or {*map(_plain, table.columns[column].unique().to_pylist())} - _YES - _NO:
+    named = {each.lower() for each in given if each}
+    column = next((name for name in table.columns if name.lower() in _FLAGS.keys() - named), None)
+    label_names = {*LABEL_NAMES, *(each.lower() for each in given[2:] if each)}
+    labelled = any(name.lower() in label_names for name in table.columns if name != column)
+    if column is None or not labelled or {*map(_plain, table.columns[column].unique().to_pylist())} - _YES - _NO:
         return table
     part = _FLAGS[column.lower()]
     other = "test" if part == "train" else "train"
